@@ -1,0 +1,224 @@
+"""Reading labelled texts from one parquet, CSV or JSONL file: every row checked, every failure one line.
+
+CSV and JSONL are read by the standard library and not by pyarrow, because so an error names its line, a text
+"42" or a label "001" stays a string, and a JSONL file may mix label types.
+"""
+
+import csv
+import html
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+UNLABELLED = -1
+LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+
+Row = tuple[int, tuple[Any, ...]]  # line or row number, then the text and, where asked for, the label
+Contents = tuple[str, Iterable[Row], list[str]]  # what the numbers count, the rows, the classes' names
+
+
+class DataError(ValueError):
+    """Input that cannot be used. The message is one line: the file, the value, and what is expected."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+@dataclass
+class Rows:
+    """The checked rows of one file; a label is what the file says, `class_names` what its metadata adds."""
+
+    origin: str
+    texts: list[str] = field(default_factory=list)
+    labels: list[int | str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
+
+
+def clean(text: str) -> str:
+    """HTML entities unescaped, `<br />` and every run of white space made one space, none at the ends."""
+    return " ".join(LINE_BREAK.sub(" ", html.unescape(text)).split())
+
+
+def read(path: Path, columns: tuple[str, ...]) -> Rows:
+    """The rows of one file; with the text column alone, all of them are texts without a label."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: unknown extension {path.suffix!r}; expected one of {listed(READERS)}")
+    unit, rows, class_names = reader(path, columns)
+    result = checked(str(path), unit, rows, class_names)
+    if not result.texts and not result.unlabelled:
+        raise DataError(f"{path}: holds no rows; expected rows with {listed(columns)}")
+    return result
+
+
+def checked(origin: str, unit: str, rows: Iterable[Row], class_names: list[str]) -> Rows:
+    """Rows of (number, (text, label)) or (number, (text,)), checked and cleaned."""
+    result = Rows(origin, class_names=class_names)
+    for number, values in rows:
+        where = f"{origin}, {unit} {number}"
+        text = _text(values[0], where)
+        label = _label(values[1], where) if len(values) > 1 else UNLABELLED
+        if label == UNLABELLED:
+            result.unlabelled.append(text)
+        else:
+            result.texts.append(text)
+            result.labels.append(label)
+    return result
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        found = "null" if value is None else f"{shown(value)}, of type {type(value).__name__}"
+        raise DataError(f"{where}: the text is {found}; expected a string")
+    text = clean(value)
+    if not text:
+        raise DataError(f"{where}: the text is {shown(value)}; expected at least one word")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise DataError(f"{where}: the text holds half of a surrogate pair; expected Unicode text")
+    return text
+
+
+def _label(value: Any, where: str) -> int | str:
+    """An int where it is one, also when written "1" or (by pandas, beside gaps) 1.0; else a string."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.strip():
+        label = value.strip()
+        return int(label) if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", label) else label
+    found = "null" if value is None else shown(value)
+    raise DataError(
+        f"{where}: the label is {found}; expected an integer or a string, -1 for an unlabelled text"
+    )
+
+
+def _read_parquet(path: Path, columns: tuple[str, ...]) -> Contents:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DataError(f"{path}: pyarrow is missing ({error}); pip install 'spikeseq[recipes]'") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            _check_columns(str(path), schema.names, columns)
+            table = file.read(columns=list(columns))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable parquet file ({shown(str(error), 120)})") from None
+    return (
+        "row",
+        _parquet_rows(path, [table.column(name) for name in columns]),
+        _class_names(schema.metadata or {}, columns[-1]),
+    )
+
+
+def _parquet_rows(path: Path, columns: list[Any]) -> Iterator[Row]:
+    number = 0
+    try:
+        for number, scalars in enumerate(zip(*columns, strict=True), start=1):
+            yield number, tuple(scalar.as_py() for scalar in scalars)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, row {number}: byte {error.start} of {shown(error.object)} is not UTF-8"
+        ) from None
+
+
+def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
+    """The names that `datasets` stores for a ClassLabel column, or none."""
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _read_csv(path: Path, columns: tuple[str, ...]) -> Contents:
+    return "line", _csv_rows(path, columns), []
+
+
+def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
+    records = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for record in records:
+            if header is None:
+                header = record
+                _check_columns(str(path), header, columns)
+                wanted = [header.index(name) for name in columns]
+            elif record and len(record) != len(header):
+                names = listed(header)
+                raise DataError(f"{path}, line {line}: {len(record)} fields; expected {len(header)}: {names}")
+            elif record:
+                yield line, tuple(record[i] for i in wanted)
+            line = records.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {line}: malformed CSV ({error}); expected quotes around texts"
+        ) from None
+
+
+def _read_jsonl(path: Path, columns: tuple[str, ...]) -> Contents:
+    return "line", _jsonl_rows(path, columns), []
+
+
+def _jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
+    for line, content in enumerate(_decoded(path).split("\n"), start=1):
+        if not content.strip():
+            continue
+        where = f"{path}, line {line}"
+        try:
+            record = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{where}: malformed JSON ({error}) in {shown(content)}; expected one object"
+            ) from None
+        if not isinstance(record, dict):
+            raise DataError(f"{where}: {shown(record)}; expected a JSON object with {listed(columns)}")
+        _check_columns(where, list(record), columns)
+        yield line, tuple(record[name] for name in columns)
+
+
+def _decoded(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a file") from None
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"byte {error.start} (line {line}) is 0x{content[error.start]:02x}"
+        raise DataError(f"{path}: {byte}, which is not UTF-8; save the file as UTF-8") from None
+
+
+READERS: dict[str, Callable[[Path, tuple[str, ...]], Contents]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+}
+
+
+def _check_columns(where: str, present: Sequence[str], columns: Iterable[str]) -> None:
+    for name in columns:
+        if present.count(name) != 1:
+            problem = "no column" if name not in present else "more than one column"
+            raise DataError(f"{where}: {problem} {shown(name)}; the columns are {listed(present)}")
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def shown(value: Any, most: int = 40) -> str:
+    content = repr(value)
+    return content if len(content) <= most else f"{content[: most - 3]}..."

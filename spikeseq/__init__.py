@@ -1,0 +1,1 @@
+"""Sequence learning on spiking layers."""

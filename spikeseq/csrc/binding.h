@@ -1,0 +1,131 @@
+// Tensors to plain pointers and back: one body for every device. `Device` supplies forward, backward,
+// sum_channels and check.
+#pragma once
+
+#include <ATen/Functions.h>
+#include <ATen/core/Tensor.h>
+#include <c10/core/DeviceGuard.h>
+#include <torch/library.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "problem.h"
+
+namespace spikeseq {
+
+template <typename E, size_t N>
+E choose(const char* what, std::string_view name, const std::string_view (&names)[N]) {
+  for (size_t i = 0; i < N; ++i)
+    if (names[i] == name) return static_cast<E>(i);
+  TORCH_CHECK_VALUE(false, "unknown ", what, " '", std::string(name), "'");
+}
+
+// Names in the order of the enumerations in neuron.h.
+inline Choice choice_of(std::string_view reset, std::string_view readout, std::string_view surrogate,
+                        double height, double width, bool detach_reset) {
+  static constexpr std::string_view kResets[] = {"soft", "soft_immediate", "hard"};
+  static constexpr std::string_view kReadouts[] = {"spikes", "rate", "membrane"};
+  static constexpr std::string_view kSurrogates[] = {"piecewise_linear", "sigmoid", "arctan", "fast_sigmoid",
+                                                     "approximate_lif"};
+  return {choose<Reset>("reset", reset, kResets), choose<Readout>("readout", readout, kReadouts),
+          choose<Surrogate>("surrogate", surrogate, kSurrogates), height, width, detach_reset};
+}
+
+inline Shape shape_of(const at::Tensor& current, const at::Tensor& leak,
+                      const std::optional<at::Tensor>& lengths, int64_t substeps, int64_t window) {
+  int64_t inner = 1;
+  for (int64_t d = 2; d < current.dim(); ++d) inner *= current.size(d);
+  return {current.size(0), current.size(1), inner, leak.numel(), substeps, window,
+          lengths ? lengths->const_data_ptr<int64_t>() : nullptr};
+}
+
+// Calls work(In, S): the type of current, and of the membrane (float for half-precision currents).
+template <typename Work>
+void dispatch(at::ScalarType type, const Work& work) {
+  switch (type) {
+    case at::kFloat: return work(float(), float());
+    case at::kDouble: return work(double(), double());
+    case at::kBFloat16: return work(at::BFloat16(), float());
+    case at::kHalf: return work(at::Half(), float());
+    default: TORCH_CHECK(false, "current must be a floating-point tensor, got ", type);
+  }
+}
+
+inline at::Tensor dense(const at::Tensor& t) { return t.contiguous(); }
+inline std::optional<at::Tensor> dense(const std::optional<at::Tensor>& t) {
+  return t ? std::optional<at::Tensor>(t->contiguous()) : std::nullopt;
+}
+
+template <typename Device>
+std::tuple<at::Tensor, at::Tensor, at::Tensor> lif(
+    const at::Tensor& current_, const at::Tensor& state_, const at::Tensor& leak_,
+    const at::Tensor& threshold_, const std::optional<at::Tensor>& lengths_, int64_t substeps, int64_t window,
+    std::string_view reset, std::string_view readout, std::string_view surrogate, double height, double width,
+    bool detach_reset) {
+  const c10::DeviceGuard guard(current_.device());
+  const at::Tensor current = dense(current_), state = dense(state_), leak = dense(leak_),
+                   threshold = dense(threshold_);
+  const auto lengths = dense(lengths_);
+  const Shape shape = shape_of(current, leak, lengths, substeps, window);
+  const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  Device::check(shape, leak, threshold, lengths);
+
+  std::vector<int64_t> sizes = current.sizes().vec();
+  sizes[0] = shape.steps() / window;
+  at::Tensor out = at::empty(sizes, current.options());
+  at::Tensor final_state = at::empty(state.sizes(), state.options());
+  std::vector<int64_t> saved = state.sizes().vec();
+  saved.insert(saved.begin(), shape.checkpoints());
+  at::Tensor checkpoints = at::empty(saved, state.options());
+  if (shape.neurons() == 0) return {out, final_state, checkpoints};
+  dispatch(current.scalar_type(), [&](auto in, auto s) {
+    using In = decltype(in);
+    using S = decltype(s);
+    Device::forward(shape, choice,
+                    Forward<In, S>{current.const_data_ptr<In>(), state.const_data_ptr<S>(),
+                                   leak.const_data_ptr<S>(), threshold.const_data_ptr<S>(),
+                                   out.data_ptr<In>(), final_state.data_ptr<S>(), checkpoints.data_ptr<S>()});
+  });
+  return {out, final_state, checkpoints};
+}
+
+template <typename Device>
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
+    const at::Tensor& grad_out_, const at::Tensor& grad_final_, const at::Tensor& current_,
+    const at::Tensor& checkpoints_, const at::Tensor& final_state_, const at::Tensor& leak_,
+    const at::Tensor& threshold_, const std::optional<at::Tensor>& lengths_, int64_t substeps, int64_t window,
+    std::string_view reset, std::string_view readout, std::string_view surrogate, double height, double width,
+    bool detach_reset) {
+  const c10::DeviceGuard guard(current_.device());
+  const at::Tensor grad_out = dense(grad_out_), grad_final = dense(grad_final_), current = dense(current_),
+                   checkpoints = dense(checkpoints_), final_state = dense(final_state_), leak = dense(leak_),
+                   threshold = dense(threshold_);
+  const auto lengths = dense(lengths_);
+  const Shape shape = shape_of(current, leak, lengths, substeps, window);
+  const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+
+  at::Tensor grad_current = at::empty(current.sizes(), current.options());
+  at::Tensor grad_state = at::empty(final_state.sizes(), final_state.options());
+  at::Tensor grad_leak = at::empty({shape.neurons()}, final_state.options());
+  at::Tensor grad_threshold = at::empty({shape.neurons()}, final_state.options());
+  if (shape.neurons() > 0) {
+    dispatch(current.scalar_type(), [&](auto in, auto s) {
+      using In = decltype(in);
+      using S = decltype(s);
+      Device::backward(
+          shape, choice,
+          Backward<In, S>{grad_out.const_data_ptr<In>(), grad_final.const_data_ptr<S>(),
+                          current.const_data_ptr<In>(), checkpoints.const_data_ptr<S>(),
+                          final_state.const_data_ptr<S>(), leak.const_data_ptr<S>(),
+                          threshold.const_data_ptr<S>(), grad_current.data_ptr<In>(),
+                          grad_state.data_ptr<S>(), grad_leak.data_ptr<S>(), grad_threshold.data_ptr<S>()});
+    });
+  }
+  return {grad_current, grad_state, Device::sum_channels(shape, grad_leak),
+          Device::sum_channels(shape, grad_threshold)};
+}
+
+}  // namespace spikeseq

@@ -1,0 +1,27 @@
+"""Pure functions: the spiking neuron and its surrogates."""
+
+from .lif import READOUTS, RESETS, lif
+from .spike import spike_of
+from .surrogates import (
+    SURROGATES,
+    ApproximateLIF,
+    ArcTan,
+    FastSigmoid,
+    PiecewiseLinear,
+    Sigmoid,
+    Surrogate,
+)
+
+__all__ = [
+    "READOUTS",
+    "RESETS",
+    "SURROGATES",
+    "ApproximateLIF",
+    "ArcTan",
+    "FastSigmoid",
+    "PiecewiseLinear",
+    "Sigmoid",
+    "Surrogate",
+    "lif",
+    "spike_of",
+]

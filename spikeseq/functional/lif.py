@@ -1,0 +1,178 @@
+"""The leaky integrate-and-fire neuron as a pure function: state in, state out."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from .. import ops  # noqa: F401  registers torch.ops.spikeseq
+from .surrogates import PiecewiseLinear, Surrogate
+
+RESETS = ("soft", "soft_immediate", "hard")
+READOUTS = ("spikes", "rate", "membrane")
+_CURRENT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_debug = False
+
+
+def lif(
+    current: Tensor,
+    state: Tensor | None = None,
+    *,
+    leak: Tensor | float,
+    threshold: Tensor | float,
+    substeps: int = 1,
+    reset: str = "soft",
+    surrogate: Surrogate = PiecewiseLinear(),  # noqa: B008  a frozen value
+    lengths: Tensor | None = None,
+    detach_reset: bool = False,
+    readout: str = "spikes",
+    window: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Leaky integrate-and-fire over a sequence (thesis eq. 6.1-6.2).
+
+    With the default soft reset, at every sub-step ``u[t] = leak * u[t-1] + I[t] - threshold * o[t-1]`` and
+    ``o[t] = 1 if u[t] > threshold else 0``. `soft_immediate` resets before the leak,
+    ``u[t] = leak * (u[t-1] - threshold * o[t-1]) + I[t]``, and `hard` resets to zero,
+    ``u[t] = leak * u[t-1] * (1 - o[t-1]) + I[t]``. Leak 1 is an integrate-and-fire neuron.
+
+    Args:
+        current: (L, B, *), input current; float32, float64, bfloat16 or float16.
+        state: (B, *), the membrane before its reset, as a former call returned it; float64 for float64
+            currents, else float32. A supplied membrane above the threshold is reset at the first sub-step
+            without emitting a spike. Default: zeros. With a surrogate that remembers, (1 + planes, B, *).
+        leak: in [0, 1]; a number, or a tensor (), (1,) or (C,) with C the size of dimension 2 of current.
+        threshold: positive, as leak.
+        substeps: sub-steps that every row of current lasts (direct coding), without copying the row.
+        reset: "soft", "soft_immediate" or "hard".
+        surrogate: derivative that stands in for that of the spike in the backward pass.
+        lengths: (B,) int64, rows of current that count for each sequence; 0 is allowed. Past its end a
+            sequence emits zeros and its state stays.
+        detach_reset: let no gradient through the o[t-1] of the reset.
+        readout: what comes out: "spikes", every sub-step; "rate", the share of sub-steps with a spike in
+            each window; "membrane", the membrane at the last sub-step of each window. The latter two never
+            make the spikes in memory.
+        window: sub-steps that each row of "rate" or "membrane" covers; default `substeps` (one per token).
+    Returns:
+        (L * substeps, B, *) spikes, row l * substeps + t, in current's dtype; or
+        (L * substeps / window, B, *) for the other read-outs; and the final state, shaped as `state`.
+        All carry gradients, to current, state, leak and threshold. They can be taken once.
+    Raises:
+        TypeError, ValueError: naming the argument, its value and what is accepted. The values of CUDA
+            tensors are only checked under `spikeseq.debug()`, because reading them waits for the device.
+    """
+    _check_current(current)
+    substeps = positive_int("substeps", substeps)
+    choice("reset", reset, RESETS)
+    choice("readout", readout, READOUTS)
+    if not isinstance(surrogate, Surrogate):
+        raise TypeError(f"surrogate must be a spikeseq surrogate such as PiecewiseLinear(), got {surrogate!r}")
+    dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
+    if readout == "spikes":
+        if window not in (None, 1):
+            raise ValueError(f"window only goes with readout 'rate' or 'membrane', got {window!r}")
+        window = 1
+    window = substeps if window is None else positive_int("window", window)
+    if current.shape[0] * substeps % window:
+        raise ValueError(f"window {window} does not divide the {current.shape[0] * substeps} sub-steps")
+    leak = _parameter("leak", leak, current, dtype)
+    threshold = _parameter("threshold", threshold, current, dtype)
+    if leak.numel() != threshold.numel():  # one of them per layer, the other per channel
+        channels = max(leak.numel(), threshold.numel())
+        leak, threshold = leak.expand(channels), threshold.expand(channels)
+    planes = surrogate.memory_planes
+    if state is None:
+        full = current.new_zeros((1 + planes, *current.shape[1:]), dtype=dtype)
+    else:
+        full = _check_state(state, current, dtype, planes)
+    if lengths is not None:
+        lengths = _check_lengths(lengths, current)
+    if _debug and not torch.compiler.is_compiling():
+        ops._check_values(len(current), leak.cpu(), threshold.cpu(), None if lengths is None else lengths.cpu())
+    out, final, _ = torch.ops.spikeseq.lif(
+        current, full, leak, threshold, lengths, substeps, window, reset, readout,
+        surrogate.name, float(surrogate.height), float(surrogate.width), detach_reset,
+    )  # fmt: skip
+    return out, final if planes else final[0]
+
+
+def positive_int(name: str, value: int) -> int:
+    """`value` if it is an integer of at least 1; else a TypeError or ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return value
+
+
+def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """`value` if it is one of `choices`; else a ValueError that lists them."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def check_leak(value: float) -> float:
+    """A leak given as a number, which must lie in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"leak must lie in [0, 1], got {value}")
+    return float(value)
+
+
+def check_threshold(value: float) -> float:
+    """A threshold given as a number, which must be positive and finite."""
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"threshold must be positive and finite, got {value}")
+    return float(value)
+
+
+def _check_current(current: Tensor) -> None:
+    if not isinstance(current, Tensor):
+        raise TypeError(f"current must be a Tensor, got {type(current).__name__}")
+    if current.dtype not in _CURRENT_DTYPES:
+        raise TypeError(f"current must be float32, float64, bfloat16 or float16, got {current.dtype}")
+    if current.dim() < 2:
+        raise ValueError(f"current must be (L, B, *), got {tuple(current.shape)}")
+    if current.shape[0] == 0:
+        raise ValueError(f"current must have at least one row, got {tuple(current.shape)}")
+
+
+def _parameter(name: str, value: Tensor | float, current: Tensor, dtype: torch.dtype) -> Tensor:
+    if isinstance(value, bool) or not isinstance(value, Tensor | int | float):
+        raise TypeError(f"{name} must be a number or a Tensor, got {value!r}")
+    if not isinstance(value, Tensor):
+        checked = check_leak(value) if name == "leak" else check_threshold(value)
+        return current.new_full((1,), checked, dtype=dtype)
+    _same_device(name, value, current)
+    if not value.is_floating_point():
+        raise TypeError(f"{name} must be a floating-point tensor, got {value.dtype}")
+    channels = current.shape[2] if current.dim() > 2 else 1
+    if value.dim() > 1 or value.numel() not in (1, channels):
+        raise ValueError(f"{name} must have shape (), (1,) or ({channels},), got {tuple(value.shape)}")
+    return value.reshape(-1).to(dtype)
+
+
+def _check_state(state: Tensor, current: Tensor, dtype: torch.dtype, planes: int) -> Tensor:
+    expected = (*([1 + planes] if planes else []), *current.shape[1:])
+    if not isinstance(state, Tensor):
+        raise TypeError(f"state must be a Tensor, got {type(state).__name__}")
+    _same_device("state", state, current)
+    if state.dtype != dtype:
+        raise TypeError(f"state must be {dtype} for {current.dtype} currents, got {state.dtype}")
+    if tuple(state.shape) != expected:
+        raise ValueError(f"state must have shape {expected}, got {tuple(state.shape)}")
+    return state if planes else state.unsqueeze(0)
+
+
+def _check_lengths(lengths: Tensor, current: Tensor) -> Tensor:
+    if not isinstance(lengths, Tensor):
+        raise TypeError(f"lengths must be a Tensor, got {type(lengths).__name__}")
+    if lengths.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"lengths must be int64, got {lengths.dtype}")
+    if tuple(lengths.shape) != (current.shape[1],):
+        raise ValueError(f"lengths must have shape ({current.shape[1]},), got {tuple(lengths.shape)}")
+    return lengths.to(device=current.device, dtype=torch.int64)
+
+
+def _same_device(name: str, value: Tensor, current: Tensor) -> None:
+    if value.device != current.device:
+        raise ValueError(f"{name} is on {value.device}, current on {current.device}")

@@ -1,0 +1,91 @@
+"""Surrogate derivatives of the spike, do/dz with z = u/v - 1.
+
+Every surrogate is ``height * shape(z / width)`` with a shape that peaks at one, so height and width mean
+the same for all of them (tuning both is what lets deep spiking networks train: Ledinauskas et al. 2020).
+The gradient that reaches the membrane is ``do/du = do/dz / v`` (thesis eq. 5.13).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Base of all surrogates: a name that the kernel knows, a height and a width.
+
+    Args:
+        height: largest value of do/dz, > 0.
+        width: half-width of the shape in units of z, > 0.
+    Raises:
+        ValueError: height or width is not a positive finite number.
+    """
+
+    height: float = 1.0
+    width: float = 1.0
+    name: ClassVar[str] = ""
+    memory_planes: ClassVar[int] = 0  # values that the surrogate remembers per neuron between sub-steps
+
+    def __post_init__(self) -> None:
+        for field in ("height", "width"):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{type(self).__name__}: {field} must be a positive number, got {value!r}")
+
+
+@dataclass(frozen=True)
+class PiecewiseLinear(Surrogate):
+    """``height * max(0, 1 - |z| / width)``: thesis eq. 5.12, whose gamma is the height.
+
+    The library's default, with the thesis's height 0.3: small enough that gradients do not explode over
+    the many sub-steps of a text.
+    """
+
+    height: float = 0.3
+    name: ClassVar[str] = "piecewise_linear"
+
+
+@dataclass(frozen=True)
+class Sigmoid(Surrogate):
+    """``height * 4 s(x) (1 - s(x))``, x = z / width, s the logistic function."""
+
+    name: ClassVar[str] = "sigmoid"
+
+
+@dataclass(frozen=True)
+class ArcTan(Surrogate):
+    """``height / (1 + x^2)``, x = z / width: the derivative of an arc tangent (Fang et al. 2021)."""
+
+    name: ClassVar[str] = "arctan"
+
+
+@dataclass(frozen=True)
+class FastSigmoid(Surrogate):
+    """``height / (1 + |x|)^2``, x = z / width: SuperSpike (Zenke and Ganguli 2018)."""
+
+    name: ClassVar[str] = "fast_sigmoid"
+
+
+@dataclass(frozen=True)
+class ApproximateLIF(Surrogate):
+    """Derivative of a LIF neuron's activation, approximated by that of an IF neuron and a leak correction.
+
+    ``height * max(0, 1 + f'[t] / n[t])`` for a neuron that has fired, else 0, where n[t] counts its spikes
+    up to sub-step t, ``f[t] = exp(-1/width) f[t-1] + o[t]`` is their leaky sum and ``f' = -f / width``. Here
+    `width` is the membrane's time constant in sub-steps (leak = exp(-1/width); the default suits leak 0.95).
+    After Lee, Sarwar, Panda, Srinivasan and Roy, "Enabling Spike-Based Backpropagation for Training Deep
+    Neural Network Architectures", Front. Neurosci. 14:119 (2020), whose n is the count over the whole
+    presentation; the running count used here is causal, so that a sequence can be cut into chunks.
+
+    It remembers f and n: the state that `lif` takes and returns is (3, B, *): membrane, f, n.
+    """
+
+    width: float = 20.0
+    name: ClassVar[str] = "approximate_lif"
+    memory_planes: ClassVar[int] = 2
+
+
+SURROGATES: dict[str, type[Surrogate]] = {
+    cls.name: cls for cls in (PiecewiseLinear, Sigmoid, ArcTan, FastSigmoid, ApproximateLIF)
+}
+"""Every surrogate by the name that configuration files use."""

@@ -1,0 +1,109 @@
+"""One direction of one layer of a SpikingRNN."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import spike_of
+from .lif import LIF
+
+EXPECTED_RATE = 0.1  # spikes per neuron and sub-step that maps of spikes are initialised for
+
+
+class SpikingLayer(nn.Module):
+    """Linear map, optional normalisation of currents, LIF neurons, optional feedback.
+
+    Args:
+        input_size, hidden_size, bias: of the linear map.
+        spiking_input: the input is spikes, not analog values; decides the scale of the start weights.
+        recurrent: add W_hh * o[t-1] to the current.
+        norm: None, or "layer" for a LayerNorm over the currents of a token.
+        neuron: arguments of `LIF`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        *,
+        spiking_input: bool = False,
+        recurrent: bool = False,
+        norm: str | None = None,
+        device: Any = None,
+        dtype: Any = None,
+        **neuron: Any,
+    ) -> None:
+        super().__init__()
+        factory = {"device": device, "dtype": dtype}
+        self.input_map = nn.Linear(input_size, hidden_size, bias=bias, **factory)
+        self.norm = nn.LayerNorm(hidden_size, **factory) if norm == "layer" else None
+        self.feedback = nn.Linear(hidden_size, hidden_size, bias=False, **factory) if recurrent else None
+        self.lif = LIF(**neuron, **factory)
+        self.spiking_input = spiking_input
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start weights for currents of standard deviation about 1.
+
+        That is 1 / sqrt(inputs) for analog input of unit variance; spikes at `EXPECTED_RATE` carry less, so
+        their map starts larger by 1 / sqrt(rate). Currents of 1 against the default threshold of 1 make
+        neurons that neither stay silent nor fire at every sub-step.
+        """
+        gain = 1 / math.sqrt(EXPECTED_RATE) if self.spiking_input else 1.0
+        nn.init.normal_(self.input_map.weight, std=gain / math.sqrt(self.input_map.in_features))
+        if self.input_map.bias is not None:
+            nn.init.zeros_(self.input_map.bias)
+        if self.feedback is not None:
+            nn.init.orthogonal_(self.feedback.weight, gain=0.5)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: Tensor | None,
+        *,
+        lengths: Tensor | None,
+        substeps: int,
+        readout: str,
+        window: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """(L, B, input_size) in; the read-out of the neurons, as `functional.lif`, and their state out."""
+        current = self.input_map(x)
+        if self.norm is not None:
+            current = self.norm(current)
+        if self.feedback is None:
+            return self.lif(current, state, lengths=lengths, substeps=substeps, readout=readout, window=window)
+        return self._with_feedback(current, state, lengths, substeps, readout, window or substeps)
+
+    def _with_feedback(
+        self,
+        current: Tensor,
+        state: Tensor | None,
+        lengths: Tensor | None,
+        substeps: int,
+        readout: str,
+        window: int,
+    ) -> tuple[Tensor, Tensor]:
+        """I[t] = W_ih x + W_hh o[t-1]: one sub-step at a time, because o[t-1] must be known."""
+        assert self.feedback is not None
+        if state is None:
+            spike = torch.zeros_like(current[0])
+        else:
+            neuron = self.lif.neuron()
+            spike = spike_of(state, threshold=neuron["threshold"], surrogate=neuron["surrogate"]).to(current.dtype)
+        outs = []
+        for t in range(len(current) * substeps):
+            row = (current[t // substeps] + self.feedback(spike)).unsqueeze(0)
+            alive = None if lengths is None else (lengths * substeps > t).to(torch.int64)
+            spikes, state = self.lif(row, state, lengths=alive, substeps=1)
+            spike = spikes[0]
+            if readout != "membrane":
+                outs.append(spike)
+            elif (t + 1) % window == 0:
+                membrane = state[0] if self.lif.surrogate.memory_planes else state
+                outs.append(membrane if alive is None else membrane * alive.view(-1, *[1] * (membrane.dim() - 1)))
+        assert state is not None
+        out = torch.stack(outs).to(current.dtype)
+        return (out.unflatten(0, (-1, window)).mean(1) if readout == "rate" else out), state

@@ -1,0 +1,194 @@
+"""Modules around `functional.lif`: they hold the leak and the threshold, never the state."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import PiecewiseLinear, Surrogate, lif
+from ..functional.lif import RESETS, check_leak, check_threshold, choice, positive_int
+
+SMALLEST_THRESHOLD = 1e-3
+
+
+def bounded(parameter: Tensor, low: float, high: float) -> Tensor:
+    """The parameter inside its bounds, with the gradient passing straight through.
+
+    An optimiser may step over a bound; the layer then works with the bound, and the gradient can still
+    bring the parameter back. `project_parameters` moves the parameter itself.
+    """
+    return parameter + (parameter.clamp(low, high) - parameter).detach()
+
+
+class LIF(nn.Module):
+    """A layer of leaky integrate-and-fire neurons with a trained leak and threshold (thesis eq. 6.1-6.2).
+
+    Args:
+        channels: None for one leak and one threshold for the whole layer (the thesis saw no gain from
+            more), or the size of dimension 2 of the current for one per channel.
+        substeps: sub-steps that each row of current lasts; a call may override it.
+        leak: start value in [0, 1]. Default 0.95: the membrane forgets half of a token in about 14
+            sub-steps, so the next tokens still see it.
+        threshold: start value, > 0. Default 1.
+        reset: "soft" (thesis), "soft_immediate" or "hard".
+        surrogate: derivative used for the spike; default thesis eq. 5.12.
+        learn_leak, learn_threshold: whether they are trained, as in the thesis, or fixed buffers.
+        detach_reset: let no gradient through the reset.
+    Raises:
+        ValueError: at construction and when a state dict with values out of bounds is loaded.
+
+    An optimiser can push a parameter over its bound. The layer works with the bound then; call
+    `spikeseq.project_parameters(model)` after the optimiser's step to move the parameter itself.
+    """
+
+    def __init__(
+        self,
+        channels: int | None = None,
+        *,
+        substeps: int = 1,
+        leak: float = 0.95,
+        threshold: float = 1.0,
+        reset: str = "soft",
+        surrogate: Surrogate | None = None,
+        learn_leak: bool = True,
+        learn_threshold: bool = True,
+        detach_reset: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels = None if channels is None else positive_int("channels", channels)
+        self.substeps = positive_int("substeps", substeps)
+        self.reset = choice("reset", reset, RESETS)
+        self.surrogate = PiecewiseLinear() if surrogate is None else surrogate
+        if not isinstance(self.surrogate, Surrogate):
+            raise TypeError(f"surrogate must be a spikeseq surrogate, got {surrogate!r}")
+        self.detach_reset = detach_reset
+        shape = (self.channels or 1,)
+        starts = (("leak", check_leak(leak), learn_leak), ("threshold", check_threshold(threshold), learn_threshold))
+        for name, value, learn in starts:
+            tensor = torch.full(shape, value, device=device, dtype=dtype)
+            if learn:
+                self.register_parameter(name, nn.Parameter(tensor))
+            else:
+                self.register_buffer(name, tensor)
+
+    leak: Tensor
+    threshold: Tensor
+
+    def neuron(self) -> dict[str, Any]:
+        """The keyword arguments of `functional.lif` that this layer stands for."""
+        return {
+            "leak": bounded(self.leak, 0.0, 1.0),
+            "threshold": bounded(self.threshold, SMALLEST_THRESHOLD, math.inf),
+            "reset": self.reset,
+            "surrogate": self.surrogate,
+            "detach_reset": self.detach_reset,
+        }
+
+    def forward(
+        self,
+        current: Tensor,
+        state: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        substeps: int | None = None,
+        readout: str = "spikes",
+        window: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Arguments and results as `functional.lif`: (L, B, *) in, (L * substeps, B, *) spikes and state out."""
+        steps = self.substeps if substeps is None else substeps
+        return lif(
+            current, state, substeps=steps, lengths=lengths, readout=readout, window=window, **self.neuron()
+        )
+
+    def project(self) -> None:
+        """Moves leak and threshold into their bounds, in place."""
+        with torch.no_grad():
+            self.leak.clamp_(0.0, 1.0)
+            self.threshold.clamp_(min=SMALLEST_THRESHOLD)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not keep_vars:  # what is saved is what the layer works with
+            destination[prefix + "leak"] = self.leak.detach().clamp(0.0, 1.0)
+            destination[prefix + "threshold"] = self.threshold.detach().clamp(min=SMALLEST_THRESHOLD)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name, check in (("leak", check_leak), ("threshold", check_threshold)):
+            for value in state_dict.get(prefix + name, torch.empty(0)).flatten().tolist():
+                try:
+                    check(value)
+                except ValueError as error:
+                    raise ValueError(f"{prefix}{name}: {error}") from None
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def extra_repr(self) -> str:
+        leak, threshold = (
+            f"{p.item():.3g}" if p.numel() == 1 and not p.is_cuda and not p.is_meta else "(per channel)"
+            for p in (self.leak, self.threshold)
+        )
+        return f"leak={leak}, threshold={threshold}, substeps={self.substeps}, reset={self.reset!r}"
+
+
+class LIFCell(LIF):
+    """One token at a time: current (B, *) in, (substeps, B, *) spikes or (B, *) read-out and state out.
+
+    Takes the arguments of `LIF`. Streaming a sequence through it gives bit for bit what `LIF` gives.
+    """
+
+    def forward(  # type: ignore[override]
+        self, current: Tensor, state: Tensor | None = None, *, readout: str = "spikes"
+    ) -> tuple[Tensor, Tensor]:
+        """Spikes (substeps, B, *), or the rate or membrane (B, *), and the state."""
+        out, state = super().forward(current.unsqueeze(0), state, readout=readout)
+        return (out if readout == "spikes" else out.squeeze(0)), state
+
+
+class Integrator(nn.Module):
+    """A neuron that never fires: u[t] = u[t-1] + I[t], the read-out ("accumulator") of the thesis.
+
+    Args:
+        substeps: sub-steps that each row of current lasts.
+    """
+
+    def __init__(self, substeps: int = 1) -> None:
+        super().__init__()
+        self.substeps = positive_int("substeps", substeps)
+
+    def forward(
+        self, current: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The membrane after each row (L, B, *), zero past a sequence's end, and the final membrane (B, *).
+
+        Args:
+            current: (L, B, *).
+            state: (B, *), the membrane so far; default zeros.
+            lengths: (B,) rows of current that count.
+        """
+        dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
+        # The thesis's own way: an IF neuron whose threshold is never reached.
+        return lif(
+            current,
+            state,
+            leak=1.0,
+            threshold=torch.finfo(dtype).max,
+            substeps=self.substeps,
+            lengths=lengths,
+            readout="membrane",
+        )
+
+    def extra_repr(self) -> str:
+        return f"substeps={self.substeps}"
+
+
+def project_parameters(model: nn.Module) -> None:
+    """Moves every leak of `model` into [0, 1] and every threshold to at least 0.001, in place.
+
+    To be called after each optimiser step (projected gradient descent). A sigmoid would do without, but
+    then leak 1, an integrator, could not be reached.
+    """
+    for module in model.modules():
+        if isinstance(module, LIF):
+            module.project()

@@ -1,0 +1,274 @@
+"""SpikingRNN and its cell: spiking stand-ins for nn.LSTM, nn.GRU and nn.RNN."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from ..functional import READOUTS
+from ..functional.lif import choice, positive_int
+from .dropout import SequenceDropout
+from .layer import SpikingLayer
+
+NORMS = ("layer",)
+
+
+class SpikingRNN(nn.Module):
+    """Layers of LIF neurons with the signature of nn.LSTM, whose membranes persist from token to token.
+
+    Args:
+        input_size: features of a token.
+        hidden_size: neurons per layer and direction, H.
+        num_layers: stacked layers; a later layer reads the spikes of the one before, at every sub-step.
+        bias: whether the input maps have a bias.
+        batch_first: input and output are (B, L, *) instead of (L, B, *). States are not affected.
+        dropout: share of neurons silenced between layers, by one mask per sequence (`SequenceDropout`).
+        bidirectional: a second set of neurons (D = 2) reads each sequence from its own end.
+        proj_size: must be 0; there is no projection.
+        substeps: sub-steps T for which each token is presented; default 5, as the thesis uses throughout.
+        recurrent: add explicit feedback W_hh * o[t-1]. Default False: the membrane is the memory.
+        readout: what comes out of the last layer. "membrane" (default) is real-valued, like an LSTM's
+            output: the membrane at the last sub-step of each token. "rate": the share of sub-steps with a
+            spike. "spikes": every sub-step.
+        norm: None, or "layer" for a LayerNorm over the input currents of each token: a safeguard where the
+            scale of the input is unknown or layers are many. Costs a mean and a deviation per token.
+        leak, threshold, reset, surrogate, learn_leak, learn_threshold, detach_reset: as `LIF`.
+        per_channel: one leak and threshold per neuron instead of per layer.
+    Raises:
+        TypeError, ValueError: naming the argument, its value and what is accepted.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        substeps: int = 5,
+        recurrent: bool = False,
+        readout: str = "membrane",
+        norm: str | None = None,
+        per_channel: bool = False,
+        **neuron: Any,
+    ) -> None:
+        super().__init__()
+        if proj_size:
+            raise ValueError(f"proj_size must be 0 (a spiking layer has no projection), got {proj_size}")
+        self.input_size = positive_int("input_size", input_size)
+        self.hidden_size = positive_int("hidden_size", hidden_size)
+        self.num_layers = positive_int("num_layers", num_layers)
+        self.substeps = positive_int("substeps", substeps)
+        self.readout = choice("readout", readout, READOUTS)
+        if norm is not None:
+            choice("norm", norm, NORMS)
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.recurrent, self.norm, self.dropout = recurrent, norm, dropout
+        self.proj_size = 0
+        if dropout and num_layers == 1:
+            warnings.warn(f"dropout={dropout} acts between layers, and num_layers is 1", stacklevel=2)
+        self.between = SequenceDropout(dropout)
+        directions = 2 if bidirectional else 1
+        self.layers = nn.ModuleList(
+            SpikingLayer(
+                input_size if index < directions else hidden_size * directions,
+                hidden_size,
+                bias,
+                spiking_input=index >= directions,
+                recurrent=recurrent,
+                norm=norm,
+                channels=hidden_size if per_channel else None,
+                device=device,
+                dtype=dtype,
+                **neuron,
+            )
+            for index in range(num_layers * directions)
+        )
+
+    @property
+    def num_directions(self) -> int:
+        """D: 2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Any, Tensor]:
+        """Runs the layers over a batch of sequences.
+
+        Args:
+            input: (L, B, input_size), or (B, L, input_size) if batch_first, or (L, input_size) without a
+                batch, or a PackedSequence. Analog values are direct-coded: the current of every sub-step.
+            hx: state (num_layers * D, B, H), or (num_layers * D, H) without a batch; default zeros.
+            lengths: (B,) tokens that count in each padded sequence; 0 is allowed. Output is zero and the
+                state stays past a sequence's end.
+        Returns:
+            output: (L, B, D*H) for "membrane" and "rate", (L * T, B, D*H) for "spikes"; batch_first,
+                unbatched or packed as the input was. State: as hx.
+        """
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx, lengths)
+        if not isinstance(input, Tensor):
+            raise TypeError(f"input must be a Tensor or a PackedSequence, got {type(input).__name__}")
+        if input.dim() not in (2, 3) or input.shape[-1] != self.input_size:
+            shape = "(B, L, {0})" if self.batch_first else "(L, B, {0})"
+            expected = f"{shape} or (L, {{0}})".format(self.input_size)
+            raise ValueError(f"input must be {expected}, got {tuple(input.shape)}")
+        if input.dim() == 2:
+            if lengths is not None:
+                raise ValueError("lengths goes with a batch of sequences, got an input without a batch")
+            if hx is not None and hx.dim() == 2:
+                hx = hx.unsqueeze(-2)
+            output, state = self._run(input.unsqueeze(1), hx, None)
+            return output.squeeze(1), state.squeeze(-2)
+        output, state = self._run(input.transpose(0, 1) if self.batch_first else input, hx, lengths)
+        return (output.transpose(0, 1) if self.batch_first else output), state
+
+    def _packed(self, packed: PackedSequence, hx: Tensor | None, lengths: Tensor | None) -> tuple[Any, Tensor]:
+        if lengths is not None:
+            raise ValueError("a PackedSequence holds its own lengths; do not pass lengths beside it")
+        padded, sizes = pad_packed_sequence(packed)
+        output, state = self._run(padded, hx, sizes.to(padded.device))
+        rows = sizes * (self.substeps if self.readout == "spikes" else 1)
+        if packed.sorted_indices is None:
+            return pack_padded_sequence(output, rows), state
+        order = packed.sorted_indices
+        again = pack_padded_sequence(output.index_select(1, order), rows[order.to(rows.device)])
+        return PackedSequence(again.data, again.batch_sizes, order, packed.unsorted_indices), state
+
+    def _run(self, x: Tensor, hx: Tensor | None, lengths: Any) -> tuple[Tensor, Tensor]:
+        """(L, B, input_size), time first, through every layer."""
+        if len(x) == 0:
+            raise ValueError(f"input must have at least one token, got {tuple(x.shape)}")
+        lengths = _check_lengths(lengths, x)
+        states: list[Tensor | None] = [None] * len(self.layers)
+        if hx is not None:
+            if hx.shape[0] != len(self.layers):
+                expected = (len(self.layers), x.shape[1], self.hidden_size)
+                raise ValueError(f"hx must have shape {expected}, got {tuple(hx.shape)}")
+            states = list(hx.unbind(0))
+        D, T = self.num_directions, self.substeps
+        for index in range(self.num_layers):
+            # Tokens are repeated T times at the first layer; from there on a row is a sub-step.
+            repeat = T if index == 0 else 1
+            rows = 1 if index == 0 else T
+            readout = self.readout if index == self.num_layers - 1 else "spikes"
+            outputs = []
+            for direction in range(D):
+                slot = index * D + direction
+                out, states[slot] = self.layers[slot](
+                    reverse_tokens(x, lengths, rows) if direction else x,
+                    states[slot],
+                    lengths=None if lengths is None else lengths * rows,
+                    substeps=repeat,
+                    readout=readout,
+                    window=None if readout == "spikes" else T,
+                )
+                per_token = T if readout == "spikes" else 1
+                outputs.append(reverse_tokens(out, lengths, per_token) if direction else out)
+            x = outputs[0] if D == 1 else torch.cat(outputs, -1)
+            if index < self.num_layers - 1:
+                x, _ = self.between(x)
+        return x, torch.stack([state for state in states if state is not None])
+
+    def flatten_parameters(self) -> None:
+        """Does nothing; nn.LSTM has it."""
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.input_size}, {self.hidden_size}"]
+        if self.num_layers > 1:
+            parts.append(f"num_layers={self.num_layers}")
+        flags = ("batch_first", "bidirectional", "recurrent")
+        parts += [f"{flag}=True" for flag in flags if getattr(self, flag)]
+        if self.dropout:
+            parts.append(f"dropout={self.dropout}")
+        return ", ".join([*parts, f"substeps={self.substeps}", f"readout={self.readout!r}"])
+
+
+class SpikingRNNCell(nn.Module):
+    """One token through one spiking layer: the place of nn.GRUCell.
+
+    Args: as `SpikingRNN`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        substeps: int = 5,
+        recurrent: bool = False,
+        readout: str = "membrane",
+        norm: str | None = None,
+        per_channel: bool = False,
+        **neuron: Any,
+    ) -> None:
+        super().__init__()
+        self.input_size = positive_int("input_size", input_size)
+        self.hidden_size = positive_int("hidden_size", hidden_size)
+        self.substeps = positive_int("substeps", substeps)
+        self.readout = choice("readout", readout, READOUTS)
+        self.bias = bias
+        if norm is not None:
+            choice("norm", norm, NORMS)
+        channels = hidden_size if per_channel else None
+        self.layer = SpikingLayer(
+            input_size, hidden_size, bias, recurrent=recurrent, norm=norm, channels=channels,
+            device=device, dtype=dtype, **neuron,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, input_size) or (input_size,) and the state (B, H) or (H,) in; output and state out.
+
+        The output is (B, H), or (T, B, H) for read-out "spikes".
+        """
+        if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
+            shape = tuple(input.shape)
+            raise ValueError(f"input must be (B, {self.input_size}) or ({self.input_size},), got {shape}")
+        batched = input.dim() == 2
+        if not batched:
+            input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(-2)
+        out, state = self.layer(
+            input.unsqueeze(0), hx, lengths=None, substeps=self.substeps, readout=self.readout
+        )
+        if self.readout != "spikes":
+            out = out.squeeze(0)
+        return (out, state) if batched else (out.squeeze(-2), state.squeeze(-2))
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}, substeps={self.substeps}, readout={self.readout!r}"
+
+
+def reverse_tokens(x: Tensor, lengths: Tensor | None, rows: int = 1) -> Tensor:
+    """Each sequence of (L * rows, B, *) with its tokens in reverse order, padding left where it is.
+
+    The order of the `rows` sub-steps inside a token is kept.
+    """
+    tokens = x.unflatten(0, (-1, rows))
+    if lengths is None:
+        return tokens.flip(0).flatten(0, 1)
+    at = torch.arange(len(tokens), device=x.device).unsqueeze(1)
+    index = torch.where(at < lengths, lengths - 1 - at, at)  # (L, B)
+    index = index.view(len(tokens), 1, -1, *[1] * (x.dim() - 2)).expand_as(tokens)
+    return tokens.gather(0, index).flatten(0, 1)
+
+
+def _check_lengths(lengths: Any, x: Tensor) -> Tensor | None:
+    if lengths is None:
+        return None
+    if not isinstance(lengths, Tensor):
+        lengths = torch.as_tensor(lengths)
+    if lengths.is_floating_point() or lengths.shape != (x.shape[1],):
+        wanted = f"lengths must be {x.shape[1]} integers, one per sequence"
+        raise ValueError(f"{wanted}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
+    return lengths.to(x.device, torch.int64)

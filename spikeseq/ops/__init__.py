@@ -1,0 +1,134 @@
+"""The LIF op as PyTorch sees it: schema, shapes without data, gradient, and which code runs.
+
+Importing this module needs no compiler. The first eager call (or `spikeseq.build()`) builds the native
+kernels; where that fails, the plain-PyTorch loop of `reference` runs instead, after one warning.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .build import ensure_native
+from .reference import Options, lif_adjoint, lif_reference
+
+OPTIONS = (
+    "int substeps, int window, str reset, str readout, str surrogate, float height, float width, bool detach_reset"
+)
+library = torch.library.Library("spikeseq", "DEF")
+library.define(
+    f"lif(Tensor current, Tensor state, Tensor leak, Tensor threshold, Tensor? lengths, {OPTIONS})"
+    " -> (Tensor out, Tensor final_state, Tensor checkpoints)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+library.define(
+    "lif_backward(Tensor grad_out, Tensor grad_final, Tensor current, Tensor checkpoints, Tensor final_state,"
+    f" Tensor leak, Tensor threshold, Tensor? lengths, {OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
+INTERVAL = 16  # sub-steps between saved membranes: kInterval of csrc/problem.h
+
+
+def _check_values(rows: int, leak: Tensor, threshold: Tensor, lengths: Tensor | None) -> None:
+    """What the native CPU kernel checks too; CUDA values are not read back."""
+    if leak.is_cuda:
+        return
+    for value in leak.flatten().tolist():
+        if not 0 <= value <= 1:
+            raise ValueError(f"leak must lie in [0, 1], got {value}")
+    for value in threshold.flatten().tolist():
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"threshold must be positive and finite, got {value}")
+    for value in [] if lengths is None else lengths.tolist():
+        if not 0 <= value <= rows:
+            raise ValueError(f"lengths must lie in [0, {rows}] (the rows of current), got {value}")
+
+
+# Registered for every device: a native kernel, once loaded, takes precedence for its own.
+def _lif_any_device(
+    current: Tensor, state: Tensor, leak: Tensor, threshold: Tensor, lengths: Tensor | None, *options: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    if ensure_native(current.device.type):
+        return torch.ops.spikeseq.lif(current, state, leak, threshold, lengths, *options)  # type: ignore[no-any-return]
+    _check_values(len(current), leak, threshold, lengths)
+    out, final_state = lif_reference(current, state, leak, threshold, lengths, *options)
+    checkpoints = state.new_zeros((_checkpoints(current, Options(*options)), *state.shape))
+    checkpoints[0] = state
+    return out, final_state.clone(), checkpoints
+
+
+def _lif_backward_any_device(
+    grad_out: Tensor,
+    grad_final: Tensor,
+    current: Tensor,
+    checkpoints: Tensor,
+    final_state: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if ensure_native(current.device.type):
+        return torch.ops.spikeseq.lif_backward(  # type: ignore[no-any-return]
+            grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *options
+        )
+    return lif_adjoint(grad_out, grad_final, current, checkpoints[0], leak, threshold, lengths, *options)
+
+
+library.impl("lif", _lif_any_device, "CompositeExplicitAutograd")
+library.impl("lif_backward", _lif_backward_any_device, "CompositeExplicitAutograd")
+
+
+def _checkpoints(current: Tensor, o: Options) -> Any:
+    return (current.shape[0] * o.substeps + INTERVAL - 1) // INTERVAL
+
+
+@torch.library.register_fake("spikeseq::lif", lib=library)
+def _lif_fake(
+    current: Tensor, state: Tensor, leak: Tensor, threshold: Tensor, lengths: Tensor | None, *options: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    o = Options(*options)
+    out = current.new_empty((current.shape[0] * o.substeps // o.window, *current.shape[1:]))
+    return out, state.new_empty(state.shape), state.new_empty((_checkpoints(current, o), *state.shape))
+
+
+@torch.library.register_fake("spikeseq::lif_backward", lib=library)
+def _lif_backward_fake(
+    grad_out: Tensor,
+    grad_final: Tensor,
+    current: Tensor,
+    checkpoints: Tensor,
+    final_state: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
+        current.new_empty(current.shape),
+        final_state.new_empty(final_state.shape),
+        leak.new_empty(leak.shape),
+        threshold.new_empty(threshold.shape),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    current, _state, leak, threshold, lengths, *options = inputs
+    _out, final_state, checkpoints = output
+    ctx.save_for_backward(current, checkpoints, final_state, leak, threshold, lengths)
+    ctx.options = options
+
+
+def _backward(ctx: Any, grad_out: Tensor, grad_final: Tensor, _grad_checkpoints: Tensor) -> tuple[Any, ...]:
+    grads = torch.ops.spikeseq.lif_backward(grad_out, grad_final, *ctx.saved_tensors, *ctx.options)
+    return (*grads, None, *[None] * len(ctx.options))
+
+
+def _no_second_backward(ctx: Any, *grads: Tensor) -> None:
+    raise NotImplementedError("spikeseq: lif can be differentiated once; its gradient has no gradient of its own")
+
+
+torch.library.register_autograd("spikeseq::lif", _backward, setup_context=_setup_context, lib=library)
+torch.library.register_autograd("spikeseq::lif_backward", _no_second_backward, lib=library)

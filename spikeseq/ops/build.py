@@ -1,0 +1,170 @@
+"""Building and loading the native kernels: on first use, once per machine, safely from many processes.
+
+Environment:
+    SPIKESEQ_BACKEND: `auto` (default: native, or the Python loop after one warning), `native` (an error
+        where the kernels cannot be built) or `python` (never build).
+    SPIKESEQ_CACHE: where built kernels are kept; default ~/.cache/spikeseq.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+CSRC = Path(__file__).resolve().parent.parent / "csrc"
+# No fast-math and no contraction into fused multiply-add: results must not depend on the compiler's mood.
+CFLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp"]
+CUDA_FLAGS = ["-O3", "--fmad=false"]
+
+_lock = threading.Lock()
+_loaded: dict[str, Path] = {}
+_failed: dict[str, str] = {}
+
+
+class BackendError(RuntimeError):
+    """The native kernels are asked for and cannot be built or loaded."""
+
+
+def requested_backend() -> str:
+    """`auto`, `native` or `python`, from SPIKESEQ_BACKEND."""
+    backend = os.environ.get("SPIKESEQ_BACKEND", "auto")
+    if backend not in ("auto", "native", "python"):
+        raise ValueError(f"SPIKESEQ_BACKEND must be auto, native or python, got {backend!r}")
+    return backend
+
+
+def ensure_native(device: str) -> bool:
+    """Whether a native kernel serves `device` ("cpu", "cuda"); builds and loads it at the first call.
+
+    Raises:
+        BackendError: SPIKESEQ_BACKEND is `native` and the kernel cannot be had.
+    """
+    with _lock:
+        # Another thread may have loaded it while this one waited; the caller then dispatches again.
+        if device in _loaded:
+            return True
+        backend = requested_backend()
+        if backend == "python":
+            return False
+        if device not in _failed:
+            try:
+                _loaded[device] = _load(device)
+                return True
+            except Exception as error:
+                _failed[device] = " ".join(str(error).split())[-600:]
+                if backend == "auto":
+                    warnings.warn(
+                        f"spikeseq: no native {device} kernel ({_failed[device]}); the much slower Python loop"
+                        " runs instead. SPIKESEQ_BACKEND=native makes this an error.",
+                        stacklevel=4,
+                    )
+        if backend == "native":
+            raise BackendError(f"spikeseq: no native {device} kernel: {_failed[device]}")
+        return False
+
+
+def build(device: str | None = None) -> None:
+    """Builds and loads the native kernels now instead of at the first call.
+
+    Args:
+        device: "cpu" or "cuda"; by default the CPU, and CUDA where there is a GPU.
+    Raises:
+        BackendError: a kernel cannot be built; the message holds the compiler's last words.
+    """
+    devices = [device] if device else ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    for name in devices:
+        if not ensure_native(name):
+            reason = _failed.get(name, "SPIKESEQ_BACKEND=python")
+            raise BackendError(f"spikeseq: no native {name} kernel: {reason}")
+
+
+def backend_info() -> dict[str, Any]:
+    """What runs: the requested backend, the loaded kernels by device, and why others are missing."""
+    return {
+        "backend": requested_backend(),
+        "native": {device: str(path) for device, path in _loaded.items()},
+        "failed": dict(_failed),
+        "cache": str(_cache_folder()),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("SPIKESEQ_CACHE") or Path.home() / ".cache" / "spikeseq")
+
+
+def _processor() -> str:
+    """The processor's features: `-march=native` code must not be found by another kind of machine."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return line
+    return platform.processor() or platform.machine()
+
+
+def _sources(device: str) -> list[Path]:
+    if device == "cpu":
+        return [CSRC / "lif_cpu.cpp"]
+    if device == "cuda":
+        return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu"]
+    raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")
+
+
+def _load(device: str) -> Path:
+    from torch.utils import cpp_extension
+
+    sources = _sources(device)
+    flags = [*CFLAGS, "-march=native"] if platform.machine() in ("x86_64", "AMD64") else CFLAGS
+    key = hashlib.sha256()
+    for path in sorted(CSRC.glob("*.[hc]*")):
+        key.update(path.read_bytes())
+    identity = (flags, CUDA_FLAGS, torch.__version__, torch.version.cuda, _processor(), platform.machine())
+    key.update(repr(identity).encode())
+    if device == "cuda":
+        key.update(repr(torch.cuda.get_device_capability()).encode())
+    name = f"spikeseq_{device}_{key.hexdigest()[:16]}"
+    library = _cache_folder() / f"{name}.so"
+
+    with _one_process(library.with_suffix(".lock")):
+        if not library.exists():
+            print(f"spikeseq: building the {device} kernel (once, under a minute) ...", file=sys.stderr, flush=True)
+            with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+                cpp_extension.load(
+                    name,
+                    [str(path) for path in sources],
+                    extra_cflags=flags,
+                    extra_cuda_cflags=CUDA_FLAGS,
+                    build_directory=folder,
+                    is_python_module=False,
+                )
+                # The process keeps using the file it has loaded; others find the finished copy.
+                shutil.copyfile(Path(folder) / f"{name}.so", Path(folder) / "finished")
+                os.replace(Path(folder) / "finished", library)
+        else:
+            torch.ops.load_library(library)
+    return library
+
+
+@contextlib.contextmanager
+def _one_process(path: Path) -> Iterator[None]:
+    """Holds a lock that the system frees even if its process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except ImportError:  # no flock on this system: the rename below still keeps the file whole
+            pass
+        yield

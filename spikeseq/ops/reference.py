@@ -1,0 +1,195 @@
+"""LIF in plain PyTorch: the oracle that every kernel must agree with, and the fall-back without a compiler.
+
+`lif_reference` is written for reading and differentiated by autograd. `lif_adjoint` is the same gradient
+written out by hand, because the dispatcher runs the fall-back below autograd.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Options(NamedTuple):
+    """What one call of the LIF op is asked to do, in the order of the op's schema."""
+
+    substeps: int
+    window: int
+    reset: str
+    readout: str
+    surrogate: str
+    height: float
+    width: float
+    detach_reset: bool
+
+
+def update(u: Tensor, spike: Tensor, current: Tensor, leak: Tensor, threshold: Tensor, reset: str) -> Tensor:
+    """u[t] from u[t-1], o[t-1] and I[t]: thesis eq. 6.1 for the soft reset."""
+    if reset == "soft":
+        return leak * u + current - threshold * spike
+    if reset == "soft_immediate":
+        return leak * (u - threshold * spike) + current
+    return leak * (u * (1 - spike)) + current
+
+
+def remember(spike: Tensor, memory: Tensor, o: Options) -> Tensor:
+    """The surrogate's memory (planes, B, *) after a sub-step with the given spikes."""
+    if o.surrogate == "approximate_lif":
+        f, n = memory
+        return torch.stack((math.exp(-1 / o.width) * f + spike, n + spike))
+    return memory
+
+
+def slope(u: Tensor, threshold: Tensor, memory: Tensor, o: Options) -> Tensor:
+    """The surrogate of do/dz, from the membrane and the memory after its spike."""
+    if o.surrogate == "approximate_lif":
+        f, n = memory
+        correction = (1 - f / o.width / n.clamp(min=1)).clamp(min=0)
+        return o.height * torch.where(n > 0, correction, torch.zeros_like(f))
+    x = ((u / threshold - 1) / o.width).abs()
+    if o.surrogate == "piecewise_linear":
+        return o.height * (1 - x).clamp(min=0)
+    if o.surrogate == "sigmoid":
+        s = torch.sigmoid(x)
+        return o.height * 4 * s * (1 - s)
+    if o.surrogate == "arctan":
+        return o.height / (1 + x * x)
+    return o.height / (1 + x) ** 2  # fast_sigmoid
+
+
+class Spike(torch.autograd.Function):
+    """o = [u > v], with the surrogate's gradient in z = u/v - 1."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, threshold: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(u, threshold, slope)
+        return (u > threshold).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        u, threshold, slope = ctx.saved_tensors
+        by_z = grads[0] * slope
+        return by_z / threshold, (-by_z * u / threshold**2).sum_to_size(threshold.shape), None
+
+
+def spread(values: Tensor, like: Tensor) -> Tensor:
+    """Leaks or thresholds (C,) shaped to broadcast over (B, C, *)."""
+    return values.reshape(1, -1, *[1] * (like.dim() - 2)) if values.numel() > 1 else values.reshape(())
+
+
+def alive(t: int, lengths: Tensor | None, like: Tensor, substeps: int) -> Tensor | None:
+    """(B, 1, ...) mask of the sequences that have not ended before sub-step t."""
+    return None if lengths is None else (t < lengths * substeps).view(-1, *[1] * (like.dim() - 1))
+
+
+def lif_reference(
+    current: Tensor, state: Tensor, leak: Tensor, threshold: Tensor, lengths: Tensor | None, *options: Any
+) -> tuple[Tensor, Tensor]:
+    """The oracle: one Python iteration per sub-step, differentiable by autograd.
+
+    Args:
+        current: (L, B, *).
+        state: (1 + memory planes, B, *), the membrane first.
+        leak, threshold: (1,) or (C,).
+        lengths: (B,) rows of current that count, or None.
+        options: the fields of `Options`.
+    Returns:
+        (L * substeps / window, B, *) in current's dtype, and the final state.
+    """
+    o = Options(*options)
+    u, memory = state[0], state[1:]
+    leak, threshold = spread(leak, u), spread(threshold, u)
+
+    def fire(u: Tensor, memory: Tensor) -> Tensor:
+        # Which sub-steps have a slope is decided by data alone, so nothing flows through the slope.
+        with torch.no_grad():
+            by_z = slope(u, threshold, memory, o).expand_as(u)
+        return Spike.apply(u, threshold, by_z)  # type: ignore[no-any-return]
+
+    spike = fire(u, memory)
+    rows, window = [], []
+    for t in range(len(current) * o.substeps):
+        mask = alive(t, lengths, u, o.substeps)
+        fed_back = spike.detach() if o.detach_reset else spike
+        new = update(u, fed_back, current[t // o.substeps].to(u.dtype), leak, threshold, o.reset)
+        new_memory = remember((new > threshold).to(u.dtype).detach(), memory, o)
+        new_spike = fire(new, new_memory)
+        emitted = new if o.readout == "membrane" else new_spike
+        if mask is not None:
+            new, new_spike = torch.where(mask, new, u), torch.where(mask, new_spike, spike)
+            new_memory = torch.where(mask, new_memory, memory)
+            emitted = torch.where(mask, emitted, torch.zeros_like(emitted))
+        u, spike, memory = new, new_spike, new_memory
+        window.append(emitted)
+        if len(window) == o.window:
+            rows.append(window[-1] if o.readout == "membrane" else sum(window) / o.window)
+            window = []
+    return torch.stack(rows).to(current.dtype), torch.cat((u[None], memory))
+
+
+def lif_adjoint(
+    grad_out: Tensor,
+    grad_final: Tensor,
+    current: Tensor,
+    state: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of current, state, leak and threshold, by the reverse loop written out."""
+    o = Options(*options)
+    shape = leak.shape
+    leak, threshold = spread(leak, state[0]), spread(threshold, state[0])
+
+    history = [state]  # before sub-step t
+    for t in range(len(current) * o.substeps):
+        u, memory = history[-1][0], history[-1][1:]
+        fired = (u > threshold).to(u.dtype)
+        new = update(u, fired, current[t // o.substeps].to(u.dtype), leak, threshold, o.reset)
+        after = torch.cat((new[None], remember((new > threshold).to(u.dtype), memory, o)))
+        mask = alive(t, lengths, u, o.substeps)
+        history.append(after if mask is None else torch.where(mask, after, history[-1]))
+
+    grad_u, grad_spike = grad_final[0].clone(), torch.zeros_like(grad_final[0])
+    grad_leak, grad_threshold = torch.zeros_like(grad_u), torch.zeros_like(grad_u)
+    grad_current = torch.zeros_like(current, dtype=grad_u.dtype)
+
+    def through_spike(state: Tensor, grad_u: Tensor, grad_spike: Tensor) -> tuple[Tensor, Tensor]:
+        by_u = grad_spike * slope(state[0], threshold, state[1:], o) / threshold
+        return grad_u + by_u, -by_u * state[0] / threshold
+
+    for t in reversed(range(len(current) * o.substeps)):
+        before, after = history[t], history[t + 1]
+        u, fired = before[0], (before[0] > threshold).to(grad_u.dtype)
+        row = grad_out[t // o.window].to(grad_u.dtype)
+        total_u, total_spike = grad_u, grad_spike
+        if o.readout != "membrane":
+            total_spike = total_spike + row / o.window
+        elif (t + 1) % o.window == 0:
+            total_u = total_u + row
+        g, by_threshold = through_spike(after, total_u, total_spike)
+        if o.reset == "soft":
+            partial = (leak, -threshold, u, -fired)
+        elif o.reset == "soft_immediate":
+            partial = (leak, -leak * threshold, u - threshold * fired, -leak * fired)
+        else:
+            partial = (leak * (1 - fired), -leak * u, u * (1 - fired), torch.zeros_like(u))
+        mask = alive(t, lengths, u, o.substeps)
+        live = torch.ones_like(u) if mask is None else mask.to(u.dtype).expand_as(u)
+        grad_current[t // o.substeps] += live * g
+        grad_leak += live * partial[2] * g
+        grad_threshold += live * (by_threshold + partial[3] * g)
+        grad_u = torch.where(live > 0, partial[0] * g, grad_u)
+        grad_spike = torch.where(live > 0, partial[1] * g * (not o.detach_reset), grad_spike)
+
+    grad_u, by_threshold = through_spike(state, grad_u, grad_spike)
+    grad_threshold = grad_threshold + by_threshold
+    grad_state = torch.cat((grad_u[None], torch.zeros_like(state[1:])))
+
+    def to_channels(grad: Tensor) -> Tensor:
+        inner = grad.reshape(len(grad), shape.numel(), -1)
+        return inner.sum((0, 2)).reshape(shape)
+
+    return grad_current.to(current.dtype), grad_state, to_channels(grad_leak), to_channels(grad_threshold)

@@ -1,0 +1,27 @@
+"""Tokenizers, vocabularies and word vectors; installed as `spikeseq.tokenizers`.
+
+From texts to what a model reads::
+
+    tokenizer = build_tokenizer("spacy-en")                  # or SpacyTokenizer("en"), WhitespaceTokenizer()
+    token_lists = tokenizer.tokenize_all(texts, processes=4)
+    vocab = Vocab.build(token_lists, max_size=20_000)
+    ids = vocab.encode(token_lists[0])
+    rows, found = load_vectors("glove.6B.100d.txt", vocab)   # or train_vectors(token_lists, vocab)
+
+spaCy, gensim and torchtext are imported when they are first used; without one of them, the error
+says what to install.
+"""
+
+from .vectors import load_vectors, train_vectors
+from .vocab import Vocab
+from .words import SpacyTokenizer, Tokenizer, WhitespaceTokenizer, build_tokenizer
+
+__all__ = [
+    "SpacyTokenizer",
+    "Tokenizer",
+    "Vocab",
+    "WhitespaceTokenizer",
+    "build_tokenizer",
+    "load_vectors",
+    "train_vectors",
+]
