@@ -61,9 +61,10 @@ def load_text_data(
 
     Labels are integers or strings, and become indices into `classes`: the sorted distinct labels, or the
     names that the `datasets` metadata of a parquet file gives them. Rows with label -1 join `unlabelled`.
-    Without a test file, a stratified `test_share` (default 0.2, a common choice) is held out as by `validation_split`.
-    `limit` keeps a random, stratified choice of that many rows of each split, for quick runs (of the sample,
-    its first texts). A test file is taken as it is, even where it repeats training texts, as IMDB's does.
+    Without a test file, a stratified `test_share` (default 0.2, a common choice) is held out as
+    `validation_split` does it. `limit` keeps a random, stratified choice of that many rows of each split, for
+    quick runs (of the sample, its first texts). A test file is taken as it is, even where it repeats training
+    texts, as IMDB's does.
 
     Raises DataError for anything that cannot be read or used.
     """
@@ -113,7 +114,8 @@ def _hold_out(
         for rows in candidates:
             if len(taken) + len(rows) <= wanted:
                 taken += rows
-        held.update(taken or min(candidates, key=lambda rows: len(rows)))
+        smallest = min(candidates, key=len)  # where repeats make every text too many rows
+        held.update(taken or smallest)
     everything = range(len(split.texts))
     return _rows(split, [i for i in everything if i not in held]), _rows(split, sorted(held))
 

@@ -1,0 +1,168 @@
+"""Text classifiers: the thesis's spiking network (6.4), RNN baselines of the same shape, and a bag of words.
+
+All take `tokens` (L, B) int64 and `lengths` (B,), and return logits (B, classes).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..nn import Integrator, SequenceDropout, SpikingRNN
+
+
+class SpikingClassifier(nn.Module):
+    """Embedding -> two FC + LIF layers -> FC + integrator -> read-out (thesis Fig. 6.3).
+
+    Every token is direct-coded for `substeps` sub-steps and passes both LIF layers; membranes persist over
+    the whole text. The integrator's membrane, divided by the number of tokens so that its scale does not
+    depend on the length of the text, goes to the read-out.
+
+    Args:
+        vocabulary: rows of the embedding. Row 0 is padding.
+        classes: number of classes.
+        embedding_size: width of a row; 100 as in the thesis.
+        hidden_size: neurons of each LIF layer; 128 gives the thesis's 0.03 M parameters.
+        integrators: neurons of the integrating layer.
+        substeps: T; the thesis uses 5.
+        embedding_dropout, dropout: shares silenced by masks that are fixed over a text.
+        neuron: arguments of `LIF`.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        classes: int = 2,
+        *,
+        embedding_size: int = 100,
+        hidden_size: int = 128,
+        integrators: int = 16,
+        substeps: int = 5,
+        embedding_dropout: float = 0.5,
+        dropout: float = 0.2,
+        **neuron: object,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=0)
+        self.embedding_dropout = SequenceDropout(embedding_dropout)
+        self.spiking = SpikingRNN(
+            embedding_size, hidden_size, num_layers=2, dropout=dropout, substeps=substeps, readout="rate", **neuron
+        )
+        self.dropout = SequenceDropout(dropout)
+        self.to_integrator = nn.Linear(hidden_size, integrators, bias=False)
+        self.integrator = Integrator()
+        self.readout = nn.Linear(integrators, classes)
+
+    def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The integrator's membrane after every token (L, B, integrators), and at the end (B, integrators)."""
+        x, _ = self.embedding_dropout(self.embedding(tokens))
+        rates, _ = self.spiking(x, lengths=lengths)
+        rates, _ = self.dropout(rates)
+        # The map is linear, so the spikes of a token are summed first: T times their rate.
+        return self.integrator(self.to_integrator(rates * self.spiking.substeps), lengths=lengths)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        _, final = self.membrane(tokens, lengths)
+        return self.readout(final / lengths.clamp(min=1).unsqueeze(1))
+
+    def trace(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Logits after every token (L, B, classes), each as if the text ended there (thesis Fig. 6.4)."""
+        membrane, _ = self.membrane(tokens, lengths)
+        seen = torch.arange(1, len(tokens) + 1, device=tokens.device, dtype=membrane.dtype)
+        return self.readout(membrane / seen.view(-1, 1, 1))
+
+
+RNNS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class RecurrentClassifier(nn.Module):
+    """The baseline: embedding -> one nn.LSTM, nn.GRU or nn.RNN layer -> read-out of its last state.
+
+    Args:
+        kind: "lstm", "gru" or "rnn".
+        hidden_size: 200 gives the LSTM the thesis's 0.24 M parameters.
+        pooling: "last" reads the last state, "mean" the average over the text.
+        Others as `SpikingClassifier`.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        classes: int = 2,
+        *,
+        kind: str = "lstm",
+        embedding_size: int = 100,
+        hidden_size: int = 200,
+        pooling: str = "last",
+        embedding_dropout: float = 0.5,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if kind not in RNNS:
+            raise ValueError(f"kind must be one of {', '.join(RNNS)}, got {kind!r}")
+        if pooling not in ("last", "mean"):
+            raise ValueError(f"pooling must be 'last' or 'mean', got {pooling!r}")
+        self.pooling = pooling
+        self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=0)
+        self.embedding_dropout = SequenceDropout(embedding_dropout)
+        self.rnn = RNNS[kind](embedding_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.readout = nn.Linear(hidden_size, classes)
+
+    def outputs(self, tokens: Tensor) -> Tensor:
+        """The outputs of the recurrent layer (L, B, H). Causal, so what follows a text's end does no harm."""
+        x, _ = self.embedding_dropout(self.embedding(tokens))
+        return self.rnn(x)[0]  # type: ignore[no-any-return]
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        outputs = self.outputs(tokens)
+        if self.pooling == "mean":
+            inside = torch.arange(len(tokens), device=tokens.device).unsqueeze(1) < lengths
+            pooled = (outputs * inside.unsqueeze(2)).sum(0) / lengths.clamp(min=1).unsqueeze(1)
+        else:
+            last = (lengths - 1).clamp(min=0).view(1, -1, 1).expand(1, -1, outputs.shape[2])
+            pooled = outputs.gather(0, last).squeeze(0)
+        return self.readout(self.dropout(pooled))
+
+    def trace(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Logits after every token (L, B, classes), each as if the text ended there."""
+        outputs = self.outputs(tokens)
+        if self.pooling == "mean":
+            seen = torch.arange(1, len(tokens) + 1, device=tokens.device, dtype=outputs.dtype)
+            outputs = outputs.cumsum(0) / seen.view(-1, 1, 1)
+        return self.readout(outputs)
+
+
+class BagOfWords(nn.Module):
+    """Logistic regression on unigram TF-IDF: what word order adds must be measured against it.
+
+    A word counts (1 + log count) * idf, and each text is scaled to length one.
+
+    Args:
+        vocabulary: rows; row 0 is padding.
+        classes: number of classes.
+        idf: (vocabulary,) inverse document frequencies of the training texts; kept with the model. Default ones.
+    """
+
+    idf: Tensor
+
+    def __init__(self, vocabulary: int, classes: int = 2, *, idf: Tensor | None = None) -> None:
+        super().__init__()
+        self.weights = nn.EmbeddingBag(vocabulary, classes, mode="sum", padding_idx=0)
+        nn.init.zeros_(self.weights.weight)
+        self.bias = nn.Parameter(torch.zeros(classes))
+        self.register_buffer("idf", torch.ones(vocabulary) if idf is None else idf.clone())
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        tokens, values = tfidf(tokens, lengths, self.idf)
+        return self.weights(tokens, per_sample_weights=values) + self.bias  # type: ignore[no-any-return]
+
+
+def tfidf(tokens: Tensor, lengths: Tensor, idf: Tensor) -> tuple[Tensor, Tensor]:
+    """Sorted tokens (B, L) and values (B, L): each word's TF-IDF at its first place, zero elsewhere."""
+    inside = torch.arange(len(tokens), device=tokens.device).unsqueeze(1) < lengths
+    words = torch.where(inside, tokens, torch.zeros_like(tokens)).t().contiguous().sort(1).values
+    first = torch.ones_like(words, dtype=torch.bool)
+    first[:, 1:] = words[:, 1:] != words[:, :-1]
+    run = first.cumsum(1) - 1
+    counts = torch.zeros_like(words).scatter_add_(1, run, torch.ones_like(words)).gather(1, run)
+    values = (1 + counts.to(idf.dtype).log()) * idf[words] * (first & (words > 0))
+    return words, values / values.norm(dim=1, keepdim=True).clamp(min=1e-12)
