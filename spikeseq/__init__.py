@@ -1,1 +1,49 @@
-"""Sequence learning on spiking layers."""
+"""Sequence learning on spiking layers.
+
+`spikeseq.nn` has the layers, `spikeseq.functional` the neuron as a pure function, `spikeseq.swap` replaces the
+LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates. See design and recipes in the documentation.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from . import functional, nn
+from .debugging import debug
+from .nn import detach_state, project_parameters, reorder_state, select_state
+from .ops.build import BackendError, backend_info, build
+
+if TYPE_CHECKING:
+    from .recipes.runs import Classifier
+
+try:
+    __version__ = version("spikeseq")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0.0.0"
+
+
+def load(run: Any) -> "Classifier":
+    """The trained model of a run folder; `load(run).predict(texts)` classifies texts.
+
+    Raises:
+        ValueError: the folder is not a finished run, or a file in it is damaged or of another model.
+        ImportError: the extra `recipes` is not installed.
+    """
+    from .recipes.runs import load as load_run
+
+    return load_run(run)
+
+
+__all__ = [
+    "BackendError",
+    "__version__",
+    "backend_info",
+    "build",
+    "debug",
+    "detach_state",
+    "functional",
+    "load",
+    "nn",
+    "project_parameters",
+    "reorder_state",
+    "select_state",
+]

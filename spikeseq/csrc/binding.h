@@ -124,8 +124,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
                           grad_state.data_ptr<S>(), grad_leak.data_ptr<S>(), grad_threshold.data_ptr<S>()});
     });
   }
-  return {grad_current, grad_state, Device::sum_channels(shape, grad_leak),
-          Device::sum_channels(shape, grad_threshold)};
+  const auto sum = [&](const at::Tensor& per_neuron) {
+    return shape.neurons() > 0 ? Device::sum_channels(shape, per_neuron)
+                               : at::zeros({shape.channels}, per_neuron.options());
+  };
+  return {grad_current, grad_state, sum(grad_leak), sum(grad_threshold)};
 }
 
 }  // namespace spikeseq

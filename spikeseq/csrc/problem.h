@@ -24,7 +24,9 @@ struct Shape {
   SPIKESEQ_HD int64_t checkpoints() const { return (steps() + kInterval - 1) / kInterval; }
   SPIKESEQ_HD int64_t channel(int64_t neuron) const { return neuron % inner / (inner / channels); }
   SPIKESEQ_HD int64_t steps_of(int64_t neuron) const {
-    return lengths ? lengths[neuron / inner] * substeps : steps();
+    if (!lengths) return steps();
+    const int64_t n = lengths[neuron / inner];  // a GPU cannot raise: a wrong length stays inside the arrays
+    return (n < 0 ? 0 : n > rows ? rows : n) * substeps;
   }
 };
 

@@ -1,17 +1,17 @@
 """The leaky integrate-and-fire neuron as a pure function: state in, state out."""
 
-import math
+import sys
 
 import torch
 from torch import Tensor
 
-from .. import ops  # noqa: F401  registers torch.ops.spikeseq
-from .surrogates import PiecewiseLinear, Surrogate
+from .. import ops
+from ..debugging import debugging
+from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
 
 RESETS = ("soft", "soft_immediate", "hard")
 READOUTS = ("spikes", "rate", "membrane")
 _CURRENT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-_debug = False
 
 
 def lif(
@@ -64,8 +64,9 @@ def lif(
     substeps = positive_int("substeps", substeps)
     choice("reset", reset, RESETS)
     choice("readout", readout, READOUTS)
-    if not isinstance(surrogate, Surrogate):
-        raise TypeError(f"surrogate must be a spikeseq surrogate such as PiecewiseLinear(), got {surrogate!r}")
+    check_surrogate(surrogate)
+    if not isinstance(detach_reset, bool):
+        raise TypeError(f"detach_reset must be True or False, got {detach_reset!r}")
     dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
     if readout == "spikes":
         if window not in (None, 1):
@@ -86,7 +87,7 @@ def lif(
         full = _check_state(state, current, dtype, planes)
     if lengths is not None:
         lengths = _check_lengths(lengths, current)
-    if _debug and not torch.compiler.is_compiling():
+    if debugging() and not torch.compiler.is_compiling():
         ops._check_values(len(current), leak.cpu(), threshold.cpu(), None if lengths is None else lengths.cpu())
     out, final, _ = torch.ops.spikeseq.lif(
         current, full, leak, threshold, lengths, substeps, window, reset, readout,
@@ -111,8 +112,16 @@ def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
+def check_tensor(name: str, value: Tensor) -> Tensor:
+    """`value` if it is a Tensor; else a TypeError that names its type."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
+    return value
+
+
 def check_leak(value: float) -> float:
     """A leak given as a number, which must lie in [0, 1]."""
+    _check_number("leak", value)
     if not 0 <= value <= 1:
         raise ValueError(f"leak must lie in [0, 1], got {value}")
     return float(value)
@@ -120,14 +129,21 @@ def check_leak(value: float) -> float:
 
 def check_threshold(value: float) -> float:
     """A threshold given as a number, which must be positive and finite."""
-    if not (value > 0 and math.isfinite(value)):
+    _check_number("threshold", value)
+    if not 0 < value <= sys.float_info.max:
         raise ValueError(f"threshold must be positive and finite, got {value}")
     return float(value)
 
 
+def _check_number(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+
+
 def _check_current(current: Tensor) -> None:
-    if not isinstance(current, Tensor):
-        raise TypeError(f"current must be a Tensor, got {type(current).__name__}")
+    check_tensor("current", current)
+    if current.layout != torch.strided:
+        raise TypeError(f"current must be a dense tensor, got layout {current.layout}")
     if current.dtype not in _CURRENT_DTYPES:
         raise TypeError(f"current must be float32, float64, bfloat16 or float16, got {current.dtype}")
     if current.dim() < 2:
@@ -141,6 +157,8 @@ def _parameter(name: str, value: Tensor | float, current: Tensor, dtype: torch.d
         raise TypeError(f"{name} must be a number or a Tensor, got {value!r}")
     if not isinstance(value, Tensor):
         checked = check_leak(value) if name == "leak" else check_threshold(value)
+        if checked > torch.finfo(dtype).max:
+            raise ValueError(f"{name} must fit {dtype}, got {value}")
         return current.new_full((1,), checked, dtype=dtype)
     _same_device(name, value, current)
     if not value.is_floating_point():
@@ -153,8 +171,7 @@ def _parameter(name: str, value: Tensor | float, current: Tensor, dtype: torch.d
 
 def _check_state(state: Tensor, current: Tensor, dtype: torch.dtype, planes: int) -> Tensor:
     expected = (*([1 + planes] if planes else []), *current.shape[1:])
-    if not isinstance(state, Tensor):
-        raise TypeError(f"state must be a Tensor, got {type(state).__name__}")
+    check_tensor("state", state)
     _same_device("state", state, current)
     if state.dtype != dtype:
         raise TypeError(f"state must be {dtype} for {current.dtype} currents, got {state.dtype}")
@@ -164,8 +181,7 @@ def _check_state(state: Tensor, current: Tensor, dtype: torch.dtype, planes: int
 
 
 def _check_lengths(lengths: Tensor, current: Tensor) -> Tensor:
-    if not isinstance(lengths, Tensor):
-        raise TypeError(f"lengths must be a Tensor, got {type(lengths).__name__}")
+    check_tensor("lengths", lengths)
     if lengths.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"lengths must be int64, got {lengths.dtype}")
     if tuple(lengths.shape) != (current.shape[1],):

@@ -18,7 +18,7 @@ class Surrogate:
         height: largest value of do/dz, > 0.
         width: half-width of the shape in units of z, > 0.
     Raises:
-        ValueError: height or width is not a positive finite number.
+        TypeError, ValueError: height or width is not a positive finite number.
     """
 
     height: float = 1.0
@@ -29,6 +29,8 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in ("height", "width"):
             value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{type(self).__name__}: {field} must be a number, got {value!r}")
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{type(self).__name__}: {field} must be a positive number, got {value!r}")
 
@@ -89,3 +91,11 @@ SURROGATES: dict[str, type[Surrogate]] = {
     cls.name: cls for cls in (PiecewiseLinear, Sigmoid, ArcTan, FastSigmoid, ApproximateLIF)
 }
 """Every surrogate by the name that configuration files use."""
+
+
+def check_surrogate(surrogate: Surrogate) -> Surrogate:
+    """`surrogate` if it is one that the kernel knows; else a TypeError that lists them."""
+    if not isinstance(surrogate, Surrogate) or surrogate.name not in SURROGATES:
+        known = ", ".join(f"{cls.__name__}()" for cls in SURROGATES.values())
+        raise TypeError(f"surrogate must be one of {known}, got {surrogate!r}")
+    return surrogate

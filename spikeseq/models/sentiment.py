@@ -13,8 +13,8 @@ class SpikingClassifier(nn.Module):
     """Embedding -> two FC + LIF layers -> FC + integrator -> read-out (thesis Fig. 6.3).
 
     Every token is direct-coded for `substeps` sub-steps and passes both LIF layers; membranes persist over
-    the whole text. The integrator's membrane, divided by the number of tokens so that its scale does not
-    depend on the length of the text, goes to the read-out.
+    the whole text. The integrator's membrane, divided by the square root of the number of tokens (the scale at
+    which a sum of many small votes grows), goes to the read-out.
 
     Args:
         vocabulary: rows of the embedding. Row 0 is padding.
@@ -50,6 +50,7 @@ class SpikingClassifier(nn.Module):
         self.to_integrator = nn.Linear(hidden_size, integrators, bias=False)
         self.integrator = Integrator()
         self.readout = nn.Linear(integrators, classes)
+        nn.init.zeros_(self.readout.weight)  # membranes start large and alike: no verdict before learning
 
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The integrator's membrane after every token (L, B, integrators), and at the end (B, integrators)."""
@@ -61,13 +62,13 @@ class SpikingClassifier(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         _, final = self.membrane(tokens, lengths)
-        return self.readout(final / lengths.clamp(min=1).unsqueeze(1))
+        return self.readout(final / lengths.clamp(min=1).unsqueeze(1).sqrt())
 
     def trace(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits after every token (L, B, classes), each as if the text ended there (thesis Fig. 6.4)."""
         membrane, _ = self.membrane(tokens, lengths)
         seen = torch.arange(1, len(tokens) + 1, device=tokens.device, dtype=membrane.dtype)
-        return self.readout(membrane / seen.view(-1, 1, 1))
+        return self.readout(membrane / seen.view(-1, 1, 1).sqrt())
 
 
 RNNS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}

@@ -59,6 +59,11 @@ class SpikingLayer(nn.Module):
         if self.feedback is not None:
             nn.init.orthogonal_(self.feedback.weight, gain=0.5)
 
+    def state_shape(self, batch: int) -> tuple[int, ...]:
+        """(B, H), or (1 + planes, B, H) for a surrogate with memory."""
+        planes = self.lif.surrogate.memory_planes
+        return (*([1 + planes] if planes else []), batch, self.input_map.out_features)
+
     def forward(
         self,
         x: Tensor,

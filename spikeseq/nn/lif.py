@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import PiecewiseLinear, Surrogate, lif
-from ..functional.lif import RESETS, check_leak, check_threshold, choice, positive_int
+from ..functional.lif import RESETS, check_leak, check_tensor, check_threshold, choice, positive_int
+from ..functional.surrogates import check_surrogate
 
 SMALLEST_THRESHOLD = 1e-3
 
@@ -18,7 +19,8 @@ def bounded(parameter: Tensor, low: float, high: float) -> Tensor:
     An optimiser may step over a bound; the layer then works with the bound, and the gradient can still
     bring the parameter back. `project_parameters` moves the parameter itself.
     """
-    return parameter + (parameter.clamp(low, high) - parameter).detach()
+    # In this order the difference is exactly zero, so the value is exactly the bound in every dtype.
+    return parameter.detach().clamp(low, high) + (parameter - parameter.detach())
 
 
 class LIF(nn.Module):
@@ -61,9 +63,7 @@ class LIF(nn.Module):
         self.channels = None if channels is None else positive_int("channels", channels)
         self.substeps = positive_int("substeps", substeps)
         self.reset = choice("reset", reset, RESETS)
-        self.surrogate = PiecewiseLinear() if surrogate is None else surrogate
-        if not isinstance(self.surrogate, Surrogate):
-            raise TypeError(f"surrogate must be a spikeseq surrogate, got {surrogate!r}")
+        self.surrogate = check_surrogate(PiecewiseLinear() if surrogate is None else surrogate)
         self.detach_reset = detach_reset
         shape = (self.channels or 1,)
         starts = (("leak", check_leak(leak), learn_leak), ("threshold", check_threshold(threshold), learn_threshold))
@@ -142,6 +142,7 @@ class LIFCell(LIF):
         self, current: Tensor, state: Tensor | None = None, *, readout: str = "spikes"
     ) -> tuple[Tensor, Tensor]:
         """Spikes (substeps, B, *), or the rate or membrane (B, *), and the state."""
+        check_tensor("current", current)
         out, state = super().forward(current.unsqueeze(0), state, readout=readout)
         return (out if readout == "spikes" else out.squeeze(0)), state
 
@@ -167,8 +168,10 @@ class Integrator(nn.Module):
             state: (B, *), the membrane so far; default zeros.
             lengths: (B,) rows of current that count.
         """
+        check_tensor("current", current)
         dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
-        # The thesis's own way: an IF neuron whose threshold is never reached.
+        # The thesis's own way: an IF neuron whose threshold is never reached. A gradient through its reset
+        # would be multiplied by that threshold and overflow.
         return lif(
             current,
             state,
@@ -177,6 +180,7 @@ class Integrator(nn.Module):
             substeps=self.substeps,
             lengths=lengths,
             readout="membrane",
+            detach_reset=True,
         )
 
     def extra_repr(self) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..functional import READOUTS
-from ..functional.lif import choice, positive_int
+from ..functional.lif import check_tensor, choice, positive_int
 from .dropout import SequenceDropout
 from .layer import SpikingLayer
 
@@ -117,15 +117,14 @@ class SpikingRNN(nn.Module):
             return self._packed(input, hx, lengths)
         if not isinstance(input, Tensor):
             raise TypeError(f"input must be a Tensor or a PackedSequence, got {type(input).__name__}")
-        if input.dim() not in (2, 3) or input.shape[-1] != self.input_size:
+        if input.dim() not in (2, 3):
             shape = "(B, L, {0})" if self.batch_first else "(L, B, {0})"
             expected = f"{shape} or (L, {{0}})".format(self.input_size)
             raise ValueError(f"input must be {expected}, got {tuple(input.shape)}")
         if input.dim() == 2:
             if lengths is not None:
                 raise ValueError("lengths goes with a batch of sequences, got an input without a batch")
-            if hx is not None and hx.dim() == 2:
-                hx = hx.unsqueeze(-2)
+            hx = _add_batch(hx)
             output, state = self._run(input.unsqueeze(1), hx, None)
             return output.squeeze(1), state.squeeze(-2)
         output, state = self._run(input.transpose(0, 1) if self.batch_first else input, hx, lengths)
@@ -145,14 +144,14 @@ class SpikingRNN(nn.Module):
 
     def _run(self, x: Tensor, hx: Tensor | None, lengths: Any) -> tuple[Tensor, Tensor]:
         """(L, B, input_size), time first, through every layer."""
+        first = self.layers[0]
+        _check_input(x, first)
         if len(x) == 0:
             raise ValueError(f"input must have at least one token, got {tuple(x.shape)}")
         lengths = _check_lengths(lengths, x)
         states: list[Tensor | None] = [None] * len(self.layers)
         if hx is not None:
-            if hx.shape[0] != len(self.layers):
-                expected = (len(self.layers), x.shape[1], self.hidden_size)
-                raise ValueError(f"hx must have shape {expected}, got {tuple(hx.shape)}")
+            _check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
             states = list(hx.unbind(0))
         D, T = self.num_directions, self.substeps
         for index in range(self.num_layers):
@@ -232,12 +231,15 @@ class SpikingRNNCell(nn.Module):
 
         The output is (B, H), or (T, B, H) for read-out "spikes".
         """
-        if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
+        if check_tensor("input", input).dim() not in (1, 2):
             shape = tuple(input.shape)
             raise ValueError(f"input must be (B, {self.input_size}) or ({self.input_size},), got {shape}")
+        _check_input(input, self.layer)
         batched = input.dim() == 2
         if not batched:
-            input, hx = input.unsqueeze(0), None if hx is None else hx.unsqueeze(-2)
+            input, hx = input.unsqueeze(0), _add_batch(hx)
+        if hx is not None:
+            _check_hx(hx, self.layer.state_shape(len(input)))
         out, state = self.layer(
             input.unsqueeze(0), hx, lengths=None, substeps=self.substeps, readout=self.readout
         )
@@ -263,12 +265,40 @@ def reverse_tokens(x: Tensor, lengths: Tensor | None, rows: int = 1) -> Tensor:
     return tokens.gather(0, index).flatten(0, 1)
 
 
+def _add_batch(hx: Tensor | None) -> Tensor | None:
+    return None if hx is None or check_tensor("hx", hx).dim() == 0 else hx.unsqueeze(-2)
+
+
+def _check_input(x: Tensor, layer: SpikingLayer) -> None:
+    weight = layer.input_map.weight
+    if x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"input must have {weight.shape[1]} features, got {tuple(x.shape)}")
+    if x.device != weight.device:
+        raise ValueError(f"input is on {x.device}, the layer on {weight.device}")
+    # Under autocast the linear maps convert what they are given.
+    if not x.is_floating_point() or (x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type)):
+        raise TypeError(f"input must be {weight.dtype} as the layer is, got {x.dtype}")
+
+
+def _check_hx(hx: Tensor, expected: tuple[int, ...]) -> None:
+    if tuple(check_tensor("hx", hx).shape) != expected:
+        raise ValueError(f"hx must have shape {expected}, got {tuple(hx.shape)}")
+
+
 def _check_lengths(lengths: Any, x: Tensor) -> Tensor | None:
     if lengths is None:
         return None
+    wanted = f"lengths must be {x.shape[1]} integers in [0, {len(x)}], one per sequence"
     if not isinstance(lengths, Tensor):
-        lengths = torch.as_tensor(lengths)
-    if lengths.is_floating_point() or lengths.shape != (x.shape[1],):
-        wanted = f"lengths must be {x.shape[1]} integers, one per sequence"
+        try:
+            lengths = torch.as_tensor(lengths)
+        except (RuntimeError, TypeError, ValueError):
+            raise TypeError(f"{wanted}, got {lengths!r}") from None
+    if lengths.dtype not in (torch.int64, torch.int32) or lengths.shape != (x.shape[1],):
         raise ValueError(f"{wanted}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
+    # The feedback loop of `recurrent=True` hides the values from the op's own check.
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+        for value in lengths.tolist():
+            if not 0 <= value <= len(x):
+                raise ValueError(f"{wanted}, got {value}")
     return lengths.to(x.device, torch.int64)

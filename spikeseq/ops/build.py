@@ -94,13 +94,13 @@ def backend_info() -> dict[str, Any]:
         "backend": requested_backend(),
         "native": {device: str(path) for device, path in _loaded.items()},
         "failed": dict(_failed),
-        "cache": str(_cache_folder()),
+        "cache": str(cache_folder()),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     return Path(os.environ.get("SPIKESEQ_CACHE") or Path.home() / ".cache" / "spikeseq")
 
 
@@ -134,7 +134,7 @@ def _load(device: str) -> Path:
     if device == "cuda":
         key.update(repr(torch.cuda.get_device_capability()).encode())
     name = f"spikeseq_{device}_{key.hexdigest()[:16]}"
-    library = _cache_folder() / f"{name}.so"
+    library = cache_folder() / f"{name}.so"
 
     with _one_process(library.with_suffix(".lock")):
         if not library.exists():

@@ -75,7 +75,7 @@ class Spike(torch.autograd.Function):
 
 def spread(values: Tensor, like: Tensor) -> Tensor:
     """Leaks or thresholds (C,) shaped to broadcast over (B, C, *)."""
-    return values.reshape(1, -1, *[1] * (like.dim() - 2)) if values.numel() > 1 else values.reshape(())
+    return values.reshape(1, -1, *[1] * (like.dim() - 2)) if values.numel() != 1 else values.reshape(())
 
 
 def alive(t: int, lengths: Tensor | None, like: Tensor, substeps: int) -> Tensor | None:
@@ -98,6 +98,9 @@ def lif_reference(
         (L * substeps / window, B, *) in current's dtype, and the final state.
     """
     o = Options(*options)
+    if lengths is not None:  # whatever the padding holds, NaN included, must not reach a gradient
+        rows = torch.arange(len(current), device=current.device).unsqueeze(1) < lengths
+        current = current.where(rows.view(*rows.shape, *[1] * (current.dim() - 2)), 0)
     u, memory = state[0], state[1:]
     leak, threshold = spread(leak, u), spread(threshold, u)
 
@@ -140,7 +143,7 @@ def lif_adjoint(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of current, state, leak and threshold, by the reverse loop written out."""
     o = Options(*options)
-    shape = leak.shape
+    leak_shape, threshold_shape = leak.shape, threshold.shape
     leak, threshold = spread(leak, state[0]), spread(threshold, state[0])
 
     history = [state]  # before sub-step t
@@ -177,19 +180,22 @@ def lif_adjoint(
         else:
             partial = (leak * (1 - fired), -leak * u, u * (1 - fired), torch.zeros_like(u))
         mask = alive(t, lengths, u, o.substeps)
-        live = torch.ones_like(u) if mask is None else mask.to(u.dtype).expand_as(u)
-        grad_current[t // o.substeps] += live * g
-        grad_leak += live * partial[2] * g
-        grad_threshold += live * (by_threshold + partial[3] * g)
-        grad_u = torch.where(live > 0, partial[0] * g, grad_u)
-        grad_spike = torch.where(live > 0, partial[1] * g * (not o.detach_reset), grad_spike)
+        through_reset = torch.zeros_like(g) if o.detach_reset else partial[1] * g
+        live = torch.ones_like(u, dtype=torch.bool) if mask is None else mask
+        zero = torch.zeros_like(u)
+        grad_current[t // o.substeps] += torch.where(live, g, zero)
+        grad_leak += torch.where(live, partial[2] * g, zero)
+        grad_threshold += torch.where(live, by_threshold + partial[3] * g, zero)
+        grad_u = torch.where(live, partial[0] * g, grad_u)
+        grad_spike = torch.where(live, through_reset, grad_spike)
 
     grad_u, by_threshold = through_spike(state, grad_u, grad_spike)
     grad_threshold = grad_threshold + by_threshold
     grad_state = torch.cat((grad_u[None], torch.zeros_like(state[1:])))
 
-    def to_channels(grad: Tensor) -> Tensor:
-        inner = grad.reshape(len(grad), shape.numel(), -1)
-        return inner.sum((0, 2)).reshape(shape)
-
-    return grad_current.to(current.dtype), grad_state, to_channels(grad_leak), to_channels(grad_threshold)
+    return (
+        grad_current.to(current.dtype),
+        grad_state,
+        grad_leak.sum_to_size(leak.shape).reshape(leak_shape),
+        grad_threshold.sum_to_size(threshold.shape).reshape(threshold_shape),
+    )

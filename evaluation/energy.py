@@ -1,0 +1,136 @@
+"""A first account of compute energy, by the thesis's equations 6.3-6.8 and table 6.7.
+
+The model runs on real inputs and the operations that happen are counted, layer by layer. A multiply-
+accumulate (MAC) is an analog input value times a weight; an accumulate (AC) is one spike into one weight.
+Whether an input was spikes is seen from its values. What is counted: linear maps, embedding bags with
+weights, LSTM, GRU and RNN layers. What is not: biases, membrane updates, attention, memory traffic; layers
+with arithmetic that is left out are named in `not_counted`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.nn import LIF, Integrator
+
+PICOJOULE_MAC = 4.6  # 32-bit float multiply-accumulate, 45 nm CMOS, thesis table 6.7
+PICOJOULE_AC = 0.9  # 32-bit float addition
+GATES = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}  # matrices of each kind: eq. 6.3, 6.4
+FREE = (nn.Embedding, nn.Dropout, nn.Identity, LIF, Integrator)  # look-ups and neuron updates
+
+
+@torch.no_grad()
+def measure_energy(model: nn.Module, inputs: Iterable[tuple[Any, ...]], *, tokens: int) -> dict[str, Any]:
+    """Counts operations while `model(*args)` runs for every args in `inputs`.
+
+    Args:
+        model: any module; it is run in evaluation mode.
+        inputs: arguments of one text each, without padding, because padding would be counted.
+        tokens: tokens in all inputs; results are per token.
+    Returns:
+        "macs", "acs" and "picojoules" per token, "spike_rate" (eq. 6.6, mean over spiking layers) and
+        "layers" with the same by layer, "not_counted", and a "signature" that says what the figure counts.
+    """
+    counts: dict[str, dict[str, float]] = {}
+    unknown: list[str] = []
+    hooks = []
+    training = model.training
+    for name, module in model.named_modules():
+        counter = _counter(module)
+        if counter is not None:
+            counts[name] = {}
+            hooks.append(module.register_forward_hook(_hook(counter, counts[name]), with_kwargs=True))
+        elif not any(module.children()) and any(True for _ in module.parameters()) and not isinstance(module, FREE):
+            unknown.append(f"{name} ({type(module).__name__})")
+    try:
+        model.eval()
+        for args in inputs:
+            model(*args)
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    layers = {name: {key: value / tokens for key, value in count.items()} for name, count in counts.items()}
+    macs = sum(layer.get("macs", 0.0) for layer in layers.values())
+    acs = sum(layer.get("acs", 0.0) for layer in layers.values())
+    rates = [layer["spike_rate"] for layer in layers.values() if "spike_rate" in layer]
+    return {
+        "macs": macs,
+        "acs": acs,
+        "picojoules": PICOJOULE_MAC * macs + PICOJOULE_AC * acs,
+        "spike_rate": sum(rates) / len(rates) if rates else None,
+        "layers": layers,
+        "not_counted": unknown,
+        "signature": f"per token, eq. 6.3-6.8, MAC {PICOJOULE_MAC} pJ, AC {PICOJOULE_AC} pJ, measured;"
+        " without biases, membrane updates and memory",
+    }
+
+
+Counter = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], dict[str, float]]
+
+
+def _hook(counter: Counter, into: dict[str, float]) -> Callable[..., None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        for key, value in counter(module, args, kwargs, output).items():
+            into[key] = into.get(key, 0.0) + value
+
+    return hook
+
+
+def _counter(module: nn.Module) -> Counter | None:
+    if isinstance(module, nn.Linear):
+        return _linear
+    if isinstance(module, nn.EmbeddingBag):
+        return _bag
+    if type(module) in GATES:
+        return _recurrent
+    if isinstance(module, LIF):
+        return _spikes
+    return None
+
+
+def spikes_in(x: Tensor) -> float | None:
+    """The number of spikes if `x` holds spikes or sums of spikes (small whole numbers), else None."""
+    whole = x.round()
+    if x.numel() and (x < 0).any() or not torch.allclose(x, whole, rtol=0, atol=1e-5):
+        return None
+    return float(whole.double().sum())
+
+
+def _linear(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float]:
+    spikes = spikes_in(args[0])
+    if spikes is None:
+        return {"macs": float(args[0].numel() * module.out_features)}
+    return {"acs": spikes * module.out_features}
+
+
+def _bag(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float]:
+    weights = kwargs.get("per_sample_weights")
+    if weights is None:
+        return {"acs": float(args[0].numel() * module.embedding_dim)}
+    return {"macs": float((weights != 0).sum() * module.embedding_dim)}
+
+
+def _recurrent(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float]:
+    steps = args[0].numel() / args[0].shape[-1]
+    directions = 2 if module.bidirectional else 1
+    macs = 0
+    for layer in range(module.num_layers):
+        inputs = module.input_size if layer == 0 else module.hidden_size * directions
+        macs += directions * GATES[type(module)] * (inputs + module.hidden_size) * module.hidden_size
+    return {"macs": steps * macs}
+
+
+def _spikes(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float]:
+    """Spikes per neuron: divided by the tokens in the end, that is eq. 6.6."""
+    out = output[0]
+    readout = kwargs.get("readout", "spikes")
+    if readout == "membrane":
+        again = {**kwargs, "readout": "rate"}
+        out, _ = module.forward(*args, **again)
+    steps = 1.0
+    if readout != "spikes":  # a rate is a share of the sub-steps of its window
+        steps = kwargs.get("window") or kwargs.get("substeps") or module.substeps
+    return {"spike_rate": float(out.double().sum()) * steps / out[0].numel()}

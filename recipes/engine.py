@@ -1,0 +1,221 @@
+"""The one training loop: any recipe's task in, a trained model and its history out."""
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from spikeseq.files import write_whole
+from spikeseq.nn import project_parameters
+
+RESUME_FILE = "resume.pt"
+LOG_FILE = "log.jsonl"
+
+
+@dataclass
+class TrainSettings:
+    """How a model is trained. The section `train` of a recipe's configuration.
+
+    epochs: passes over the training texts at most.
+    batch_size: texts per batch.
+    learning_rate: of AdamW, after `warmup` updates; then a cosine down to zero over all epochs.
+    embedding_rate: learning rate of embedding tables relative to that of the rest.
+    weight_decay: of weight matrices; vectors, leaks, thresholds and embeddings have none.
+    clip: largest norm of the gradient.
+    average: decay of the exponential moving average of the weights, which is what is validated and kept.
+    label_smoothing: share of the target that is spread over all classes.
+    patience: epochs without a better validation score before training stops.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    embedding_rate: float = 1.0
+    weight_decay: float = 0.01
+    warmup: int = 200
+    clip: float = 1.0
+    average: float = 0.998
+    label_smoothing: float = 0.0
+    patience: int = 3
+
+
+class Task(Protocol):
+    """What the engine needs to know of a recipe."""
+
+    model: nn.Module
+
+    def batches(self, epoch: int) -> list[Any]:
+        """The training batches of an epoch, the same for the same epoch; cheap descriptions of them."""
+
+    def collate(self, batch: Any, device: torch.device) -> Any:
+        """A batch as tensors on the device."""
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """The training loss of one collated batch."""
+
+    def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Scores on the validation split; `score` is the one that selects."""
+
+
+@dataclass
+class Progress:
+    """Callbacks for people: none of them changes the training."""
+
+    start_epoch: Callable[[int, int], None] = lambda epoch, batches: None
+    step: Callable[[float], None] = lambda loss: None
+    end_epoch: Callable[[dict[str, Any]], None] = lambda record: None
+
+
+@dataclass
+class State:
+    """Where a training stands, beside model, optimiser and random numbers."""
+
+    epoch: int = 0
+    best: float = -math.inf
+    best_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def finished(self, settings: TrainSettings) -> bool:
+        """All epochs done, or no better score for too long."""
+        return self.epoch >= settings.epochs or self.epoch - 1 - self.best_epoch >= settings.patience > 0
+
+
+def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """AdamW's groups: matrices with weight decay; vectors and scalars without; embeddings at their own rate."""
+    tables = {
+        id(p) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag) for p in m.parameters()
+    }
+    trained = [p for p in model.parameters() if p.requires_grad]
+    rate = settings.learning_rate
+    groups = [
+        {"params": [p for p in trained if id(p) not in tables and p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if id(p) not in tables and p.dim() <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in trained if id(p) in tables],
+            "weight_decay": 0.0,
+            "lr": rate * settings.embedding_rate,
+        },
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def fit(
+    task: Task,
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    resume: bool = False,
+    accelerator: Accelerator | None = None,
+    progress: Progress | None = None,
+    seed: int = 1,
+) -> tuple[nn.Module, State]:
+    """Trains `task.model` and returns its averaged weights of the best epoch, and the history.
+
+    After every epoch the folder holds all that is needed to go on (`resume.pt`) and the history
+    (`log.jsonl`); a run that was killed and resumed ends with the same weights as one that was not.
+    """
+    accelerator = accelerator or Accelerator()
+    progress = progress or Progress()
+    torch.manual_seed(seed)
+    model = task.model.to(accelerator.device)
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate)
+    steps = settings.epochs * math.ceil(len(task.batches(0)) / accelerator.num_processes)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, steps, settings.warmup))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
+    best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
+    state = _load(folder, parts, best) if resume and (folder / RESUME_FILE).exists() else State()
+
+    while not state.finished(settings):
+        started = time.perf_counter()
+        batches = task.batches(state.epoch)[accelerator.process_index :: accelerator.num_processes]
+        progress.start_epoch(state.epoch, len(batches))
+        total = torch.zeros((), device=accelerator.device)
+        wrapped.train()
+        for batch in batches:
+            with accelerator.autocast():
+                loss = task.loss(wrapped, task.collate(batch, accelerator.device))
+            optimizer.zero_grad()
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
+            optimizer.step()
+            schedule.step()
+            project_parameters(model)
+            average.update_parameters(model)
+            total += loss.detach()
+            progress.step(float(loss.detach()) if accelerator.device.type == "cpu" else math.nan)
+        trained = time.perf_counter() - started
+        scores = task.validate(average.module, accelerator.device)
+        record = {
+            "epoch": state.epoch + 1,
+            "loss": float(total) / len(batches),
+            "validation": scores,
+            "seconds": round(trained, 2),
+            "validation_seconds": round(time.perf_counter() - started - trained, 2),
+        }
+        if not math.isfinite(record["loss"]):
+            raise FloatingPointError(
+                f"the loss is {record['loss']} in epoch {record['epoch']}; try a smaller train.learning_rate"
+            )
+        state.history.append(record)
+        if scores["score"] > state.best:
+            state.best, state.best_epoch = scores["score"], state.epoch
+            best = {name: value.detach().clone() for name, value in average.module.state_dict().items()}
+        state.epoch += 1
+        if accelerator.is_main_process:
+            _save(folder, parts, best, state)
+        progress.end_epoch(record)
+    model.load_state_dict(best)
+    return model.eval(), state
+
+
+def rate_at(step: int, steps: int, warmup: int) -> float:
+    """The learning rate's factor: linear warm-up, then a cosine to zero."""
+    warmup = min(warmup, steps // 4)
+    return min(1.0, (step + 1) / max(1, warmup)) * 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))
+
+
+def _save(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: State) -> None:
+    buffer = io.BytesIO()
+    tensors = {name: part.state_dict() for name, part in parts.items()}
+    # The schedule's own function is code, not state.
+    tensors["schedule"] = {k: v for k, v in tensors["schedule"].items() if k != "lr_lambdas"}
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    torch.save({**tensors, "best": best, "random": random, "state": vars(state)}, buffer)
+    write_whole(folder / RESUME_FILE, buffer.getvalue())
+    write_log(folder, state.history)
+
+
+def write_log(folder: Path, history: Iterable[dict[str, Any]]) -> None:
+    """One JSON object per epoch."""
+    write_whole(folder / LOG_FILE, "".join(json.dumps(record) + "\n" for record in history))
+
+
+def _load(folder: Path, parts: dict[str, Any], best: dict[str, Tensor]) -> State:
+    path = folder / RESUME_FILE
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        best.update({name: value.to(best[name].device) for name, value in saved["best"].items()})
+        torch.set_rng_state(saved["random"]["cpu"])
+        if torch.cuda.is_available() and "cuda" in saved["random"]:
+            torch.cuda.set_rng_state(saved["random"]["cuda"])
+        return State(**saved["state"])
+    except OSError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None

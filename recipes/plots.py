@@ -1,0 +1,58 @@
+"""Pictures of a run: learning curves, and the verdict word by word."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from torch import Tensor
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+from spikeseq.recipes.engine import LOG_FILE
+
+
+def plot_history(folder: Path) -> Path | None:
+    """`learning.png` in a run folder: training loss and validation score by epoch."""
+    lines = (folder / LOG_FILE).read_text().splitlines() if (folder / LOG_FILE).exists() else []
+    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    if not records:
+        return None
+    epochs = [record["epoch"] for record in records]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+    left.plot(epochs, [record["loss"] for record in records], marker="o")
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.plot(epochs, [record["validation"]["score"] for record in records], marker="o", color="tab:green")
+    right.set(xlabel="epoch", ylabel="validation score")
+    figure.suptitle(folder.name)
+    path = folder / "learning.png"
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path
+
+
+def plot_trace(path: Path, tokens: list[str], logits: Tensor, classes: list[str]) -> None:
+    """The read-out after every word (thesis Fig. 6.4), the words on the axis.
+
+    Two classes give one line, the second's logit less the first's: above zero speaks for the second.
+
+    Args:
+        logits: (len(tokens), classes).
+    """
+    figure, axes = plt.subplots(figsize=(min(40.0, 2 + 0.28 * len(tokens)), 4), layout="constrained")
+    at = range(len(tokens))
+    if len(classes) == 2:
+        axes.plot(at, (logits[:, 1] - logits[:, 0]).tolist(), marker=".")
+        axes.axhline(0, color="gray", linewidth=0.8)
+        axes.set_ylabel(f"← {classes[0]}    {classes[1]} →")
+    else:
+        for index, name in enumerate(classes):
+            axes.plot(at, logits[:, index].tolist(), marker=".", label=name)
+        axes.legend()
+        axes.set_ylabel("logit")
+    # A dollar sign would start matplotlib's mathematics.
+    axes.set_xticks(list(at), [token.replace("$", r"\$") for token in tokens], rotation=90, fontsize=8)
+    axes.margins(x=0.01)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

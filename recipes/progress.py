@@ -1,0 +1,43 @@
+"""Progress bars with the time that is left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from spikeseq.recipes.engine import Progress
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Progress]:
+    """A bar per epoch with loss and time left, and a line with the scores at its end."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
+    )  # fmt: skip
+    with Bars(*columns, console=console, transient=True) as display:
+        current: dict[str, Any] = {"smooth": None, "steps": 0}
+
+        def start_epoch(epoch: int, batches: int) -> None:
+            if "task" in current:
+                display.remove_task(current["task"])
+            current["task"] = display.add_task(f"epoch {epoch + 1}", total=batches, loss="")
+
+        def step(loss: float) -> None:
+            if loss == loss:  # not read back from a GPU
+                smooth = current["smooth"]
+                current["smooth"] = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            text = "" if current["smooth"] is None else f"loss {current['smooth']:.3f}"
+            display.update(current["task"], advance=1, loss=text)
+
+        def end_epoch(record: dict[str, Any]) -> None:
+            scores = ", ".join(f"{k} {v:.2f}" for k, v in record["validation"].items() if k != "score")
+            display.console.print(
+                f"epoch {record['epoch']}: loss {record['loss']:.4f}, validation {scores}, {record['seconds']:.0f} s",
+                highlight=False,
+            )
+
+        yield Progress(start_epoch, step, end_epoch)

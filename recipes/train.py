@@ -1,0 +1,163 @@
+"""`spikeseq train`: from a configuration to a finished run folder."""
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from spikeseq.files import write_whole
+from spikeseq.recipes import runs
+from spikeseq.recipes.engine import RESUME_FILE, Progress, TrainSettings, fit
+from spikeseq.recipes.registry import RECIPES
+
+Say = Callable[[str], None]
+
+
+def train(
+    config: DictConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    say: Say = lambda text: None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Trains, tests once, and leaves a run folder; returns its metrics.
+
+    Raises:
+        runs.RunError: the folder exists and `resume` is not set, or it is of another configuration.
+    """
+    from accelerate import Accelerator
+    from torch.utils.tensorboard import SummaryWriter
+
+    settings = TrainSettings(**OmegaConf.to_container(config.train))  # type: ignore[arg-type]
+    if _open(folder, config, resume):
+        metrics = runs.read_metrics(folder)
+        assert metrics is not None
+        say(f"{folder} is finished")
+        return metrics
+    recipe = RECIPES[config.recipe]
+    corpus = recipe.load(config, say)
+    task = recipe.task(config, corpus)
+    write_whole(folder / runs.VOCAB_FILE, json.dumps(corpus.vocab.to_dict()))
+    write_whole(folder / runs.CLASSES_FILE, json.dumps(corpus.classes))
+    if corpus.found is not None:
+        say(f"{100 * corpus.found:.1f} % of the vocabulary have a word vector")
+
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision(device))
+    writer = SummaryWriter(str(folder / "tensorboard"))
+    progress = progress or Progress()
+    report = progress.end_epoch
+
+    def end_epoch(record: dict[str, Any]) -> None:
+        writer.add_scalar("loss/train", record["loss"], record["epoch"])
+        for name, value in record["validation"].items():
+            writer.add_scalar(f"validation/{name}", value, record["epoch"])
+        writer.flush()
+        report(record)
+
+    progress.end_epoch = end_epoch
+    model, state = fit(
+        task, settings, folder, resume=resume, accelerator=accelerator, progress=progress, seed=config.seed
+    )
+    writer.close()
+    runs.save_model(folder, model, config)
+    say("testing")
+    started = time.perf_counter()
+    test = recipe.test(config, task, model, "test", accelerator.device)
+    tested = time.perf_counter() - started
+    energy = recipe.energy(config, task, model.cpu(), "test")
+    metrics = {
+        "recipe": config.recipe,
+        "model": config.model.name,
+        "data": corpus.name,
+        "seed": config.seed,
+        "epochs": len(state.history),
+        "best_epoch": state.best_epoch + 1,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters_without_embeddings": parameters_without_embeddings(model),
+        "validation": {name: round(value, 3) for name, value in state.history[state.best_epoch]["validation"].items()},
+        "test": test,
+        "spike_rate": energy["spike_rate"],
+        "energy": energy,
+        "vectors_found": corpus.found,
+        "tokenizer": corpus.tokenizer,
+        "texts": {name: len(split) for name, split in corpus.splits.items()},
+        "seconds": {"train": round(sum(r["seconds"] for r in state.history), 1), "test": round(tested, 1)},
+        "hardware": hardware(accelerator.device),
+    }
+    write_whole(folder / runs.METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+    (folder / RESUME_FILE).unlink(missing_ok=True)
+    return metrics
+
+
+def _open(folder: Path, config: DictConfig, resume: bool) -> bool:
+    """Makes or checks the folder; whether its run is finished already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not resume:
+            raise runs.RunError(f"{folder} exists; go on with --resume, or choose another --out")
+        if not folder.is_dir():
+            raise runs.RunError(f"{folder} is a file; --out takes a folder")
+        if (folder / runs.CONFIG_FILE).exists():
+            old = runs.read_config(folder)
+            changed = sorted(set(flat(old).items()) ^ set(flat(config).items()))
+            if changed:
+                key = changed[0][0]
+                before, now = flat(old).get(key), flat(config).get(key)
+                raise runs.RunError(f"{folder} was started with {key}={before}, now it is {now}; --resume needs the same")
+            if (folder / runs.METRICS_FILE).exists():
+                return True
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
+    return False
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, str]:
+    """A configuration as dotted keys and printed values."""
+    if not isinstance(config, DictConfig):
+        return {prefix: str(config)}
+    return {
+        key: value for name in config for key, value in flat(config[name], f"{prefix}.{name}".lstrip(".")).items()
+    }
+
+
+def mixed_precision(device: str) -> str:
+    """bfloat16 where a GPU computes in it, else none."""
+    on_gpu = device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bf16" if on_gpu else "no"
+
+
+def parameters_without_embeddings(model: nn.Module) -> int:
+    """Trained values outside embedding tables; the table of a bag of words is its classifier, and counts."""
+    tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    return sum(p.numel() for p in model.parameters() if id(p) not in tables)
+
+
+def hardware(device: torch.device) -> str:
+    """A line that says what a time was measured on."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
+    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """The finished runs beside a run, on the same data and seed: what it is compared with."""
+    found = []
+    for other in sorted(folder.resolve().parent.iterdir()):
+        if (other / runs.METRICS_FILE).exists():
+            row = runs.read_metrics(other)
+            if row and all(row.get(key) == metrics[key] for key in ("recipe", "data", "seed")):
+                found.append(row)
+    return sorted(found, key=lambda row: -row["test"].get("accuracy", -math.inf))

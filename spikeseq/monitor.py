@@ -1,0 +1,214 @@
+"""`monitor`: spike rates, silent and saturated neurons and a spike penalty in a user's own training loop."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .functional import lif
+from .functional.lif import positive_int
+from .nn.lif import LIF, LIFCell
+
+
+@dataclass
+class _Count:
+    """What one layer has done since the last reset. Tensors stay on their device until they are read."""
+
+    spikes: Tensor | None = None  # (*) int64, spikes of each neuron
+    seen: Tensor | int = 0  # sub-steps of all sequences, padding left out
+    tokens: Tensor | float = 0.0  # the same in tokens
+    penalty: list[tuple[Tensor, Tensor | int]] = field(default_factory=list)  # spikes, neurons * sub-steps
+
+
+class Monitor:
+    """Counts the spikes of every `spikeseq.nn.LIF` of a model; made by `monitor`."""
+
+    def __init__(self, model: nn.Module, *, penalty: bool = False, substeps: int | None = None) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
+        if substeps is not None:
+            positive_int("substeps", substeps)
+        layers = {
+            name or "model": module for name, module in model.named_modules() if isinstance(module, LIF)
+        }
+        if not layers:
+            raise ValueError("the model has no spikeseq.nn.LIF layer, so it makes no spikes to monitor")
+        self._wants_penalty = penalty
+        self._counts = {name: _Count() for name in layers}
+        self._handles = [
+            module.register_forward_hook(self._hook(name, substeps or _token(model, name)), with_kwargs=True)
+            for name, module in layers.items()
+        ]
+
+    def _hook(self, name: str, token: int | None) -> Any:
+        def hook(module: LIF, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            call = _arguments(*args, **kwargs)
+            spikes, rows = self._spikes(module, call, output[0])
+            batch = spikes.shape[0]
+            lengths, steps = call["lengths"], call["substeps"] or module.substeps
+            seen = batch * rows if lengths is None else lengths.sum() * steps
+            with torch.no_grad():
+                self._add(
+                    name, spikes.detach().sum(0).to(torch.int64), seen, token or call["window"] or steps
+                )
+            if self._wants_penalty and spikes.requires_grad:
+                neurons = spikes[0].numel()
+                self._counts[name].penalty.append((spikes.sum(), seen * neurons))
+
+        return hook
+
+    def _spikes(self, module: LIF, call: dict[str, Any], out: Tensor) -> tuple[Tensor, int]:
+        """Spikes of each sequence and neuron (B, *), in floating point, and the number of sub-steps."""
+        current = call["current"].unsqueeze(0) if isinstance(module, LIFCell) else call["current"]
+        rows = len(current) * (call["substeps"] or module.substeps)
+        wide = torch.promote_types(current.dtype, torch.float32)  # exact counts for half-precision layers
+        with torch.set_grad_enabled(self._wants_penalty and torch.is_grad_enabled()):
+            if call["readout"] == "spikes":
+                return out.sum(0, dtype=wide), rows
+            # The layer did not make its spikes: run it once more and let the op count them.
+            rate, _ = lif(
+                current.to(wide),
+                call["state"],
+                lengths=call["lengths"],
+                substeps=call["substeps"] or module.substeps,
+                readout="rate",
+                window=rows,
+                **module.neuron(),
+            )
+            count = rate[0] * rows
+            return count + (count.round() - count).detach(), rows
+
+    def _add(self, name: str, spikes: Tensor, seen: Tensor | int, token: int) -> None:
+        count = self._counts[name]
+        if count.spikes is not None and count.spikes.shape != spikes.shape:
+            shapes = f"{tuple(count.spikes.shape)}, now {tuple(spikes.shape)}"
+            raise ValueError(
+                f"{name} had neurons {shapes}; call reset() where the shape of the input changes"
+            )
+        count.spikes = spikes if count.spikes is None else count.spikes + spikes
+        count.seen = count.seen + seen
+        count.tokens = count.tokens + (seen if isinstance(seen, int) else seen.double()) / token
+
+    def rates(self, per: str = "token") -> dict[str, float]:
+        """Spike rate of each layer that has run since the last `reset`, padding left out.
+
+        Args:
+            per: "token" (thesis eq. 6.6): spikes over all sub-steps of a token / neurons, between 0 and T;
+                or "substep": that divided by T, the share of neurons that fire, between 0 and 1.
+        """
+        if per not in ("token", "substep"):
+            raise ValueError(f"per must be 'token' or 'substep', got {per!r}")
+        out = {}
+        for name, spikes, count in self._ran():
+            over = count.tokens if per == "token" else count.seen
+            out[name] = float(spikes.sum()) / (spikes.numel() * float(over))
+        return out
+
+    def silent(self) -> dict[str, float]:
+        """Share of each layer's neurons that have not fired once since the last `reset`."""
+        return {name: float((spikes == 0).double().mean()) for name, spikes, _ in self._ran()}
+
+    def saturated(self) -> dict[str, float]:
+        """Share of each layer's neurons that fired at every sub-step since the last `reset`."""
+        return {name: float((spikes == count.seen).double().mean()) for name, spikes, count in self._ran()}
+
+    def penalty(self) -> Tensor:
+        """Mean spike rate per sub-step of all layers, differentiable: share of (neuron, sub-step) that fire.
+
+        It covers the forward passes with gradients since the last `penalty()` or `reset()`: each graph is
+        handed out once, so that nothing is kept alive and backward never runs through it twice.
+        """
+        if not self._wants_penalty:
+            raise ValueError("penalty() needs monitor(model, penalty=True)")
+        taken = [entry for count in self._counts.values() for entry in count.penalty]
+        if not taken:
+            raise ValueError("penalty() found no forward pass with gradients since it was last called")
+        for count in self._counts.values():
+            count.penalty = []
+        device = taken[0][0].device
+        spikes = sum((fired.to(device) for fired, _ in taken), start=torch.zeros((), device=device))
+        places = sum(
+            (torch.as_tensor(n, device=device) for _, n in taken), start=torch.zeros((), device=device)
+        )
+        return spikes / places.clamp(min=1)
+
+    def table(self) -> str:
+        """Plain text, one line per layer."""
+        rates, steps, silent, saturated = self.rates(), self.rates("substep"), self.silent(), self.saturated()
+        width = max((len(name) for name in rates), default=0)
+        lines = [f"{'layer':{width}}  neurons  spikes/token  per sub-step  silent  saturated"]
+        for name, spikes, _ in self._ran():
+            lines.append(
+                f"{name:{width}}  {spikes.numel():7d}  {rates[name]:12.3f}  {steps[name]:12.3f}"
+                f"  {silent[name]:6.1%}  {saturated[name]:9.1%}"
+            )
+        return "\n".join(lines)
+
+    def reset(self) -> None:
+        """Starts counting anew."""
+        self._counts = {name: _Count() for name in self._counts}
+
+    def close(self) -> None:
+        """Takes the hooks off the model; what was counted can still be read."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ran(self) -> list[tuple[str, Tensor, _Count]]:
+        """Layers that have seen at least one sub-step."""
+        return [(n, c.spikes, c) for n, c in self._counts.items() if c.spikes is not None and float(c.seen)]
+
+
+def monitor(model: nn.Module, *, penalty: bool = False, substeps: int | None = None) -> Monitor:
+    """Watches the spikes of a model: `with monitor(model) as watch: ...; print(watch.table())`.
+
+    It hooks every `spikeseq.nn.LIF` (`LIFCell`, and those inside `SpikingRNN` and its cell), adds up counts
+    on the model's device, and reads them back only when asked. A layer whose read-out is the rate or the
+    membrane makes no spikes in memory; it is run a second time to count them, without gradients unless
+    `penalty`. So monitor some batches, not a timing run. Attach it before `torch.compile`.
+
+    Args:
+        model: with at least one LIF layer.
+        penalty: whether `Monitor.penalty()` will be called.
+        substeps: sub-steps per token T that rates per token are for. Default: `substeps` of the nearest
+            module around the layer that has it (`SpikingRNN`, a model), else what the layer is called with.
+            Only the scale of `rates()` depends on it; everything else is per sub-step.
+    Raises:
+        TypeError: model is not an nn.Module.
+        ValueError: model has no LIF layer.
+    """
+    return Monitor(model, penalty=penalty, substeps=substeps)
+
+
+def _token(model: nn.Module, name: str) -> int | None:
+    """Sub-steps per token as the modules around a layer know it. A layer inside a SpikingRNN does not: from
+    the second one on, its rows are sub-steps."""
+    parts = name.split(".")
+    for end in range(len(parts) - 1, -1, -1):
+        around = model.get_submodule(".".join(parts[:end]))
+        substeps = getattr(around, "substeps", None)
+        if isinstance(substeps, int) and not isinstance(around, LIF):
+            return substeps
+    return None
+
+
+def _arguments(
+    current: Tensor,
+    state: Tensor | None = None,
+    *,
+    lengths: Tensor | None = None,
+    substeps: int | None = None,
+    readout: str = "spikes",
+    window: int | None = None,
+) -> dict[str, Any]:
+    """The arguments of `LIF.forward` and `LIFCell.forward` by name."""
+    return {
+        "current": current, "state": state, "lengths": lengths,
+        "substeps": substeps, "readout": readout, "window": window,
+    }  # fmt: skip

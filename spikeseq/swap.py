@@ -1,0 +1,246 @@
+"""`swap`: every nn.LSTM, nn.GRU and nn.RNN of a model, and their cells, replaced by spiking layers."""
+
+import copy
+import logging
+import re
+import warnings
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.rnn import PackedSequence
+
+from .nn.rnn import SpikingRNN, SpikingRNNCell
+
+logger = logging.getLogger(__name__)
+Model = TypeVar("Model", bound=nn.Module)
+
+_WEIGHTS = re.compile(r"_?(flat|all)_weights(_names)?|(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?(_raw)?")
+
+
+class _StandIn(nn.Module):
+    """What every replacement has in common: it says what it stands for and what it has instead of weights."""
+
+    replaces: str
+    mode: str
+
+    def __getattr__(self, name: str) -> Any:
+        if _WEIGHTS.fullmatch(name):
+            cell = isinstance(self, SpikingRNNCell)
+            place = "layer" if cell else "layers[i]"
+            raise AttributeError(
+                f"{type(self).__name__} has no {name}: it is a spiking layer in the place of an "
+                f"nn.{self.replaces}. It has {place}.input_map.weight and .bias, "
+                f"{place}.lif.leak and .threshold" + ("" if cell else "; i = layer * D + direction")
+            )
+        return super().__getattr__(name)
+
+    def _dtype(self) -> torch.dtype:
+        """Of the membrane: float64 for a float64 layer, else float32."""
+        return torch.float64 if next(self.parameters()).dtype == torch.float64 else torch.float32
+
+    def _cell_state(self, hx: Any) -> Tensor | None:
+        """c of (h, c): the membrane."""
+        if hx is None:
+            return None
+        if not (isinstance(hx, tuple | list) and len(hx) == 2 and all(isinstance(x, Tensor) for x in hx)):
+            raise TypeError(f"hx must be (h, c), as nn.{self.replaces} takes it, got {_kind(hx)}")
+        return hx[1].to(self._dtype())  # type: ignore[no-any-return]
+
+    def _hidden_state(self, hx: Any) -> Tensor | None:
+        if hx is None:
+            return None
+        if not isinstance(hx, Tensor):
+            raise TypeError(f"hx must be one Tensor, as nn.{self.replaces} takes it, got {_kind(hx)}")
+        return hx.to(self._dtype())
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, in_place_of=nn.{self.replaces}"
+
+
+class SwappedLSTM(_StandIn, SpikingRNN):
+    """A `SpikingRNN` that stands where an nn.LSTM stood: its state is (h, c)."""
+
+    def forward(  # type: ignore[override]
+        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
+        """Output and (h, c), shaped as nn.LSTM's.
+
+        c is the membrane, never below float32; h is the output of each layer at the last valid token, in
+        output's dtype. Both are the final membrane and share no memory, because callers change them in
+        place. Of an hx that is handed in, c is used and h is not.
+        """
+        output, membrane = super().forward(input, self._cell_state(hx), lengths=lengths)
+        return output, (membrane.to(_dtype_of(output), copy=True), membrane)
+
+
+class SwappedRNN(_StandIn, SpikingRNN):
+    """A `SpikingRNN` that stands where an nn.GRU or nn.RNN stood: its state is h, the membrane."""
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | None = None
+    ) -> tuple[Any, Tensor]:
+        """Output and h, shaped as nn.GRU's, both in the same dtype."""
+        output, membrane = super().forward(input, self._hidden_state(hx), lengths=lengths)
+        return output, membrane.to(_dtype_of(output))
+
+
+class SwappedLSTMCell(_StandIn, SpikingRNNCell):
+    """A `SpikingRNNCell` that stands where an nn.LSTMCell stood: (h, c) in and out; c is what is used."""
+
+    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Tensor]:
+        """(B, input_size) or (input_size,) in; h, the membrane in the output's dtype, and c, the membrane."""
+        return super().forward(input, self._cell_state(hx))
+
+
+class SwappedRNNCell(_StandIn, SpikingRNNCell):
+    """A `SpikingRNNCell` that stands where an nn.GRUCell or nn.RNNCell stood: h in, h out."""
+
+    def forward(self, input: Tensor, hx: Any = None) -> Tensor:  # type: ignore[override]
+        """(B, input_size) or (input_size,) in; h out, the membrane in the output's dtype."""
+        return super().forward(input, self._hidden_state(hx))[0]
+
+
+_STAND_INS: dict[type[nn.Module], Any] = {
+    nn.LSTM: SwappedLSTM,
+    nn.GRU: SwappedRNN,
+    nn.RNN: SwappedRNN,
+    nn.LSTMCell: SwappedLSTMCell,
+    nn.GRUCell: SwappedRNNCell,
+    nn.RNNCell: SwappedRNNCell,
+}
+
+
+def swap(
+    model: Model, substeps: int = 5, *, norm: str | None = "layer", inplace: bool = False, **neuron: Any
+) -> Model:
+    """Replaces every nn.LSTM, nn.GRU, nn.RNN and their cells by spiking layers that start untrained.
+
+    The rest of the model is left as it is, and calls the new layers as it called the old ones: output and
+    (h, c) in the place of an LSTM, output and h in the place of a GRU or RNN. A module used at two places
+    is replaced by one module used at both; device, dtype, training mode and frozen parameters are kept.
+    Build the optimiser after the swap: one built before it still holds the weights of the old layers.
+
+    Args:
+        model: at any depth, registered modules only; it may itself be an nn.LSTM.
+        substeps: sub-steps T for which each token is presented; default 5, as the thesis uses throughout.
+        norm: as `SpikingRNN`, but "layer" by default, because the scale of the input of a layer in somebody
+            else's model is not known, and neurons stay silent or fire always if it is far from 1.
+        inplace: change `model` itself instead of a deep copy. A model that is itself an RNN cannot be
+            changed in place; use what is returned.
+        neuron: further arguments of `SpikingRNN`: recurrent, leak, threshold, reset, surrogate, per_channel,
+            learn_leak, learn_threshold, detach_reset.
+    Returns:
+        The model. Its repr, and log messages at level INFO, say what stands where.
+    Raises:
+        TypeError: model is not an nn.Module, or is or holds a torch.jit.ScriptModule; an unknown argument.
+        ValueError: no RNN in the model; or one that cannot be served, with its path: a projection
+            (proj_size), a subclass with a forward of its own, hooks, parametrizations (weight_norm), or a
+            module kept in a plain list. An in-place swap that raises has changed nothing.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module, got {_kind(model)}")
+    if "readout" in neuron:
+        raise TypeError(
+            'swap takes no readout: the new layers give the membrane ("membrane"), which is real-valued'
+        )
+    if getattr(neuron.get("surrogate"), "memory_planes", 0):
+        raise ValueError(f"swap cannot serve a surrogate with memory in (h, c), got {neuron['surrogate']!r}")
+    found = _find(model)
+    if not inplace:
+        try:
+            model = copy.deepcopy(model)
+        except RuntimeError as error:
+            raise ValueError(f"the model cannot be copied ({error}); pass inplace=True") from error
+        found = _find(model)
+    new = {
+        id(module): _stand_in(path, module, substeps=substeps, norm=norm, **neuron)
+        for path, module in found.items()
+    }
+    for path, module in found.items():
+        logger.info("%s: nn.%s -> %r", path or "the model", _base(module).__name__, new[id(module)])
+    if id(model) in new:
+        return new[id(model)]  # type: ignore[return-value]
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if id(child) in new:
+                parent._modules[name] = new[id(child)]
+    return model
+
+
+def _find(model: nn.Module) -> dict[str, nn.Module]:
+    """Path to module for every RNN of the model, each checked; a shared one stands under its first path."""
+    found: dict[str, nn.Module] = {}
+    for path, module in model.named_modules():
+        where = path or "the model"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(f"{where} is a torch.jit.ScriptModule; swap the Python model before scripting it")
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            _check(where, module)
+            found[path] = module
+        for name, value in vars(module).items():
+            if name != "_modules" and _holds_rnn(value):
+                place = f"{path}.{name}" if path else name
+                raise ValueError(
+                    f"{place} keeps an RNN outside the registered modules; make it an nn.ModuleList"
+                )
+    if not found:
+        raise ValueError(f"no nn.LSTM, nn.GRU, nn.RNN or cell of theirs in the model ({_kind(model)})")
+    return found
+
+
+def _check(path: str, module: nn.Module) -> None:
+    """Raises ValueError if a spiking layer could not do what this RNN does."""
+    base = _base(module)
+    if getattr(module, "proj_size", 0):
+        raise ValueError(f"{path} has proj_size={module.proj_size}; a spiking layer has no projection: use 0")
+    if is_parametrized(module):
+        raise ValueError(f"{path} has parametrizations of its weights; remove them (remove_parametrizations)")
+    if base is nn.Module or type(module).forward is not base.forward or "forward" in vars(module):
+        raise ValueError(
+            f"{path} is a {_kind(module)} with a forward of its own, which would be lost; put a plain "
+            "nn.LSTM, nn.GRU or nn.RNN there, or write the layer with spikeseq.nn.SpikingRNN"
+        )
+    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        raise ValueError(
+            f"{path} has hooks, which would be lost; remove them and register them after the swap"
+        )
+
+
+def _stand_in(path: str, module: Any, *, norm: str | None, **options: Any) -> nn.Module:
+    """The spiking layer for one RNN."""
+    base = _base(module)
+    weight = module.weight_ih if isinstance(module, nn.RNNCellBase) else module.weight_ih_l0
+    options |= {"bias": bool(module.bias), "norm": norm, "device": weight.device, "dtype": weight.dtype}
+    if isinstance(module, nn.RNNBase):
+        options |= {"num_layers": module.num_layers, "batch_first": module.batch_first}
+        options |= {"bidirectional": module.bidirectional}
+        options |= {"dropout": module.dropout if module.num_layers > 1 else 0.0}
+    new = _STAND_INS[base](module.input_size, module.hidden_size, **options)
+    new.replaces, new.mode = base.__name__, getattr(module, "mode", base.__name__)
+    new.train(module.training)
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        warnings.warn(f"{path} was frozen, and so is the untrained spiking layer in its place", stacklevel=3)
+        new.requires_grad_(False)
+    return new  # type: ignore[no-any-return]
+
+
+def _base(module: nn.Module) -> type[nn.Module]:
+    return next((base for base in _STAND_INS if isinstance(module, base)), nn.Module)
+
+
+def _holds_rnn(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set):
+        value = (value,)
+    return any(isinstance(item, nn.RNNBase | nn.RNNCellBase) for item in value)
+
+
+def _dtype_of(output: Tensor | PackedSequence) -> torch.dtype:
+    return (output.data if isinstance(output, PackedSequence) else output).dtype
+
+
+def _kind(value: Any) -> str:
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
