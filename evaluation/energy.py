@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from spikeseq.nn import LIF, Integrator
+from spikeseq.nn import LIF, Integrator, LIFCell
 
 PICOJOULE_MAC = 4.6  # 32-bit float multiply-accumulate, 45 nm CMOS, thesis table 6.7
 PICOJOULE_AC = 0.9  # 32-bit float addition
-GATES = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}  # matrices of each kind: eq. 6.3, 6.4
 FREE = (nn.Embedding, nn.Dropout, nn.Identity, LIF, Integrator)  # look-ups and neuron updates
 
 
@@ -28,11 +28,15 @@ def measure_energy(model: nn.Module, inputs: Iterable[tuple[Any, ...]], *, token
     Args:
         model: any module; it is run in evaluation mode.
         inputs: arguments of one text each, without padding, because padding would be counted.
-        tokens: tokens in all inputs; results are per token.
+        tokens: tokens in all inputs, at least 1; results are per token.
     Returns:
         "macs", "acs" and "picojoules" per token, "spike_rate" (eq. 6.6, mean over spiking layers) and
         "layers" with the same by layer, "not_counted", and a "signature" that says what the figure counts.
+    Raises:
+        ValueError: there are no tokens.
     """
+    if tokens < 1:
+        raise ValueError(f"tokens must be at least 1, got {tokens}")
     counts: dict[str, dict[str, float]] = {}
     unknown: list[str] = []
     hooks = []
@@ -42,7 +46,7 @@ def measure_energy(model: nn.Module, inputs: Iterable[tuple[Any, ...]], *, token
         if counter is not None:
             counts[name] = {}
             hooks.append(module.register_forward_hook(_hook(counter, counts[name]), with_kwargs=True))
-        elif not any(module.children()) and any(True for _ in module.parameters()) and not isinstance(module, FREE):
+        elif _has_weights(module):
             unknown.append(f"{name} ({type(module).__name__})")
     try:
         model.eval()
@@ -79,12 +83,19 @@ def _hook(counter: Counter, into: dict[str, float]) -> Callable[..., None]:
     return hook
 
 
+def _has_weights(module: nn.Module) -> bool:
+    """Whether a module that is not counted has arithmetic of its own: a leaf with parameters, or a matrix."""
+    own = list(module.parameters(recurse=False))
+    leaf = not any(True for _ in module.children())
+    return not isinstance(module, FREE) and any(leaf or p.dim() > 1 for p in own)
+
+
 def _counter(module: nn.Module) -> Counter | None:
     if isinstance(module, nn.Linear):
         return _linear
     if isinstance(module, nn.EmbeddingBag):
         return _bag
-    if type(module) in GATES:
+    if isinstance(module, nn.RNNBase):
         return _recurrent
     if isinstance(module, LIF):
         return _spikes
@@ -94,7 +105,7 @@ def _counter(module: nn.Module) -> Counter | None:
 def spikes_in(x: Tensor) -> float | None:
     """The number of spikes if `x` holds spikes or sums of spikes (small whole numbers), else None."""
     whole = x.round()
-    if x.numel() and (x < 0).any() or not torch.allclose(x, whole, rtol=0, atol=1e-5):
+    if (x.numel() and (x < 0).any()) or not torch.allclose(x, whole, rtol=0, atol=1e-5):
         return None
     return float(whole.double().sum())
 
@@ -114,13 +125,10 @@ def _bag(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float]:
 
 
 def _recurrent(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float]:
-    steps = args[0].numel() / args[0].shape[-1]
-    directions = 2 if module.bidirectional else 1
-    macs = 0
-    for layer in range(module.num_layers):
-        inputs = module.input_size if layer == 0 else module.hidden_size * directions
-        macs += directions * GATES[type(module)] * (inputs + module.hidden_size) * module.hidden_size
-    return {"macs": steps * macs}
+    """Every weight once a token: 4 (LSTM), 3 (GRU), 1 (RNN) times f_in f_out + f_out f_out, eq. 6.3, 6.4."""
+    x = args[0].data if isinstance(args[0], PackedSequence) else args[0]
+    weights = sum(p.numel() for name, p in module.named_parameters() if name.startswith("weight"))
+    return {"macs": x.numel() / x.shape[-1] * weights}
 
 
 def _spikes(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float]:
@@ -133,4 +141,5 @@ def _spikes(module: Any, args: Any, kwargs: Any, output: Any) -> dict[str, float
     steps = 1.0
     if readout != "spikes":  # a rate is a share of the sub-steps of its window
         steps = kwargs.get("window") or kwargs.get("substeps") or module.substeps
-    return {"spike_rate": float(out.double().sum()) * steps / out[0].numel()}
+    row = out if isinstance(module, LIFCell) and readout != "spikes" else out[0]  # (B, *)
+    return {"spike_rate": float(out.double().sum()) * steps / row[0].numel()}

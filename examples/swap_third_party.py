@@ -18,6 +18,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -96,27 +97,35 @@ TASKS: dict[str, tuple[Callable[[], nn.Module], Loss, int]] = {
 }
 
 
-def train(
-    name: str, spiking: bool, shuffle: bool, args: argparse.Namespace
-) -> tuple[nn.Module, float, float]:
-    """The model, and its mean loss over the first ten and over the last fifty steps."""
+class Run(NamedTuple):
+    """A trained model, its mean loss over the first ten and the last fifty steps, and every gradient norm."""
+
+    model: nn.Module
+    first: float
+    last: float
+    norms: Tensor
+
+
+def train(name: str, spiking: bool, shuffle: bool, args: argparse.Namespace) -> Run:
+    """An ordinary training loop. What spikes add are `swap` and `project_parameters`."""
     make, loss_of, steps = TASKS[name]
     torch.manual_seed(args.seed)
     random = torch.Generator().manual_seed(args.seed + 1)
     model = make()
     if spiking:
-        model = swap(model, args.substeps)
+        norm = None if args.norm == "none" else args.norm
+        model = swap(model, args.substeps, norm=norm, recurrent=args.recurrent)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)  # built after the swap
-    losses = []
+    losses, norms = [], []
     for _ in range(max(100, int(steps * args.scale))):
         loss = loss_of(model, random, shuffle)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), args.clip)
+        norms.append(nn.utils.clip_grad_norm_(model.parameters(), args.clip).item())
         optimizer.step()
         project_parameters(model)
         losses.append(loss.item())
-    return model, sum(losses[:10]) / 10, sum(losses[-50:]) / 50
+    return Run(model, sum(losses[:10]) / 10, sum(losses[-50:]) / 50, torch.tensor(norms))
 
 
 def output_scale(model: nn.Module, loss_of: Loss) -> str:
@@ -154,36 +163,36 @@ def compare(args: argparse.Namespace) -> int:
     notes = []
     for name, (_, loss_of, _) in TASKS.items():
         start = time.perf_counter()
-        lstm_model, _, lstm = train(name, False, False, args)
-        model, first, ordered = train(name, True, False, args)
-        _, _, shuffled = train(name, True, True, args)
+        lstm = train(name, False, False, args)
+        ordered = train(name, True, False, args)
+        shuffled = train(name, True, True, args)
+        figures = [ordered.first, lstm.last, ordered.last, shuffled.last]
         seconds = time.perf_counter() - start
-        print(
-            f"| {name} | {first:.3f} | {lstm:.3f} | {ordered:.3f} | {shuffled:.3f} | {seconds:.0f} |",
-            flush=True,
-        )
-        if not ordered < shuffled:
+        print("|", " | ".join([name, *(f"{x:.3f}" for x in figures), f"{seconds:.0f}"]), "|", flush=True)
+        if not ordered.last < shuffled.last:
             print(f"{name}: no better than on shuffled tokens", file=sys.stderr)
             status = 1
-        with monitor(model) as watch:
-            spiking_scale = output_scale(model, loss_of)
-        lstm_scale = output_scale(lstm_model, loss_of)
+        with monitor(ordered.model) as watch:
+            spiking_scale = output_scale(ordered.model, loss_of)
+        lstm_scale = output_scale(lstm.model, loss_of)
         notes += ["", name, f"output of the LSTM: {lstm_scale}", f"spiking: {spiking_scale}", watch.table()]
     print("\n".join(notes))
     return status
 
 
 def sweep(args: argparse.Namespace) -> int:
-    """Loss after training, for learning rates and clipping norms, LSTM beside spikes."""
-    print("| model | learning rate | clip | LSTM | spiking |")
-    print("|---|---|---|---|---|")
+    """Loss after training and gradient norms, for learning rates and clipping norms, LSTM beside spikes."""
+    print("| model | learning rate | clip | LSTM | spiking | LSTM gradient, median, max | spiking gradient |")
+    print("|---|---|---|---|---|---|---|")
+    settings = [(lr, 0.3) for lr in (3e-4, 1e-3, 3e-3, 1e-2)] + [
+        (3e-3, clip) for clip in (0.03, 0.1, 1.0, 1e9)
+    ]
     for name in TASKS:
-        for lr, clip in [(lr, 1.0) for lr in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)] + [
-            (3e-3, c) for c in (0.1, 10, 1e9)
-        ]:
-            args.lr, args.clip = lr, clip
-            lstm, spiking = (train(name, kind, False, args)[2] for kind in (False, True))
-            print(f"| {name} | {lr:g} | {clip:g} | {lstm:.3f} | {spiking:.3f} |", flush=True)
+        for args.lr, args.clip in settings:
+            runs = [train(name, spiking, False, args) for spiking in (False, True)]
+            cells = [name, f"{args.lr:g}", f"{args.clip:g}", *(f"{run.last:.3f}" for run in runs)]
+            cells += [f"{run.norms.median():.2f}, {run.norms.max():.1f}" for run in runs]
+            print("|", " | ".join(cells), "|", flush=True)
     return 0
 
 
@@ -192,8 +201,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--substeps", type=int, default=5, help="sub-steps per token (default 5)")
+    parser.add_argument("--norm", choices=["layer", "none"], default="layer", help="of the currents")
+    parser.add_argument("--recurrent", action="store_true", help="explicit feedback of spikes")
     parser.add_argument("--lr", type=float, default=3e-3, help="Adam's learning rate (default 3e-3)")
-    parser.add_argument("--clip", type=float, default=1.0, help="largest gradient norm (default 1)")
+    parser.add_argument("--clip", type=float, default=0.3, help="largest gradient norm (default 0.3)")
     parser.add_argument("--scale", type=float, default=1.0, help="times the number of steps (default 1)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", action="store_true", help="sweep learning rate and clipping instead")

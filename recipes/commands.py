@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -28,20 +29,28 @@ def emit(result: Any) -> None:
 
 def say(text: str) -> None:
     """A line for people."""
-    people.print(f"spikeseq: {text}", highlight=False, soft_wrap=True, markup=False)
+    people.print(
+        f"spikeseq: {text.removeprefix('spikeseq: ')}", highlight=False, soft_wrap=True, markup=False
+    )
 
 
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="What to train: imdb.")],
-    model: Annotated[str | None, typer.Option(help="Which model of the recipe; default the spiking one.")] = None,
-    data: Annotated[str, typer.Option(help="sample, hub, a folder, or one CSV, JSONL or parquet file.")] = "sample",
+    model: Annotated[
+        str | None, typer.Option(help="Which model of the recipe; default the spiking one.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="sample, hub, a folder, or one CSV, JSONL or parquet file.")
+    ] = "sample",
     epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE-MODEL-SEED.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Train a model of a recipe, test it once, and leave a run folder."""
@@ -84,35 +93,43 @@ def evaluate(
         emit(result)
     else:
         for key, value in result.items():
-            print(f"{key}: {value}")
+            if key != "energy":
+                print(f"{key}: {value}")
+        account = result["energy"]
+        print(f"energy: {account['picojoules'] / 1000:.2f} nJ ({account['signature']})")
 
 
 @app.command()
 def classify(
     run: Run,
-    trace: Annotated[Path | None, typer.Option(help="Draw the read-out word by word for the first line.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Draw the read-out word by word for the first line.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Classify the lines of standard input: label and probability, one line each."""
     from spikeseq.recipes.plots import plot_trace
     from spikeseq.recipes.runs import load
 
-    classifier = load(run)
     if trace is not None and trace.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--trace takes a .png, .pdf or .svg file, got {trace}")
+    classifier = load(run)
+    if trace is not None:
+        classifier.check_trace()
     results = []
-    for number, line in enumerate(utf8_lines()):
+    for line in utf8_lines():
         prediction = classifier.predict([line])[0]
-        if json_:
-            results.append({"label": prediction.label, "score": prediction.score, "scores": prediction.scores})
-        else:
+        results.append(prediction)
+        if not json_:
             print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)
-        if trace is not None and number == 0:
+        if trace is not None and len(results) == 1:
             tokens, logits = classifier.trace(line)
             plot_trace(trace, tokens, logits, classifier.classes)
             say(f"wrote {trace}")
+    if trace is not None and not results:
+        raise ValueError("--trace draws the first line of standard input, which is empty")
     if json_:
-        emit({"results": results})
+        emit({"results": [vars(prediction) for prediction in results]})
 
 
 def utf8_lines() -> Any:
@@ -127,9 +144,11 @@ def utf8_lines() -> Any:
 @app.command()
 def energy(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders to compare.")],
+    data: Annotated[str | None, typer.Option(help="Measure on the test split of other data.")] = None,
     json_: Json = False,
 ) -> None:
     """Compute energy per token of finished runs, side by side (thesis eq. 6.3-6.8)."""
+    from spikeseq.recipes.evaluate import evaluate as test
     from spikeseq.recipes.runs import METRICS_FILE, RunError, read_config, read_metrics
 
     rows = []
@@ -138,6 +157,9 @@ def energy(
         metrics = read_metrics(folder)
         if metrics is None:
             raise RunError(f"{folder} has no {METRICS_FILE}: the run is not finished; go on with --resume")
+        if data is not None:
+            result = test(folder, data=data, split="test", say=say)
+            metrics.update(test=result, spike_rate=result["spike_rate"], energy=result["energy"])
         rows.append(metrics)
     show_runs(rows, title="compute energy per token")
     if json_:
@@ -146,14 +168,17 @@ def energy(
 
 @app.command()
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="lif, layer; default all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="lif, layer; default all.")
+    ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
     json_: Json = False,
 ) -> None:
     """Time the kernel and the layers against RNNs and other spiking libraries."""
-    from spikeseq.evaluation.bench import run_bench
+    from spikeseq.evaluation.bench import format_table, run_bench
 
     result = run_bench(names or [], [peer for peer in against.split(",") if peer], say)
+    people.print(format_table(result), highlight=False, soft_wrap=True, markup=False)
     if json_:
         emit(result)
 
@@ -171,7 +196,11 @@ def info(json_: Json = False) -> None:
         spikeseq.build()
     except RuntimeError as error:
         say(str(error))
-    result = {"spikeseq": spikeseq.__version__, "python": platform.python_version(), **spikeseq.backend_info()}
+    result = {
+        "spikeseq": spikeseq.__version__,
+        "python": platform.python_version(),
+        **spikeseq.backend_info(),
+    }
     result["cuda"] = torch.version.cuda if torch.cuda.is_available() else None
     if json_:
         emit(result)
@@ -182,9 +211,11 @@ def info(json_: Json = False) -> None:
 
 def show_runs(rows: list[dict[str, Any]], title: str) -> None:
     """The comparison table that a training ends with."""
-    table = Table(title=title)
-    for column in ("model", "test %", "shuffled %", "parameters", "MAC/token", "AC/token", "spikes", "nJ/token", "s"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("model")
+    # Short names: in 80 columns.
+    for name in ("test %", "shuffled", "parameters", "MAC/token", "AC/token", "spikes", "nJ/token", "s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         account, test = row["energy"], row["test"]
         table.add_row(
@@ -200,7 +231,7 @@ def show_runs(rows: list[dict[str, Any]], title: str) -> None:
         )
     people.print(table)
     people.print(
-        "parameters: outside the embedding. spikes: per neuron and token, all sub-steps. nJ: compute only, 45 nm,"
-        " 4.6 pJ a MAC, 0.9 pJ an AC. s: training.",
+        "shuffled: test % with shuffled tokens. parameters: outside the embedding. spikes: per neuron and"
+        " token, all sub-steps. nJ: compute only, 45 nm, 4.6 pJ a MAC, 0.9 pJ an AC. s: training.",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""Recipe configurations: YAML, variants per model and data, overrides, and errors that name the nearest key."""
+"""Recipe configurations: YAML, variants per model and data, overrides; errors name the nearest key."""
 
 import difflib
 import os
@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
+# What has an option of its own, on which sections of the file depend.
+OPTIONS = {
+    "recipe": "the argument RECIPE",
+    "model.name": "--model",
+    "data.source": "--data",
+    "seed": "--seed",
+}
+# Settings that may be null, and their type where they are not.
+OPTIONAL = {"data.limit": int, "data.longest": int, "data.vectors": str}
 
 
 class ConfigError(ValueError):
@@ -51,55 +59,62 @@ def load_config(
     sample = config.pop("sample", None)
     model = model or config.model.name
     if model not in variants:
-        raise ConfigError(f"recipe {recipe!r} has no model {model!r}{nearest(str(model), [str(v) for v in variants])}")
+        raise ConfigError(
+            f"recipe {recipe!r} has no model {model!r}{nearest(str(model), [str(v) for v in variants])}"
+        )
     variant = variants[model]
     variant_sample = variant.pop("sample", None) if variant else None
     layers = [sample if data == "sample" else None, variant, variant_sample if data == "sample" else None]
     for layer in layers:
         if layer is not None:
-            config = OmegaConf.merge(config, layer)
-    config.recipe, config.model.name, config.seed, config.data.source = recipe, model, seed, os.fspath(data)
+            config.merge_with(layer)
+    # A path is made absolute, because the run folder is read from other places too.
+    source = data if data in ("sample", "hub") else os.path.abspath(os.path.expanduser(data))
+    config.recipe, config.model.name, config.seed, config.data.source = recipe, model, seed, source
     if epochs is not None:
         if epochs < 1:
             raise ConfigError(f"epochs must be at least 1, got {epochs}")
         config.train.epochs = epochs
-    assert isinstance(config, DictConfig)
     for override in overrides or []:
         _override(config, override)
     return config
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A configuration as dotted keys and values."""
+    if not isinstance(config, DictConfig):
+        return {prefix: config}
+    settings: dict[str, Any] = {}
+    for name, value in config.items():
+        settings |= flat(value, f"{prefix}.{name!s}".lstrip("."))
+    return settings
 
 
 def _override(config: DictConfig, text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set takes key=value, got {text!r}")
-    node: Any = config
-    *parents, leaf = key.split(".")
-    for depth, part in enumerate([*parents, leaf]):
-        if not isinstance(node, DictConfig) or part not in node:
-            prefix = ".".join(key.split(".")[:depth])
-            names = [f"{prefix}.{name}".lstrip(".") for name in node] if isinstance(node, DictConfig) else []
-            raise ConfigError(f"no setting {key!r}{nearest('.'.join(filter(None, (prefix, part))), names)}")
-        if depth < len(parents):
-            node = node[part]
-    old = node[leaf]
-    if isinstance(old, DictConfig):
-        raise ConfigError(f"{key!r} is a section, set one of: {', '.join(f'{key}.{name}' for name in old)}")
+    settings = flat(config)
+    if key in OPTIONS:
+        raise ConfigError(f"{key} is not changed by --set but by {OPTIONS[key]}")
+    if key not in settings:
+        names = sorted(settings.keys() - OPTIONS.keys())
+        section = key.split(".")[0]
+        inside = [name for name in names if name.startswith(f"{section}.")]
+        # Without its section, a key is looked for by its last part.
+        same = [name for name in names if name.split(".")[-1] == key.split(".")[-1]]
+        close = same or difflib.get_close_matches(key, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"no setting {key!r}{hint} Valid: {', '.join(inside or names)}")
+    old = settings[key]
+    kind = OPTIONAL.get(key, type(old))
     try:
         new = OmegaConf.create(f"value: {value}" if value else "value: null").value
     except Exception as error:
         raise ConfigError(f"{key}={value!r} is not a YAML value ({type(error).__name__})") from None
-    number = isinstance(new, int | float) and not isinstance(new, bool)
-    fits = (
-        old is None
-        or (isinstance(old, bool) and isinstance(new, bool))
-        or (isinstance(old, float) and number)
-        or (isinstance(old, int) and not isinstance(old, bool) and isinstance(new, int) and not isinstance(new, bool))
-        or (isinstance(old, str) and isinstance(new, str))
-    )
-    if not fits:
-        raise ConfigError(f"{key} must be {type(old).__name__}, like its default {old!r}; got {value!r}")
-    try:
-        node[leaf] = float(new) if isinstance(old, float) else new
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{key}={value!r}: {str(error).splitlines()[0]}") from None
+    if kind is float and type(new) is int:
+        new = float(new)
+    if type(new) is not kind and not (key in OPTIONAL and new is None):
+        null = " or null" if key in OPTIONAL else ""
+        raise ConfigError(f"{key} must be {kind.__name__}{null}, such as {old!r}; got {value!r}")
+    OmegaConf.update(config, key, new)

@@ -33,7 +33,10 @@ class TrainSettings:
     clip: largest norm of the gradient.
     average: decay of the exponential moving average of the weights, which is what is validated and kept.
     label_smoothing: share of the target that is spread over all classes.
-    patience: epochs without a better validation score before training stops.
+    patience: epochs without a better validation score before training stops; 0 to never stop early.
+
+    Raises:
+        ValueError: naming the setting, its value and what is accepted.
     """
 
     epochs: int = 10
@@ -46,6 +49,24 @@ class TrainSettings:
     average: float = 0.998
     label_smoothing: float = 0.0
     patience: int = 3
+
+    def __post_init__(self) -> None:
+        share = "in [0, 1)"
+        checks = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "a positive number"),
+            "embedding_rate": (0 <= self.embedding_rate < math.inf, "0 or a positive number"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or a positive number"),
+            "warmup": (self.warmup >= 0, "0 or more updates"),
+            "clip": (self.clip > 0, "a positive number"),
+            "average": (0 <= self.average < 1, share),
+            "label_smoothing": (0 <= self.label_smoothing < 1, share),
+            "patience": (self.patience >= 0, "0 (never stop early) or more epochs"),
+        }
+        for name, (good, expected) in checks.items():
+            if not good:
+                raise ValueError(f"train.{name} must be {expected}, got {getattr(self, name)}")
 
 
 class Task(Protocol):
@@ -90,19 +111,18 @@ class State:
 
 
 def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
-    """AdamW's groups: matrices with weight decay; vectors and scalars without; embeddings at their own rate."""
-    tables = {
-        id(p) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag) for p in m.parameters()
-    }
+    """AdamW's groups: matrices with weight decay; vectors, scalars without; embeddings at their own rate."""
+    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+    tables = {id(p) for module in embeddings for p in module.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
-    rate = settings.learning_rate
-    groups = [
-        {"params": [p for p in trained if id(p) not in tables and p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if id(p) not in tables and p.dim() <= 1], "weight_decay": 0.0},
+    others = [p for p in trained if id(p) not in tables]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in others if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
         {
             "params": [p for p in trained if id(p) in tables],
             "weight_decay": 0.0,
-            "lr": rate * settings.embedding_rate,
+            "lr": settings.learning_rate * settings.embedding_rate,
         },
     ]
     return [group for group in groups if group["params"]]
@@ -129,12 +149,17 @@ def fit(
     model = task.model.to(accelerator.device)
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate)
     steps = settings.epochs * math.ceil(len(task.batches(0)) / accelerator.num_processes)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, steps, settings.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_at(step, steps, settings.warmup)
+    )
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
-    state = _load(folder, parts, best) if resume and (folder / RESUME_FILE).exists() else State()
+    state = State()
+    if resume and (folder / RESUME_FILE).exists():
+        state = _load(folder, parts, best)
+        write_log(folder, state.history)  # a kill may have come between the two files
 
     while not state.finished(settings):
         started = time.perf_counter()
@@ -154,19 +179,20 @@ def fit(
             average.update_parameters(model)
             total += loss.detach()
             progress.step(float(loss.detach()) if accelerator.device.type == "cpu" else math.nan)
+        mean = float(total) / len(batches)
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"the loss is {mean} in epoch {state.epoch + 1}; try a smaller train.learning_rate"
+            )
         trained = time.perf_counter() - started
         scores = task.validate(average.module, accelerator.device)
         record = {
             "epoch": state.epoch + 1,
-            "loss": float(total) / len(batches),
+            "loss": mean,
             "validation": scores,
             "seconds": round(trained, 2),
             "validation_seconds": round(time.perf_counter() - started - trained, 2),
         }
-        if not math.isfinite(record["loss"]):
-            raise FloatingPointError(
-                f"the loss is {record['loss']} in epoch {record['epoch']}; try a smaller train.learning_rate"
-            )
         state.history.append(record)
         if scores["score"] > state.best:
             state.best, state.best_epoch = scores["score"], state.epoch
@@ -188,8 +214,6 @@ def rate_at(step: int, steps: int, warmup: int) -> float:
 def _save(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: State) -> None:
     buffer = io.BytesIO()
     tensors = {name: part.state_dict() for name, part in parts.items()}
-    # The schedule's own function is code, not state.
-    tensors["schedule"] = {k: v for k, v in tensors["schedule"].items() if k != "lr_lambdas"}
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from spikeseq.recipes import runs
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.text_corpus import SPLITS, Corpus, Say, encode
@@ -27,19 +26,36 @@ def evaluate(run: Path, *, data: str | None, split: str, say: Say) -> dict[str, 
         test_share=config.data.test_share, seed=config.data.split_seed, limit=config.data.limit,
     )  # fmt: skip
     if texts.classes != classifier.classes:
-        raise ValueError(f"{source} has the classes {texts.classes}, the model was trained on {classifier.classes}")
+        raise ValueError(
+            f"{source} has the classes {texts.classes}, the model was trained on {classifier.classes}"
+        )
     if split == "test":
         chosen = texts.test
     else:
-        train, validation = validation_split(texts.train, config.data.validation_share, config.data.split_seed)
+        train, validation = validation_split(
+            texts.train, config.data.validation_share, config.data.split_seed
+        )
         chosen = train if split == "train" else validation
     say(f"tokenising {len(chosen.texts):,} texts")
     encoded = encode(classifier.tokenizer.tokenize_all(chosen.texts), chosen, classifier.vocab)
     corpus = Corpus(
-        texts.name, texts.classes, classifier.vocab, classifier.tokenizer.signature(), None, None, {split: encoded}
+        texts.name,
+        texts.classes,
+        classifier.vocab,
+        classifier.tokenizer.signature(),
+        None,
+        None,
+        {split: encoded},
     )
     recipe = RECIPES[config.recipe]
     task = recipe.task(config, corpus, classifier.model)
     result = recipe.test(config, task, classifier.model, split, torch.device("cpu"))
     energy = recipe.energy(config, task, classifier.model, split)
-    return {"run": str(run), "data": texts.name, "split": split, **result, "spike_rate": energy["spike_rate"], "energy": energy}
+    return {
+        "run": str(run),
+        "data": texts.name,
+        "split": split,
+        **result,
+        "spike_rate": energy["spike_rate"],
+        "energy": energy,
+    }

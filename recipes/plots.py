@@ -1,6 +1,8 @@
 """Pictures of a run: learning curves, and the verdict word by word."""
 
+import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ from torch import Tensor
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-
+from matplotlib.figure import Figure
 from spikeseq.recipes.engine import LOG_FILE
+
+from spikeseq.files import write_whole
 
 
 def plot_history(folder: Path) -> Path | None:
@@ -27,9 +31,19 @@ def plot_history(folder: Path) -> Path | None:
     right.set(xlabel="epoch", ylabel="validation score")
     figure.suptitle(folder.name)
     path = folder / "learning.png"
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save(figure, path)
     return path
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes the picture in one piece, in the format of the path's suffix."""
+    picture = io.BytesIO()
+    with warnings.catch_warnings():
+        # A character that the font does not have is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(picture, dpi=120, format=path.suffix[1:].lower())
+    plt.close(figure)
+    write_whole(path, picture.getvalue())
 
 
 def plot_trace(path: Path, tokens: list[str], logits: Tensor, classes: list[str]) -> None:
@@ -54,5 +68,4 @@ def plot_trace(path: Path, tokens: list[str], logits: Tensor, classes: list[str]
     # A dollar sign would start matplotlib's mathematics.
     axes.set_xticks(list(at), [token.replace("$", r"\$") for token in tokens], rotation=90, fontsize=8)
     axes.margins(x=0.01)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save(figure, path)

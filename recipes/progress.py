@@ -7,7 +7,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-
 from spikeseq.recipes.engine import Progress
 
 
@@ -35,9 +34,7 @@ def bars(console: Console) -> Iterator[Progress]:
 
         def end_epoch(record: dict[str, Any]) -> None:
             scores = ", ".join(f"{k} {v:.2f}" for k, v in record["validation"].items() if k != "score")
-            display.console.print(
-                f"epoch {record['epoch']}: loss {record['loss']:.4f}, validation {scores}, {record['seconds']:.0f} s",
-                highlight=False,
-            )
+            text = f"epoch {record['epoch']}: loss {record['loss']:.4f}, validation {scores}"
+            display.console.print(f"{text}, {record['seconds']:.0f} s", highlight=False)
 
         yield Progress(start_epoch, step, end_epoch)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-
 from spikeseq.evaluation.energy import measure_energy
 from spikeseq.recipes.text_corpus import Corpus, Say, load_corpus
 from spikeseq.recipes.text_task import TextTask, build_task, crop
+from torch import nn
+
+from spikeseq.models import build_classifier
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,22 @@ class TextClassification:
     models = ("snn", "lstm", "gru", "rnn", "bow")
 
     def load(self, config: Any, say: Say) -> Corpus:
-        """The tokenised and encoded data."""
+        """The tokenised and encoded data, read once the other settings are known to be good."""
+        if config.evaluate.energy_texts < 1:
+            raise ValueError(f"evaluate.energy_texts must be at least 1, got {config.evaluate.energy_texts}")
+        build_classifier(config.model, vocabulary=2, classes=2)
+        if config.data.vectors == "train" and config.data.vector_size != config.model.embedding_size:
+            sizes = f"{config.data.vector_size} and {config.model.embedding_size}"
+            raise ValueError(f"data.vector_size and model.embedding_size must be equal, got {sizes}")
         return load_corpus(config.data, say)
 
     def task(self, config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
         """What the engine trains, or what tests a trained model."""
         return build_task(config, corpus, model)
 
-    def test(self, config: Any, task: TextTask, model: nn.Module, split: str, device: torch.device) -> dict[str, Any]:
+    def test(
+        self, config: Any, task: TextTask, model: nn.Module, split: str, device: torch.device
+    ) -> dict[str, Any]:
         """Accuracy, spike rate and energy on a split."""
         result: dict[str, Any] = {"accuracy": round(task.accuracy(model, split, device), 3)}
         if config.evaluate.shuffled:

@@ -9,13 +9,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from spikeseq.recipes.config import flat, load_config
+from spikeseq.recipes.text_task import crop
+from spikeseq.tokenizers import Vocab, build_tokenizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.files import write_whole
 from spikeseq.models import build_classifier
-from spikeseq.recipes.text_task import crop
-from spikeseq.tokenizers import Vocab, build_tokenizer
 
 FORMAT = "1"
 MODEL_FILE, CONFIG_FILE, METRICS_FILE, VOCAB_FILE, CLASSES_FILE = (
@@ -24,6 +25,20 @@ MODEL_FILE, CONFIG_FILE, METRICS_FILE, VOCAB_FILE, CLASSES_FILE = (
     "metrics.json",
     "vocab.json",
     "classes.json",
+)
+# What every finished run says of itself.
+METRICS = (
+    *(
+        "recipe",
+        "model",
+        "data",
+        "seed",
+        "epochs",
+        "parameters",
+        "parameters_without_embeddings",
+        "validation",
+    ),
+    *("test", "spike_rate", "energy", "seconds", "hardware"),
 )
 
 
@@ -45,8 +60,6 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         RunError: no such file, a truncated one, another format, or weights of another model.
     """
     path = folder / MODEL_FILE
-    if not path.exists():
-        raise RunError(f"{folder} has no {MODEL_FILE}: the run is not finished; go on with --resume")
     try:
         with safe_open(path, framework="pt") as file:
             version = (file.metadata() or {}).get("format")
@@ -59,7 +72,9 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise RunError(f"{path} is of another model than {folder / CONFIG_FILE}: {' '.join(lines[1:3] or lines)}") from None
+        raise RunError(
+            f"{path} is of another model than {folder / CONFIG_FILE}: {' '.join(lines[1:3] or lines)}"
+        ) from None
 
 
 def read_config(folder: Path) -> DictConfig:
@@ -74,11 +89,19 @@ def read_config(folder: Path) -> DictConfig:
         raise RunError(f"{folder} is not a run folder: {hint}")
     try:
         config = OmegaConf.load(path)
-        assert isinstance(config, DictConfig)
-        _ = config.recipe, config.model.name
-        return config
-    except Exception as error:
-        raise RunError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+        if not isinstance(config, DictConfig):
+            raise ValueError("not a mapping")
+        # A run of an older version lacks what was added since.
+        defaults = load_config(config.recipe, model=config.model.name, data=config.data.source)
+        merged = OmegaConf.merge(defaults, config)
+        lost = sorted(flat(defaults).keys() - flat(merged).keys())
+        if lost:
+            raise ValueError(f"it has no {lost[0]}")
+    except Exception as error:  # the readers of YAML have many
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise RunError(f"{path} is damaged: {reason[0]}") from None
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
@@ -87,12 +110,30 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        metrics = json.loads(path.read_text())
+        metrics = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(metrics, dict):
             raise ValueError("not an object")
+        for key in METRICS:
+            if key not in metrics:
+                raise ValueError(f"it has no {key!r}")
         return metrics
+    except (ValueError, OSError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+
+
+def read_classes(path: Path) -> list[str]:
+    """The names of the classes, in the order of the model's outputs."""
+    try:
+        classes = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from None
+    if (
+        not isinstance(classes, list)
+        or len(classes) < 2
+        or not all(isinstance(name, str) for name in classes)
+    ):
+        raise RunError(f"{path} is damaged: expected a list of two or more names")
+    return classes
 
 
 @dataclass
@@ -134,6 +175,9 @@ class Classifier:
         """
         if isinstance(texts, str):
             raise TypeError("texts must be a list of strings, got one string")
+        for text in texts:
+            if not isinstance(text, str):
+                raise TypeError(f"texts must be strings, got {text!r} ({type(text).__name__})")
         ids = [self.encode(text)[1] for text in texts]
         predictions: list[Prediction] = []
         for start in range(0, len(ids), batch_size):
@@ -152,10 +196,16 @@ class Classifier:
         Raises:
             TypeError: the model has no state that follows the words (`bow`).
         """
-        if not hasattr(self.model, "trace"):
-            raise TypeError(f"model {self.config.model.name!r} has no membrane or state to trace word by word")
+        self.check_trace()
         tokens, ids = self.encode(text)
-        return tokens, self.model.trace(ids.unsqueeze(1), torch.tensor([len(ids)])).squeeze(1)
+        return tokens, self.model.trace(ids.unsqueeze(1), torch.tensor([len(ids)])).squeeze(1)  # type: ignore[operator]
+
+    def check_trace(self) -> None:
+        """Raises TypeError if the model has nothing to trace."""
+        if not hasattr(self.model, "trace"):
+            raise TypeError(
+                f"model {self.config.model.name!r} has no membrane or state to trace word by word"
+            )
 
 
 def load(run: str | Path) -> Classifier:
@@ -166,11 +216,13 @@ def load(run: str | Path) -> Classifier:
     """
     folder = Path(run)
     config = read_config(folder)
+    if not (folder / MODEL_FILE).exists():
+        raise RunError(f"{folder} has no {MODEL_FILE}: the run is not finished; go on with --resume")
     try:
         vocab = Vocab.from_json(folder / VOCAB_FILE)
-        classes = json.loads((folder / CLASSES_FILE).read_text())
-    except (OSError, ValueError) as error:
+        classes = read_classes(folder / CLASSES_FILE)
+        model = build_classifier(config.model, len(vocab), len(classes))
+    except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{folder}: {error}") from None
-    model = build_classifier(config.model, len(vocab), len(classes))
     load_weights(folder, model)
     return Classifier(model.eval(), vocab, classes, config)

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from spikeseq.recipes.text_data import TextData, TextSplit, load_text_data, validation_split
+from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 from torch import Tensor
 
 from spikeseq.ops.build import cache_folder
-from spikeseq.recipes.text_data import TextData, TextSplit, load_text_data, validation_split
-from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
 SPLITS = ("train", "validation", "test")
 Say = Callable[[str], None]
@@ -59,6 +59,8 @@ def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
     and unlabelled texts, never from the test split. With `vectors: train` skip-gram vectors are trained on
     them; else `vectors` is a GloVe or word2vec text file, or null for none.
     """
+    if config.longest is not None and config.longest < 1:
+        raise ValueError(f"data.longest must be at least 1, or null, got {config.longest}")
     tokenizer = build_tokenizer(config.tokenizer)
     folder = cache_folder() / "corpora" / _key(config, tokenizer.signature())
     if (folder / "corpus.json").exists():
@@ -75,7 +77,10 @@ def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
         limit=config.limit,
     )
     corpus = build_corpus(data, config, tokenizer, say)
-    _write(folder, corpus)
+    try:
+        _write(folder, corpus)
+    except (OSError, SafetensorError) as error:  # the cache only saves time
+        say(f"the corpus is not kept for later runs: {error}")
     return corpus
 
 
@@ -100,7 +105,8 @@ def build_corpus(data: TextData, config: Any, tokenizer: Any, say: Say) -> Corpu
             progress=lambda done, epochs: say(f"word vectors: pass {done} of {epochs}"),
         )  # fmt: skip
     elif config.vectors is not None:
-        vectors, found = load_vectors(config.vectors, vocab)
+        noise = torch.Generator().manual_seed(config.split_seed)  # for words without a vector
+        vectors, found = load_vectors(os.path.expanduser(config.vectors), vocab, generator=noise)
     splits = {name: encode(tokens[name], split, vocab) for name, split in texts.items()}
     return Corpus(data.name, data.classes, vocab, tokenizer.signature(), vectors, found, splits)
 
@@ -120,7 +126,12 @@ def _key(config: Any, tokenizer: str) -> str:
     for name in ("source", "vectors"):
         path = Path(os.path.expanduser(str(config[name])))
         if path.exists():
-            files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+            # Not the whole tree: `load_text_data` looks no deeper.
+            files = (
+                [path]
+                if path.is_file()
+                else sorted(p for p in (*path.glob("*"), *path.glob("imdb/*")) if p.is_file())
+            )
             facts[name] = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     if config.source == "sample":
         from spikeseq.recipes import text_sample
@@ -143,7 +154,12 @@ def _write(folder: Path, corpus: Corpus) -> None:
             tensors["vectors"] = corpus.vectors.contiguous()
         save_file(tensors, beside / "tensors.safetensors")
         corpus.vocab.to_json(beside / "vocab.json")
-        about = {"name": corpus.name, "classes": corpus.classes, "tokenizer": corpus.tokenizer, "found": corpus.found}
+        about = {
+            "name": corpus.name,
+            "classes": corpus.classes,
+            "tokenizer": corpus.tokenizer,
+            "found": corpus.found,
+        }
         (beside / "corpus.json").write_text(json.dumps(about))
         if folder.exists():
             shutil.rmtree(folder)
@@ -159,10 +175,17 @@ def _read(folder: Path) -> Corpus | None:
         tensors = load_file(folder / "tensors.safetensors")
         vocab = Vocab.from_json(folder / "vocab.json")
         splits = {
-            name: Encoded(*(tensors[f"{name}.{part}"] for part in ("ids", "starts", "labels"))) for name in SPLITS
+            name: Encoded(*(tensors[f"{name}.{part}"] for part in ("ids", "starts", "labels")))
+            for name in SPLITS
         }
-    except (OSError, ValueError, KeyError, SafetensorError):
+        return Corpus(
+            about["name"],
+            about["classes"],
+            vocab,
+            about["tokenizer"],
+            tensors.get("vectors"),
+            about["found"],
+            splits,
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
-    return Corpus(
-        about["name"], about["classes"], vocab, about["tokenizer"], tensors.get("vectors"), about["found"], splits
-    )

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from spikeseq.recipes.text_corpus import Corpus, Encoded
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.models import BagOfWords, build_classifier
-from spikeseq.recipes.text_corpus import Corpus, Encoded
 
 
 def crop(ids: Tensor, longest: int | None) -> Tensor:
@@ -66,14 +66,18 @@ class TextTask:
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         tokens, lengths, labels = batch
-        return nn.functional.cross_entropy(model(tokens, lengths), labels, label_smoothing=self.label_smoothing)
+        return nn.functional.cross_entropy(
+            model(tokens, lengths), labels, label_smoothing=self.label_smoothing
+        )
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         accuracy = self.accuracy(model, "validation", device)
         return {"score": accuracy, "accuracy": accuracy}
 
     @torch.no_grad()
-    def accuracy(self, model: nn.Module, split: str, device: torch.device, shuffled: int | None = None) -> float:
+    def accuracy(
+        self, model: nn.Module, split: str, device: torch.device, shuffled: int | None = None
+    ) -> float:
         """Share of the split's texts that are classified rightly, in percent.
 
         shuffled: a seed to shuffle the tokens of every text by: what is left without their order.
@@ -120,7 +124,24 @@ def fresh_model(config: Any, corpus: Corpus) -> nn.Module:
     if isinstance(model, BagOfWords):
         model.idf.copy_(inverse_document_frequencies(corpus.splits["train"], len(corpus.vocab)))
     elif corpus.vectors is not None:
-        vectors = corpus.vectors / corpus.vectors[1:].std() * config.data.vector_scale
+        if corpus.vectors.shape[1] != config.model.embedding_size:
+            width = corpus.vectors.shape[1]
+            expected = f"model.embedding_size is {config.model.embedding_size}"
+            raise ValueError(f"the word vectors have {width} numbers, {expected}; they must be equal")
+        vectors = standardised(corpus.vectors, torch.tensor(list(corpus.vocab.frequencies.values())))
         with torch.no_grad():
-            model.embedding.weight.copy_(vectors)  # type: ignore[union-attr,operator]
+            model.embedding.weight.copy_(vectors * config.data.vector_scale)  # type: ignore[union-attr,operator]
     return model
+
+
+def standardised(vectors: Tensor, frequencies: Tensor) -> Tensor:
+    """Word vectors (V, E) with mean zero and unit variance over the words of a text; row 0, padding, is zero.
+
+    Trained vectors share a large common part, which a leaky membrane would sum up to a constant current that
+    silences some neurons and saturates others.
+    """
+    weight = (frequencies / frequencies.sum()).to(vectors.dtype).unsqueeze(1)
+    centred = vectors - (vectors * weight).sum(0)
+    centred = centred / ((centred**2).mean(1, keepdim=True) * weight).sum().sqrt()
+    centred[0] = 0
+    return centred

@@ -1,5 +1,6 @@
 """`spikeseq train`: from a configuration to a finished run folder."""
 
+import contextlib
 import json
 import math
 import os
@@ -11,12 +12,13 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from spikeseq.recipes import runs
+from spikeseq.recipes.config import flat
+from spikeseq.recipes.engine import RESUME_FILE, Progress, TrainSettings, fit
+from spikeseq.recipes.registry import RECIPES
 from torch import nn
 
 from spikeseq.files import write_whole
-from spikeseq.recipes import runs
-from spikeseq.recipes.engine import RESUME_FILE, Progress, TrainSettings, fit
-from spikeseq.recipes.registry import RECIPES
 
 Say = Callable[[str], None]
 
@@ -84,7 +86,9 @@ def train(
         "best_epoch": state.best_epoch + 1,
         "parameters": sum(p.numel() for p in model.parameters()),
         "parameters_without_embeddings": parameters_without_embeddings(model),
-        "validation": {name: round(value, 3) for name, value in state.history[state.best_epoch]["validation"].items()},
+        "validation": {
+            name: round(value, 3) for name, value in state.history[state.best_epoch]["validation"].items()
+        },
         "test": test,
         "spike_rate": energy["spike_rate"],
         "energy": energy,
@@ -108,25 +112,18 @@ def _open(folder: Path, config: DictConfig, resume: bool) -> bool:
             raise runs.RunError(f"{folder} is a file; --out takes a folder")
         if (folder / runs.CONFIG_FILE).exists():
             old = runs.read_config(folder)
-            changed = sorted(set(flat(old).items()) ^ set(flat(config).items()))
-            if changed:
-                key = changed[0][0]
-                before, now = flat(old).get(key), flat(config).get(key)
-                raise runs.RunError(f"{folder} was started with {key}={before}, now it is {now}; --resume needs the same")
+            before, now = flat(old), flat(config)
+            for key in sorted(before | now):
+                if before.get(key) != now.get(key):
+                    values = f"{key}={before.get(key)}, now it is {now.get(key)}"
+                    raise runs.RunError(f"{folder} was started with {values}; --resume needs the same")
             if (folder / runs.METRICS_FILE).exists():
                 return True
+        elif any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise runs.RunError(f"{folder} is not a run folder: it has no {runs.CONFIG_FILE}")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
     return False
-
-
-def flat(config: Any, prefix: str = "") -> dict[str, str]:
-    """A configuration as dotted keys and printed values."""
-    if not isinstance(config, DictConfig):
-        return {prefix: str(config)}
-    return {
-        key: value for name in config for key, value in flat(config[name], f"{prefix}.{name}".lstrip(".")).items()
-    }
 
 
 def mixed_precision(device: str) -> str:
@@ -153,11 +150,12 @@ def hardware(device: torch.device) -> str:
 
 
 def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """The finished runs beside a run, on the same data and seed: what it is compared with."""
+    """The finished runs beside a run, on the same texts and seed: what it is compared with."""
     found = []
     for other in sorted(folder.resolve().parent.iterdir()):
-        if (other / runs.METRICS_FILE).exists():
+        # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
+        with contextlib.suppress(OSError, runs.RunError):
             row = runs.read_metrics(other)
-            if row and all(row.get(key) == metrics[key] for key in ("recipe", "data", "seed")):
+            if row and all(row.get(key) == metrics.get(key) for key in ("recipe", "data", "texts", "seed")):
                 found.append(row)
     return sorted(found, key=lambda row: -row["test"].get("accuracy", -math.inf))

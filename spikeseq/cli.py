@@ -10,22 +10,37 @@ def main() -> NoReturn:
     try:
         from spikeseq.recipes.commands import app
     except ImportError as error:
-        print(f"spikeseq: the command line needs more packages ({error}): pip install 'spikeseq[recipes]'", file=sys.stderr)
-        sys.exit(2)
+        fail(f"the command line needs more packages ({error}): pip install 'spikeseq[recipes]'")
     try:
-        app()
+        # Not standalone: usage errors and Ctrl-C come here instead of being printed in several lines.
+        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except KeyboardInterrupt:
-        print("spikeseq: interrupted", file=sys.stderr)
-        sys.exit(130)
+        status = 130
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        status = 0
     except Exception as error:
         if os.environ.get("SPIKESEQ_TRACEBACK"):
             raise
-        known = isinstance(error, ValueError | TypeError | OSError | ImportError | FloatingPointError | RuntimeError)
-        text = " ".join(str(error).split()) or type(error).__name__
-        kind = "" if known else f"{type(error).__name__}: "
-        print(f"spikeseq: {kind}{text}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0)
+        if not isinstance(error.__cause__, KeyboardInterrupt):  # which some versions of typer wrap
+            fail(described(error))
+        status = 130
+    if status == 130:
+        fail("interrupted", 130)
+    sys.exit(status or 0)
+
+
+def fail(text: str, status: int = 2) -> NoReturn:
+    """One line for people, and the end."""
+    print(f"spikeseq: {text.removeprefix('spikeseq: ')}", file=sys.stderr)
+    sys.exit(status)
+
+
+def described(error: Exception) -> str:
+    """One line that says what is wrong; the type's name only where the message alone would not tell."""
+    usage = getattr(error, "format_message", None)  # an unknown option or a missing argument
+    text = " ".join((usage() if usage else str(error)).split())
+    known = usage or isinstance(
+        error, ValueError | TypeError | OSError | ImportError | ArithmeticError | RuntimeError
+    )
+    return text if known and text else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -13,17 +13,18 @@ def write_whole(path: Path, data: bytes | str) -> None:
         OSError: naming the path, when it cannot be written; nothing is left behind.
     """
     content = data.encode() if isinstance(data, str) else data
+    # Not `tempfile`: its files are closed to other users, and the rename would keep that.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with beside.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
+            os.replace(beside, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(name)
+                beside.unlink()
             raise
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from None

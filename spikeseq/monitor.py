@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .functional import lif
 from .functional.lif import positive_int
+from .nn.layer import SpikingLayer
 from .nn.lif import LIF, LIFCell
 
 
@@ -193,7 +194,7 @@ def _token(model: nn.Module, name: str) -> int | None:
     for end in range(len(parts) - 1, -1, -1):
         around = model.get_submodule(".".join(parts[:end]))
         substeps = getattr(around, "substeps", None)
-        if isinstance(substeps, int) and not isinstance(around, LIF):
+        if isinstance(substeps, int) and not isinstance(around, LIF | SpikingLayer):
             return substeps
     return None
 

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import re
 import warnings
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ class _StandIn(nn.Module):
 
     replaces: str
     mode: str
+    scale: float  # of the output
 
     def __getattr__(self, name: str) -> Any:
         if _WEIGHTS.fullmatch(name):
@@ -36,9 +38,10 @@ class _StandIn(nn.Module):
             )
         return super().__getattr__(name)
 
-    def _dtype(self) -> torch.dtype:
-        """Of the membrane: float64 for a float64 layer, else float32."""
-        return torch.float64 if next(self.parameters()).dtype == torch.float64 else torch.float32
+    def _membrane(self, hx: Tensor, scale: float) -> Tensor:
+        """A state that was handed in, which may be in the dtype of a half-precision layer."""
+        wide = next(self.parameters()).dtype == torch.float64
+        return hx.to(torch.float64 if wide else torch.float32) / scale
 
     def _cell_state(self, hx: Any) -> Tensor | None:
         """c of (h, c): the membrane."""
@@ -46,17 +49,23 @@ class _StandIn(nn.Module):
             return None
         if not (isinstance(hx, tuple | list) and len(hx) == 2 and all(isinstance(x, Tensor) for x in hx)):
             raise TypeError(f"hx must be (h, c), as nn.{self.replaces} takes it, got {_kind(hx)}")
-        return hx[1].to(self._dtype())  # type: ignore[no-any-return]
+        return self._membrane(hx[1], 1.0)
 
     def _hidden_state(self, hx: Any) -> Tensor | None:
+        """h: the membrane in the scale of the output."""
         if hx is None:
             return None
         if not isinstance(hx, Tensor):
             raise TypeError(f"hx must be one Tensor, as nn.{self.replaces} takes it, got {_kind(hx)}")
-        return hx.to(self._dtype())
+        return self._membrane(hx, self.scale)
+
+    def _scaled(self, output: Any) -> Any:
+        if isinstance(output, PackedSequence):
+            return PackedSequence(output.data * self.scale, *output[1:])
+        return output * self.scale
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, in_place_of=nn.{self.replaces}"
+        return f"{super().extra_repr()}, scale={self.scale:g}, in_place_of=nn.{self.replaces}"
 
 
 class SwappedLSTM(_StandIn, SpikingRNN):
@@ -67,39 +76,40 @@ class SwappedLSTM(_StandIn, SpikingRNN):
     ) -> tuple[Any, tuple[Tensor, Tensor]]:
         """Output and (h, c), shaped as nn.LSTM's.
 
-        c is the membrane, never below float32; h is the output of each layer at the last valid token, in
-        output's dtype. Both are the final membrane and share no memory, because callers change them in
-        place. Of an hx that is handed in, c is used and h is not.
+        c is the membrane, never below float32, and h the output of each layer at the last valid token
+        (the membrane times `scale`), in output's dtype. They share no memory, because callers change them
+        in place. Of an hx that is handed in, c is used and h is not.
         """
         output, membrane = super().forward(input, self._cell_state(hx), lengths=lengths)
-        return output, (membrane.to(_dtype_of(output), copy=True), membrane)
+        return self._scaled(output), ((membrane * self.scale).to(_dtype_of(output)), membrane)
 
 
 class SwappedRNN(_StandIn, SpikingRNN):
-    """A `SpikingRNN` that stands where an nn.GRU or nn.RNN stood: its state is h, the membrane."""
+    """A `SpikingRNN` that stands where an nn.GRU or nn.RNN stood: its state is h."""
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | None = None
     ) -> tuple[Any, Tensor]:
-        """Output and h, shaped as nn.GRU's, both in the same dtype."""
+        """Output and h, shaped as nn.GRU's; h, the output at the last valid token, is the membrane scaled."""
         output, membrane = super().forward(input, self._hidden_state(hx), lengths=lengths)
-        return output, membrane.to(_dtype_of(output))
+        return self._scaled(output), (membrane * self.scale).to(_dtype_of(output))
 
 
 class SwappedLSTMCell(_StandIn, SpikingRNNCell):
     """A `SpikingRNNCell` that stands where an nn.LSTMCell stood: (h, c) in and out; c is what is used."""
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Tensor]:
-        """(B, input_size) or (input_size,) in; h, the membrane in the output's dtype, and c, the membrane."""
-        return super().forward(input, self._cell_state(hx))
+        """(B, input_size) or (input_size,) in; h, the output, and c, the membrane, out."""
+        output, membrane = super().forward(input, self._cell_state(hx))
+        return self._scaled(output), membrane
 
 
 class SwappedRNNCell(_StandIn, SpikingRNNCell):
     """A `SpikingRNNCell` that stands where an nn.GRUCell or nn.RNNCell stood: h in, h out."""
 
     def forward(self, input: Tensor, hx: Any = None) -> Tensor:  # type: ignore[override]
-        """(B, input_size) or (input_size,) in; h out, the membrane in the output's dtype."""
-        return super().forward(input, self._hidden_state(hx))[0]
+        """(B, input_size) or (input_size,) in; h, the output, out."""
+        return self._scaled(super().forward(input, self._hidden_state(hx))[0])
 
 
 _STAND_INS: dict[type[nn.Module], Any] = {
@@ -113,7 +123,13 @@ _STAND_INS: dict[type[nn.Module], Any] = {
 
 
 def swap(
-    model: Model, substeps: int = 5, *, norm: str | None = "layer", inplace: bool = False, **neuron: Any
+    model: Model,
+    substeps: int = 5,
+    *,
+    norm: str | None = "layer",
+    scale: float = 0.125,
+    inplace: bool = False,
+    **neuron: Any,
 ) -> Model:
     """Replaces every nn.LSTM, nn.GRU, nn.RNN and their cells by spiking layers that start untrained.
 
@@ -127,6 +143,9 @@ def swap(
         substeps: sub-steps T for which each token is presented; default 5, as the thesis uses throughout.
         norm: as `SpikingRNN`, but "layer" by default, because the scale of the input of a layer in somebody
             else's model is not known, and neurons stay silent or fire always if it is far from 1.
+        scale: factor of the output (output, and h with it; not c). Currents of standard deviation 1 make
+            membranes of about 7 with the default leak, and the rest of the model was built for an LSTM's
+            outputs, below 1. Default 1/8: a power of two, so that a state handed on stays exact.
         inplace: change `model` itself instead of a deep copy. A model that is itself an RNN cannot be
             changed in place; use what is returned.
         neuron: further arguments of `SpikingRNN`: recurrent, leak, threshold, reset, surrogate, per_channel,
@@ -147,6 +166,8 @@ def swap(
         )
     if getattr(neuron.get("surrogate"), "memory_planes", 0):
         raise ValueError(f"swap cannot serve a surrogate with memory in (h, c), got {neuron['surrogate']!r}")
+    if not (scale > 0 and math.isfinite(scale)):
+        raise ValueError(f"scale must be positive and finite, got {scale}")
     found = _find(model)
     if not inplace:
         try:
@@ -155,7 +176,7 @@ def swap(
             raise ValueError(f"the model cannot be copied ({error}); pass inplace=True") from error
         found = _find(model)
     new = {
-        id(module): _stand_in(path, module, substeps=substeps, norm=norm, **neuron)
+        id(module): _stand_in(path, module, substeps=substeps, norm=norm, scale=scale, **neuron)
         for path, module in found.items()
     }
     for path, module in found.items():
@@ -208,17 +229,18 @@ def _check(path: str, module: nn.Module) -> None:
         )
 
 
-def _stand_in(path: str, module: Any, *, norm: str | None, **options: Any) -> nn.Module:
+def _stand_in(path: str, module: Any, *, scale: float, **options: Any) -> nn.Module:
     """The spiking layer for one RNN."""
     base = _base(module)
     weight = module.weight_ih if isinstance(module, nn.RNNCellBase) else module.weight_ih_l0
-    options |= {"bias": bool(module.bias), "norm": norm, "device": weight.device, "dtype": weight.dtype}
+    options |= {"bias": bool(module.bias), "device": weight.device, "dtype": weight.dtype}
     if isinstance(module, nn.RNNBase):
         options |= {"num_layers": module.num_layers, "batch_first": module.batch_first}
         options |= {"bidirectional": module.bidirectional}
         options |= {"dropout": module.dropout if module.num_layers > 1 else 0.0}
     new = _STAND_INS[base](module.input_size, module.hidden_size, **options)
     new.replaces, new.mode = base.__name__, getattr(module, "mode", base.__name__)
+    new.scale = scale
     new.train(module.training)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         warnings.warn(f"{path} was frozen, and so is the untrained spiking layer in its place", stacklevel=3)

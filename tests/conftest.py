@@ -15,3 +15,21 @@ sys.path.append(str(Path(__file__).parent / "helpers"))
 def device(request):
     """Every device there is: the same tests run on all of them."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory):
+    """A cache folder of this session: corpora are built anew, the kernel need not be."""
+    from spikeseq.ops.build import cache_folder
+
+    folder = tmp_path_factory.mktemp("cache")
+    for library in cache_folder().glob("*.so"):
+        (folder / library.name).symlink_to(library.resolve())
+    return folder
+
+
+@pytest.fixture
+def cache(session_cache, monkeypatch):
+    """Lets this test and the processes that it starts use `session_cache`."""
+    monkeypatch.setenv("SPIKESEQ_CACHE", str(session_cache))
+    return session_cache

@@ -211,3 +211,13 @@ def test_errors():
         monitor(if_neurons()).rates(per="word")
     with pytest.raises(ValueError, match="penalty=True"):
         monitor(if_neurons()).penalty()
+
+
+def test_silence_is_seen_and_normalised_currents_cure_it():
+    torch.manual_seed(0)
+    x = 0.01 * torch.randn(50, 8, 32)  # far too small for thresholds of 1
+    for norm, expected in ((None, 1.0), ("layer", 0.0)):
+        model = swap(nn.LSTM(32, 64), norm=norm)
+        with monitor(model) as watch:
+            model(x)
+        assert watch.silent() == {"layers.0.lif": expected}

@@ -80,7 +80,10 @@ def test_what_was_set_is_kept():
     assert {p.dtype for p in new.parameters()} == {torch.float64}
     assert new.layers[0].input_map.bias is None
     assert swap(nn.GRU(4, 8)).mode == "GRU"
-    assert swap(nn.GRU(4, 8, device="meta")).layers[0].lif.leak.is_meta
+
+
+def test_a_model_without_storage_stays_without():
+    assert all(p.is_meta for p in swap(nn.GRU(4, 8, device="meta")).parameters())
 
 
 def test_a_frozen_rnn_stays_frozen_and_says_so():
@@ -125,7 +128,7 @@ def test_h_is_the_output_at_the_last_valid_token_and_c_continues_exactly():
     lengths = torch.tensor([7, 3, 5])
     out, (h, c) = layer(x, lengths=lengths)
     assert torch.equal(h[-1], torch.stack([out[n - 1, i] for i, n in enumerate(lengths)]))
-    assert torch.equal(h, c) and h.data_ptr() != c.data_ptr(), "callers change h and c in place"
+    assert torch.equal(h, c / 8) and h.data_ptr() != c.data_ptr(), "callers change h and c in place"
     whole, (_, c_whole) = layer(x)
     first, state = layer(x[:4])
     second, (_, c_parts) = layer(x[4:], state)
@@ -133,6 +136,27 @@ def test_h_is_the_output_at_the_last_valid_token_and_c_continues_exactly():
     torch.testing.assert_close(c_parts, c_whole)
     ignored, _ = layer(x[4:], (torch.full_like(state[0], 9.0), state[1]))
     assert torch.equal(ignored, second), "c is what is used"
+
+
+def test_a_gru_continues_exactly_and_its_h_is_its_output():
+    torch.manual_seed(1)
+    layer = swap(nn.GRU(4, 6, dtype=torch.float64))
+    x = torch.randn(7, 3, 4, dtype=torch.float64)
+    whole, h = layer(x)
+    assert torch.equal(h[-1], whole[-1])
+    first, state = layer(x[:4])
+    torch.testing.assert_close(torch.cat([first, layer(x[4:], state)[0]]), whole)
+
+
+def test_outputs_are_of_the_size_that_the_model_was_built_for():
+    torch.manual_seed(1)
+    x = torch.randn(50, 8, 4)
+    for factor in (0.01, 1.0, 100.0):  # whatever the scale of the input
+        out, _ = swap(nn.LSTM(4, 64))(factor * x)
+        assert 0.3 < out.std() < 1.5
+    plain = swap(nn.LSTM(4, 64), scale=1.0)
+    out, (h, c) = plain(x)
+    assert out.std() > 3 and torch.equal(h, c)
 
 
 @pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
@@ -263,6 +287,8 @@ def test_other_errors():
         swap(nn.LSTM(4, 6), lambda_=0.5)
     with pytest.raises(ValueError, match="memory"):
         swap(nn.LSTM(4, 6), surrogate=ApproximateLIF())
+    with pytest.raises(ValueError, match="scale must be positive and finite, got 0"):
+        swap(nn.LSTM(4, 6), scale=0)
     with pytest.raises(ValueError, match="substeps"):
         swap(nn.LSTM(4, 6), substeps=0)
     with pytest.raises(TypeError, match=r"hx must be \(h, c\).*got Tensor"):

@@ -78,7 +78,7 @@ def lif(
     leak = _parameter("leak", leak, current, dtype)
     threshold = _parameter("threshold", threshold, current, dtype)
     if leak.numel() != threshold.numel():  # one of them per layer, the other per channel
-        channels = max(leak.numel(), threshold.numel())
+        channels = threshold.numel() if leak.numel() == 1 else leak.numel()
         leak, threshold = leak.expand(channels), threshold.expand(channels)
     planes = surrogate.memory_planes
     if state is None:
@@ -89,7 +89,7 @@ def lif(
         lengths = _check_lengths(lengths, current)
     if debugging() and not torch.compiler.is_compiling():
         ops._check_values(len(current), leak.cpu(), threshold.cpu(), None if lengths is None else lengths.cpu())
-    out, final, _ = torch.ops.spikeseq.lif(
+    out, final, _ = ops.lif(
         current, full, leak, threshold, lengths, substeps, window, reset, readout,
         surrogate.name, float(surrogate.height), float(surrogate.width), detach_reset,
     )  # fmt: skip

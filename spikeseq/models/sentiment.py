@@ -3,6 +3,8 @@
 All take `tokens` (L, B) int64 and `lengths` (B,), and return logits (B, classes).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +15,8 @@ class SpikingClassifier(nn.Module):
     """Embedding -> two FC + LIF layers -> FC + integrator -> read-out (thesis Fig. 6.3).
 
     Every token is direct-coded for `substeps` sub-steps and passes both LIF layers; membranes persist over
-    the whole text. The integrator's membrane, divided by the square root of the number of tokens (the scale at
-    which a sum of many small votes grows), goes to the read-out.
+    the whole text. The integrator's membrane, divided by the square root of the number of tokens (the scale
+    at which a sum of many small votes grows), goes to the read-out.
 
     Args:
         vocabulary: rows of the embedding. Row 0 is padding.
@@ -38,13 +40,19 @@ class SpikingClassifier(nn.Module):
         substeps: int = 5,
         embedding_dropout: float = 0.5,
         dropout: float = 0.2,
-        **neuron: object,
+        **neuron: Any,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=0)
         self.embedding_dropout = SequenceDropout(embedding_dropout)
         self.spiking = SpikingRNN(
-            embedding_size, hidden_size, num_layers=2, dropout=dropout, substeps=substeps, readout="rate", **neuron
+            embedding_size,
+            hidden_size,
+            num_layers=2,
+            dropout=dropout,
+            substeps=substeps,
+            readout="rate",
+            **neuron,
         )
         self.dropout = SequenceDropout(dropout)
         self.to_integrator = nn.Linear(hidden_size, integrators, bias=False)
@@ -53,7 +61,7 @@ class SpikingClassifier(nn.Module):
         nn.init.zeros_(self.readout.weight)  # membranes start large and alike: no verdict before learning
 
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The integrator's membrane after every token (L, B, integrators), and at the end (B, integrators)."""
+        """The integrator's membrane (L, B, integrators) after each token, and (B, integrators) at the end."""
         x, _ = self.embedding_dropout(self.embedding(tokens))
         rates, _ = self.spiking(x, lengths=lengths)
         rates, _ = self.dropout(rates)
@@ -140,7 +148,7 @@ class BagOfWords(nn.Module):
     Args:
         vocabulary: rows; row 0 is padding.
         classes: number of classes.
-        idf: (vocabulary,) inverse document frequencies of the training texts; kept with the model. Default ones.
+        idf: (vocabulary,) inverse document frequencies of the training texts, kept with the model; default 1.
     """
 
     idf: Tensor

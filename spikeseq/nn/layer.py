@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ..functional import spike_of
 from .lif import LIF
 
-EXPECTED_RATE = 0.1  # spikes per neuron and sub-step that maps of spikes are initialised for
+SPREAD = 4.0  # thresholds; the first layer then starts with about one spike in ten sub-steps
+LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights start as if it forgot this much
 
 
 class SpikingLayer(nn.Module):
@@ -17,7 +18,8 @@ class SpikingLayer(nn.Module):
 
     Args:
         input_size, hidden_size, bias: of the linear map.
-        spiking_input: the input is spikes, not analog values; decides the scale of the start weights.
+        substeps, spiking_input: sub-steps that an analog input is held, or whether the input is spikes;
+            they decide the scale of the start weights.
         recurrent: add W_hh * o[t-1] to the current.
         norm: None, or "layer" for a LayerNorm over the currents of a token.
         neuron: arguments of `LIF`.
@@ -29,6 +31,7 @@ class SpikingLayer(nn.Module):
         hidden_size: int,
         bias: bool,
         *,
+        substeps: int = 1,
         spiking_input: bool = False,
         recurrent: bool = False,
         norm: str | None = None,
@@ -42,22 +45,32 @@ class SpikingLayer(nn.Module):
         self.norm = nn.LayerNorm(hidden_size, **factory) if norm == "layer" else None
         self.feedback = nn.Linear(hidden_size, hidden_size, bias=False, **factory) if recurrent else None
         self.lif = LIF(**neuron, **factory)
-        self.spiking_input = spiking_input
+        self.substeps, self.spiking_input = substeps, spiking_input
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start weights for currents of standard deviation about 1.
+        """Start weights under which spikes neither die out nor take over, from layer to layer.
 
-        That is 1 / sqrt(inputs) for analog input of unit variance; spikes at `EXPECTED_RATE` carry less, so
-        their map starts larger by 1 / sqrt(rate). Currents of 1 against the default threshold of 1 make
-        neurons that neither stay silent nor fire at every sub-step.
+        Analog input of unit variance, held for T sub-steps: a membrane that is never reset gets a deviation
+        of `SPREAD` thresholds; the closer the leak is to one, the more is summed, and the smaller the weights.
+        Spikes: with the soft reset every spike removes one threshold, so that a neuron's rate is its rectified
+        mean current per threshold; sqrt(2 pi / inputs) keeps the mean rate (the analogue of He et al. 2015).
         """
-        gain = 1 / math.sqrt(EXPECTED_RATE) if self.spiking_input else 1.0
-        nn.init.normal_(self.input_map.weight, std=gain / math.sqrt(self.input_map.in_features))
+        if self.input_map.weight.is_meta:  # no values yet, to start from or to set
+            return
+        leak = min(float(self.lif.leak.detach().mean()), LONGEST_MEMORY)
+        threshold = float(self.lif.threshold.detach().mean())
+        if self.spiking_input:
+            scale = math.sqrt(2 * math.pi)
+        else:
+            held = leak**self.substeps
+            scale = SPREAD * (1 - leak) / (1 - held) * math.sqrt(1 - held**2)
+        std = threshold * scale / math.sqrt(self.input_map.in_features)
+        nn.init.normal_(self.input_map.weight, std=std)
         if self.input_map.bias is not None:
             nn.init.zeros_(self.input_map.bias)
         if self.feedback is not None:
-            nn.init.orthogonal_(self.feedback.weight, gain=0.5)
+            nn.init.orthogonal_(self.feedback.weight, gain=0.5 * threshold)
 
     def state_shape(self, batch: int) -> tuple[int, ...]:
         """(B, H), or (1 + planes, B, H) for a surrogate with memory."""

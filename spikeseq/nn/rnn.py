@@ -82,6 +82,7 @@ class SpikingRNN(nn.Module):
                 input_size if index < directions else hidden_size * directions,
                 hidden_size,
                 bias,
+                substeps=substeps,
                 spiking_input=index >= directions,
                 recurrent=recurrent,
                 norm=norm,
@@ -145,6 +146,7 @@ class SpikingRNN(nn.Module):
     def _run(self, x: Tensor, hx: Tensor | None, lengths: Any) -> tuple[Tensor, Tensor]:
         """(L, B, input_size), time first, through every layer."""
         first = self.layers[0]
+        assert isinstance(first, SpikingLayer)
         _check_input(x, first)
         if len(x) == 0:
             raise ValueError(f"input must have at least one token, got {tuple(x.shape)}")
@@ -222,7 +224,7 @@ class SpikingRNNCell(nn.Module):
             choice("norm", norm, NORMS)
         channels = hidden_size if per_channel else None
         self.layer = SpikingLayer(
-            input_size, hidden_size, bias, recurrent=recurrent, norm=norm, channels=channels,
+            input_size, hidden_size, bias, substeps=substeps, recurrent=recurrent, norm=norm, channels=channels,
             device=device, dtype=dtype, **neuron,
         )  # fmt: skip
 
@@ -266,7 +268,9 @@ def reverse_tokens(x: Tensor, lengths: Tensor | None, rows: int = 1) -> Tensor:
 
 
 def _add_batch(hx: Tensor | None) -> Tensor | None:
-    return None if hx is None or check_tensor("hx", hx).dim() == 0 else hx.unsqueeze(-2)
+    if hx is None or check_tensor("hx", hx).dim() == 0:
+        return hx  # its shape is refused later
+    return hx.unsqueeze(-2)
 
 
 def _check_input(x: Tensor, layer: SpikingLayer) -> None:
@@ -275,8 +279,8 @@ def _check_input(x: Tensor, layer: SpikingLayer) -> None:
         raise ValueError(f"input must have {weight.shape[1]} features, got {tuple(x.shape)}")
     if x.device != weight.device:
         raise ValueError(f"input is on {x.device}, the layer on {weight.device}")
-    # Under autocast the linear maps convert what they are given.
-    if not x.is_floating_point() or (x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type)):
+    converts = x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
+    if x.dtype != weight.dtype and not converts:
         raise TypeError(f"input must be {weight.dtype} as the layer is, got {x.dtype}")
 
 

@@ -116,13 +116,21 @@ def _lif_backward_fake(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     current, _state, leak, threshold, lengths, *options = inputs
-    _out, final_state, checkpoints = output
+    out, final_state, checkpoints = output
     ctx.save_for_backward(current, checkpoints, final_state, leak, threshold, lengths)
-    ctx.options = options
+    ctx.set_materialize_grads(False)
+    ctx.out_shape, ctx.options = out.shape, options
 
 
-def _backward(ctx: Any, grad_out: Tensor, grad_final: Tensor, _grad_checkpoints: Tensor) -> tuple[Any, ...]:
-    grads = torch.ops.spikeseq.lif_backward(grad_out, grad_final, *ctx.saved_tensors, *ctx.options)
+def _backward(ctx: Any, grad_out: Any, grad_final: Any, _grad_checkpoints: Any) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors  # read once: torch.utils.checkpoint allows no second time
+    current, _checkpoints, final_state = saved[:3]
+    if grad_out is None:
+        grad_out = current.new_zeros(()).expand(ctx.out_shape)
+    if grad_final is None:
+        grad_final = torch.zeros_like(final_state)
+    op = torch.ops.spikeseq.lif_backward if torch.compiler.is_compiling() else _LifBackward.apply
+    grads = op(grad_out, grad_final, *saved, *ctx.options)
     return (*grads, None, *[None] * len(ctx.options))
 
 
@@ -132,3 +140,32 @@ def _no_second_backward(ctx: Any, *grads: Tensor) -> None:
 
 torch.library.register_autograd("spikeseq::lif", _backward, setup_context=_setup_context, lib=library)
 torch.library.register_autograd("spikeseq::lif_backward", _no_second_backward, lib=library)
+
+
+# The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
+class _Lif(torch.autograd.Function):
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.spikeseq.lif(*args)
+
+    setup_context = staticmethod(_setup_context)
+    backward = staticmethod(_backward)
+
+
+class _LifBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.spikeseq.lif_backward(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        pass
+
+    backward = staticmethod(_no_second_backward)
+
+
+def lif(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """The op, differentiable in every way: torch.compile traces its registration, all else runs `_Lif`."""
+    if torch.compiler.is_compiling():
+        return torch.ops.spikeseq.lif(*args)  # type: ignore[no-any-return]
+    return _Lif.apply(*args)  # type: ignore[no-any-return]

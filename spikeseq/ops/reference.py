@@ -99,8 +99,8 @@ def lif_reference(
     """
     o = Options(*options)
     if lengths is not None:  # whatever the padding holds, NaN included, must not reach a gradient
-        rows = torch.arange(len(current), device=current.device).unsqueeze(1) < lengths
-        current = current.where(rows.view(*rows.shape, *[1] * (current.dim() - 2)), 0)
+        counts = torch.arange(len(current), device=current.device).unsqueeze(1) < lengths
+        current = current.where(counts.view(*counts.shape, *[1] * (current.dim() - 2)), 0)
     u, memory = state[0], state[1:]
     leak, threshold = spread(leak, u), spread(threshold, u)
 

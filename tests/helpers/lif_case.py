@@ -57,7 +57,9 @@ class Case:
         random = torch.Generator().manual_seed(seed)
         batch = self.shape[0]
         current = torch.randn(self.rows, *self.shape, generator=random, dtype=torch.float64) * 0.7
-        state = torch.randn(1 + self.surrogate.memory_planes, *self.shape, generator=random, dtype=torch.float64)
+        state = torch.randn(
+            1 + self.surrogate.memory_planes, *self.shape, generator=random, dtype=torch.float64
+        )
         if self.surrogate.memory_planes:  # n spikes so far, and their leaky sum f <= n
             state[2] = torch.randint(0, 4, self.shape, generator=random)
             state[1] = state[2] * torch.rand(self.shape, generator=random, dtype=torch.float64)

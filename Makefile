@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all of their own set-up: a virtual environment, torch first, then the package.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA ?= data
+
+.PHONY: demo test lint types native docs-data clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@touch $@
+
+# Three models on the embedded sample, a comparison table, and plots in runs/demo.
+demo: $(READY)
+	rm -rf runs/demo
+	$(BIN)/spikeseq train imdb --model bow --out runs/demo/bow
+	$(BIN)/spikeseq train imdb --model lstm --out runs/demo/lstm
+	$(BIN)/spikeseq train imdb --model snn --out runs/demo/snn
+	echo "the plot was not dull at first but later the acting was boring" \
+	  | $(BIN)/spikeseq classify runs/demo/snn --trace runs/demo/trace.png
+	@echo "plots: runs/demo/*/learning.png, runs/demo/trace.png"
+
+test: $(READY) lint types native
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# The kernel, built before the tests start their clocks.
+native: $(READY)
+	$(BIN)/python -c "import spikeseq; spikeseq.build('cpu')"
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info

@@ -1,0 +1,144 @@
+"""Each wrong argument gets one exception that names it, its value and what is accepted."""
+
+import math
+
+import pytest
+import torch
+
+from spikeseq.functional import ApproximateLIF, PiecewiseLinear, Surrogate, lif
+
+I = torch.randn(5, 3, 4)  # noqa: E741  the field's own letter
+
+
+def call(current=I, state=None, **options):
+    return lif(current, state, **{"leak": 0.9, "threshold": 1.0, **options})
+
+
+BAD = [
+    ({"current": [1.0]}, TypeError, "current must be a Tensor, got list"),
+    (
+        {"current": I.long()},
+        TypeError,
+        "current must be float32, float64, bfloat16 or float16, got torch.int64",
+    ),
+    ({"current": I.to(torch.complex64)}, TypeError, "got torch.complex64"),
+    ({"current": I.to_sparse()}, TypeError, "current must be a dense tensor, got layout torch.sparse_coo"),
+    ({"current": torch.tensor(1.0)}, ValueError, r"current must be \(L, B, \*\), got \(\)"),
+    ({"current": torch.randn(5)}, ValueError, r"current must be \(L, B, \*\), got \(5,\)"),
+    ({"current": torch.randn(0, 3, 4)}, ValueError, r"current must have at least one row, got \(0, 3, 4\)"),
+    *(
+        ({"leak": bad}, ValueError, rf"leak must lie in \[0, 1\], got {bad}")
+        for bad in (-0.1, 1.5, math.nan, math.inf)
+    ),
+    *(
+        ({"threshold": bad}, ValueError, f"threshold must be positive and finite, got {bad}")
+        for bad in (0, 0.0, -1.0, math.nan, math.inf, 10**400)
+    ),
+    ({"threshold": 1e300}, ValueError, r"threshold must fit torch.float32, got 1e\+300"),
+    ({"leak": "0.9"}, TypeError, "leak must be a number or a Tensor, got '0.9'"),
+    ({"leak": None}, TypeError, "leak must be a number or a Tensor, got None"),
+    ({"threshold": True}, TypeError, "threshold must be a number or a Tensor, got True"),
+    *(
+        ({"leak": torch.tensor([0.5, bad, 1, 0])}, ValueError, r"leak must lie in \[0, 1\], got")
+        for bad in (-1.0, 2.0, math.nan)
+    ),
+    *(
+        (
+            {"threshold": torch.tensor([1.0, bad, 1, 1])},
+            ValueError,
+            "threshold must be positive and finite, got",
+        )
+        for bad in (0.0, -1.0, math.nan, math.inf)
+    ),
+    (
+        {"leak": torch.ones(4, dtype=torch.int64)},
+        TypeError,
+        "leak must be a floating-point tensor, got torch.int64",
+    ),
+    (
+        {"threshold": torch.ones(3)},
+        ValueError,
+        r"threshold must have shape \(\), \(1,\) or \(4,\), got \(3,\)",
+    ),
+    ({"leak": torch.ones(1, 4)}, ValueError, r"leak must have shape \(\), \(1,\) or \(4,\), got \(1, 4\)"),
+    ({"leak": torch.ones(4, device="meta")}, ValueError, "leak is on meta, current on cpu"),
+    ({"state": 0.0}, TypeError, "state must be a Tensor, got float"),
+    ({"state": (torch.zeros(3, 4),)}, TypeError, "state must be a Tensor, got tuple"),
+    ({"state": torch.zeros(4, 3)}, ValueError, r"state must have shape \(3, 4\), got \(4, 3\)"),
+    ({"state": torch.zeros(3)}, ValueError, r"state must have shape \(3, 4\), got \(3,\)"),
+    (
+        {"state": torch.zeros(3, 4), "surrogate": ApproximateLIF()},
+        ValueError,
+        r"state must have shape \(3, 3, 4\)",
+    ),
+    (
+        {"state": torch.zeros(3, 4).double()},
+        TypeError,
+        "state must be torch.float32 for torch.float32 currents, got",
+    ),
+    (
+        {"state": torch.zeros(3, 4).bfloat16(), "current": I.bfloat16()},
+        TypeError,
+        "state must be torch.float32 for",
+    ),
+    ({"state": torch.zeros(3, 4, device="meta")}, ValueError, "state is on meta, current on cpu"),
+    ({"lengths": [5, 5, 5]}, TypeError, "lengths must be a Tensor, got list"),
+    ({"lengths": torch.ones(3)}, TypeError, "lengths must be int64, got torch.float32"),
+    ({"lengths": torch.ones(3, dtype=torch.bool)}, TypeError, "lengths must be int64, got torch.bool"),
+    ({"lengths": torch.tensor([5, 5])}, ValueError, r"lengths must have shape \(3,\), got \(2,\)"),
+    ({"lengths": torch.tensor([[5, 5, 5]])}, ValueError, r"lengths must have shape \(3,\), got \(1, 3\)"),
+    (
+        {"lengths": torch.tensor([5, 6, 0])},
+        ValueError,
+        r"lengths must lie in \[0, 5\] \(the rows of current\), got 6",
+    ),
+    (
+        {"lengths": torch.tensor([5, -1, 0])},
+        ValueError,
+        r"lengths must lie in \[0, 5\] \(the rows of current\), got -1",
+    ),
+    ({"substeps": 0}, ValueError, "substeps must be at least 1, got 0"),
+    ({"substeps": 2.0}, TypeError, "substeps must be an int, got 2.0"),
+    ({"substeps": True}, TypeError, "substeps must be an int, got True"),
+    (
+        {"reset": "to_zero"},
+        ValueError,
+        "reset must be one of 'soft', 'soft_immediate', 'hard', got 'to_zero'",
+    ),
+    ({"reset": None}, ValueError, "reset must be one of .* got None"),
+    ({"readout": "mean"}, ValueError, "readout must be one of 'spikes', 'rate', 'membrane', got 'mean'"),
+    ({"window": 2}, ValueError, "window only goes with readout 'rate' or 'membrane', got 2"),
+    ({"window": 2, "readout": "rate"}, ValueError, "window 2 does not divide the 5 sub-steps"),
+    ({"window": 0, "readout": "rate"}, ValueError, "window must be at least 1, got 0"),
+    (
+        {"surrogate": PiecewiseLinear},
+        TypeError,
+        r"surrogate must be one of PiecewiseLinear\(\), .* got <class",
+    ),
+    ({"surrogate": "sigmoid"}, TypeError, r"surrogate must be one of .* got 'sigmoid'"),
+    ({"surrogate": Surrogate()}, TypeError, r"surrogate must be one of .* got Surrogate"),
+    ({"detach_reset": "no"}, TypeError, "detach_reset must be True or False, got 'no'"),
+]
+
+
+@pytest.mark.parametrize(
+    "options, error, message", BAD, ids=lambda x: None if isinstance(x, type) else str(x)[:60]
+)
+def test_bad_input(options, error, message):
+    with pytest.raises(error, match=message):
+        call(**options)
+
+
+@pytest.mark.parametrize("name", ["height", "width"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_surrogates_need_positive_heights_and_widths(name, value):
+    with pytest.raises(ValueError, match=f"PiecewiseLinear: {name} must be a positive number, got {value}"):
+        PiecewiseLinear(**{name: value})
+    with pytest.raises(TypeError, match=f"PiecewiseLinear: {name} must be a number, got '1'"):
+        PiecewiseLinear(**{name: "1"})
+
+
+def test_infinite_and_nan_currents_are_a_result_and_not_a_crash():
+    current = torch.tensor([[math.nan, math.inf, -math.inf, 3.0]])
+    out, state = call(current)
+    assert out.tolist() == [[0, 1, 0, 1]] and state.isnan().tolist() == [True, False, False, False]

@@ -1,0 +1,125 @@
+"""Wrong arguments of the layers: one exception that names the argument, its value and what is accepted."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from spikeseq.nn import LIF, Integrator, LIFCell, SequenceDropout, SpikingRNN, SpikingRNNCell
+
+X = torch.randn(5, 3, 4)
+PACKED = pack_padded_sequence(X, torch.tensor([5, 4, 1]))
+
+BUILD = [
+    (lambda: LIF(0), ValueError, "channels must be at least 1, got 0"),
+    (lambda: LIF(leak=1.5), ValueError, r"leak must lie in \[0, 1\], got 1.5"),
+    (lambda: LIF(leak=math.nan), ValueError, r"leak must lie in \[0, 1\], got nan"),
+    (lambda: LIF(leak=None), TypeError, "leak must be a number, got None"),
+    (lambda: LIF(threshold=-1), ValueError, "threshold must be positive and finite, got -1"),
+    (lambda: LIF(threshold="1"), TypeError, "threshold must be a number, got '1'"),
+    (lambda: LIF(reset="none"), ValueError, "reset must be one of 'soft', .* got 'none'"),
+    (lambda: LIF(surrogate="sigmoid"), TypeError, "surrogate must be one of .* got 'sigmoid'"),
+    (lambda: LIF(substeps=0), ValueError, "substeps must be at least 1, got 0"),
+    (lambda: Integrator(1.5), TypeError, "substeps must be an int, got 1.5"),
+    (lambda: SequenceDropout(1.0), ValueError, r"p must lie in \[0, 1\), got 1.0"),
+    (lambda: SpikingRNN(4, 0), ValueError, "hidden_size must be at least 1, got 0"),
+    (lambda: SpikingRNN(4.0, 5), TypeError, "input_size must be an int, got 4.0"),
+    (lambda: SpikingRNN(4, 5, 0), ValueError, "num_layers must be at least 1, got 0"),
+    (lambda: SpikingRNN(4, 5, proj_size=3), ValueError, "proj_size must be 0 .* got 3"),
+    (lambda: SpikingRNN(4, 5, 2, dropout=-0.5), ValueError, r"p must lie in \[0, 1\), got -0.5"),
+    (
+        lambda: SpikingRNN(4, 5, readout="mean"),
+        ValueError,
+        "readout must be one of 'spikes', 'rate', 'membrane', got",
+    ),
+    (lambda: SpikingRNN(4, 5, norm="batch"), ValueError, "norm must be one of 'layer', got 'batch'"),
+    (lambda: SpikingRNN(4, 5, leak=2), ValueError, r"leak must lie in \[0, 1\], got 2"),
+    (lambda: SpikingRNN(4, 5, tau=2), TypeError, "unexpected keyword argument 'tau'"),
+    (lambda: SpikingRNNCell(4, 5, substeps=-1), ValueError, "substeps must be at least 1, got -1"),
+]
+
+RNN = [
+    ([[1.0]], {}, TypeError, "input must be a Tensor or a PackedSequence, got list"),
+    (X[0, 0], {}, ValueError, r"input must be \(L, B, 4\) or \(L, 4\), got \(4,\)"),
+    (X.unsqueeze(0), {}, ValueError, r"input must be \(L, B, 4\) or \(L, 4\), got \(1, 5, 3, 4\)"),
+    (X[..., :3], {}, ValueError, r"input must have 4 features, got \(5, 3, 3\)"),
+    (X[:0], {}, ValueError, r"input must have at least one token, got \(0, 3, 4\)"),
+    (X.double(), {}, TypeError, "input must be torch.float32 as the layer is, got torch.float64"),
+    (X.long(), {}, TypeError, "input must be torch.float32 as the layer is, got torch.int64"),
+    (X.to("meta"), {}, ValueError, "input is on meta, the layer on cpu"),
+    (X, {"hx": (torch.zeros(2, 3, 5), torch.zeros(2, 3, 5))}, TypeError, "hx must be a Tensor, got tuple"),
+    (X, {"hx": torch.zeros(3, 5)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(3, 5\)"),
+    (X, {"hx": torch.zeros(1, 3, 5)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(1, 3, 5\)"),
+    (X, {"hx": torch.zeros(2, 4, 5)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(2, 4, 5\)"),
+    (X, {"hx": torch.zeros(2, 3, 6)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(2, 3, 6\)"),
+    (X, {"hx": torch.zeros(())}, ValueError, r"hx must have shape \(2, 3, 5\), got \(\)"),
+    (X, {"hx": torch.zeros(2, 3, 5).double()}, TypeError, "must be torch.float32 .* got torch.float64"),
+    (X[:, 0], {"hx": torch.zeros(2, 3, 5)}, ValueError, r"hx must have shape .* got \(2, 3, 1, 5\)"),
+    (X[:, 0], {"hx": (torch.zeros(2, 5),) * 2}, TypeError, "hx must be a Tensor, got tuple"),
+    (X[:, 0], {"lengths": torch.tensor([5])}, ValueError, "lengths goes with a batch of sequences"),
+    (
+        X,
+        {"lengths": torch.tensor([5, 5])},
+        ValueError,
+        r"lengths must be 3 integers in \[0, 5\], one per sequence, got",
+    ),
+    (X, {"lengths": torch.ones(3)}, ValueError, "lengths must be 3 integers .* of torch.float32"),
+    (
+        X,
+        {"lengths": torch.ones(3, dtype=torch.bool)},
+        ValueError,
+        "lengths must be 3 integers .* of torch.bool",
+    ),
+    (X, {"lengths": "all"}, TypeError, "lengths must be 3 integers .* got 'all'"),
+    (X, {"lengths": torch.tensor([5, 6, 0])}, ValueError, r"lengths must be 3 integers in \[0, 5\].* got 6"),
+    (X, {"lengths": [5, -1, 0]}, ValueError, r"lengths must be 3 integers in \[0, 5\].* got -1"),
+    (PACKED, {"lengths": torch.tensor([5, 4, 1])}, ValueError, "a PackedSequence holds its own lengths"),
+    (PACKED, {"hx": torch.zeros(2, 2, 5)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(2, 2, 5\)"),
+    (
+        PACKED.to(torch.float64),
+        {},
+        TypeError,
+        "input must be torch.float32 as the layer is, got torch.float64",
+    ),
+    (pack_padded_sequence(X[..., :2], torch.tensor([5, 4, 1])), {}, ValueError, "input must have 4 features"),
+]
+
+CELL = [
+    (3.0, None, TypeError, "input must be a Tensor, got float"),
+    (X, None, ValueError, r"input must be \(B, 4\) or \(4,\), got \(5, 3, 4\)"),
+    (X[0, :, :2], None, ValueError, r"input must have 4 features, got \(3, 2\)"),
+    (X[0].half(), None, TypeError, "input must be torch.float32 as the layer is, got torch.float16"),
+    (X[0], torch.zeros(2, 5), ValueError, r"hx must have shape \(3, 5\), got \(2, 5\)"),
+    (X[0], (torch.zeros(3, 5),), TypeError, "hx must be a Tensor, got tuple"),
+    (X[0, 0], torch.zeros(1, 5), ValueError, r"hx must have shape \(1, 5\), got"),
+]
+
+
+@pytest.mark.parametrize("make, error, message", BUILD, ids=[m for *_, m in BUILD])
+def test_construction(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("x, options, error, message", RNN, ids=[m for *_, m in RNN])
+def test_spiking_rnn(x, options, error, message, recurrent):
+    with pytest.raises(error, match=message):
+        SpikingRNN(4, 5, bidirectional=True, recurrent=recurrent)(x, **options)
+
+
+@pytest.mark.parametrize("x, hx, error, message", CELL, ids=[m for *_, m in CELL])
+def test_spiking_rnn_cell(x, hx, error, message):
+    with pytest.raises(error, match=message):
+        SpikingRNNCell(4, 5)(x, hx)
+
+
+@pytest.mark.parametrize("module", [LIF(), LIFCell(), Integrator()], ids=lambda m: type(m).__name__)
+def test_small_modules(module):
+    with pytest.raises(TypeError, match="current must be a Tensor, got int"):
+        module(3)
+    with pytest.raises(TypeError, match=r"current must be float32.* got torch.int64"):
+        module(torch.ones(2, 3, dtype=torch.int64))
+    with pytest.raises(ValueError, match="state must have shape"):
+        module(torch.ones(4, 2, 3), torch.ones(7))

@@ -1,0 +1,139 @@
+"""Choosing and building the native kernel, each time in a fresh process."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+CALL = """
+import torch, spikeseq
+from spikeseq.functional import lif
+torch.manual_seed(0)
+x = torch.randn(6, 3, 4, requires_grad=True)
+out, state = lif(x, leak=torch.full((4,), 0.9), threshold=0.7, substeps=2, lengths=torch.tensor([6, 0, 4]))
+(grad,) = torch.autograd.grad(out.sum() + state.sum(), x)
+print(out.sum().item(), state.sum().item(), f"{grad.sum().item():.4f}")
+"""
+
+
+def start(code, **environment):
+    """A process of its own that runs `code`, in its own group so that its compilers can be stopped too."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(code, **environment):
+    process = start(code, **environment)
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def native():
+    code, out, err = run(CALL, SPIKESEQ_BACKEND="native")
+    assert code == 0, err
+    return out
+
+
+def test_the_python_backend_gives_the_same_results(native):
+    code, out, err = run(CALL, SPIKESEQ_BACKEND="python", CXX="/bin/false", SPIKESEQ_CACHE="/nonexistent")
+    assert (code, out, err) == (0, native, "")
+
+
+def test_an_unknown_backend_is_refused():
+    code, _, err = run(CALL, SPIKESEQ_BACKEND="fortran")
+    assert code == 1
+    assert err.strip().endswith("ValueError: SPIKESEQ_BACKEND must be auto, native or python, got 'fortran'")
+
+
+def test_native_without_a_compiler_is_one_clear_error(tmp_path):
+    code, _, err = run(CALL, SPIKESEQ_BACKEND="native", CXX="/bin/false", SPIKESEQ_CACHE=str(tmp_path))
+    assert code == 1
+    assert "BackendError: spikeseq: no native cpu kernel: " in err.strip().splitlines()[-1]
+    assert not list(tmp_path.glob("*.so"))
+
+
+def test_auto_without_a_compiler_warns_once_and_works(tmp_path, native):
+    code, out, err = run(
+        CALL + "lif(x, leak=0.5, threshold=1.0)\nlif(x, leak=0.5, threshold=1.0)",
+        SPIKESEQ_BACKEND="auto", CXX="/bin/false", SPIKESEQ_CACHE=str(tmp_path),
+    )  # fmt: skip
+    assert (code, out) == (0, native), err
+    assert err.count("Python loop runs instead") == 1
+
+
+def test_auto_with_a_cache_that_cannot_be_written_warns_once_and_works(tmp_path, native):
+    (tmp_path / "file").touch()
+    code, out, err = run(CALL, SPIKESEQ_BACKEND="auto", SPIKESEQ_CACHE=str(tmp_path / "file"))
+    assert (code, out) == (0, native), err
+    assert err.count("Python loop runs instead") == 1
+
+
+def test_two_processes_at_once_build_once(tmp_path, native):
+    processes = [start(CALL, SPIKESEQ_BACKEND="native", SPIKESEQ_CACHE=str(tmp_path)) for _ in range(2)]
+    done = [process.communicate(timeout=250) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], done
+    assert [out for out, _ in done] == [native, native]
+    assert sum(err.count("building the cpu kernel") for _, err in done) == 1
+    (library,) = tmp_path.glob("*.so")
+    # A lock file that is left behind is not a lock, and what was built is found.
+    assert library.with_suffix(".lock").exists()
+    code, out, err = run(CALL, SPIKESEQ_BACKEND="native", SPIKESEQ_CACHE=str(tmp_path), CXX="/bin/false")
+    assert (code, out, err) == (0, native, "")
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_is_loaded_later(tmp_path, native):
+    compiler = tmp_path / "slow-compiler"  # answers questions, and never finishes compiling
+    compiler.write_text(
+        '#!/bin/sh\ncase "$*" in *lif_cpu.cpp*) touch "$STARTED"; sleep 120;; *) exec c++ "$@";; esac'
+    )
+    compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
+    cache, started = tmp_path / "cache", tmp_path / "started"
+    process = start(
+        CALL, SPIKESEQ_BACKEND="native", CXX=str(compiler), SPIKESEQ_CACHE=str(cache), STARTED=str(started)
+    )
+    try:
+        deadline = time.monotonic() + 100
+        while not started.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert started.exists(), process.poll()
+        process.kill()  # its compiler lives on for a while, and holds no lock
+        process.wait()
+        assert not list(cache.glob("*.so"))
+        code, out, err = run(CALL, SPIKESEQ_BACKEND="auto", CXX="/bin/false", SPIKESEQ_CACHE=str(cache))
+        assert (code, out) == (0, native), err
+        assert "Python loop runs instead" in err
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_building_ahead_says_what_it_has(native):
+    code, _, err = run(
+        """
+        import spikeseq
+        spikeseq.build("cpu")
+        info = spikeseq.backend_info()
+        assert set(info["native"]) >= {"cpu"} and not info["failed"], info
+        """,
+        SPIKESEQ_BACKEND="auto",
+    )
+    assert code == 0, err
+
+
+def test_import_compiles_nothing():
+    """The schema alone is enough to trace; a compiler starts at the first eager call."""
+    code, _, err = run(
+        "import spikeseq.nn, torch; torch.ops.spikeseq.lif.default",
+        CXX="/bin/false",
+        SPIKESEQ_CACHE="/nonexistent/x",
+    )
+    assert (code, err) == (0, "")

@@ -1,0 +1,75 @@
+"""The loops that a CUDA thread runs, compiled as plain C++, so that they are tested without a GPU."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from lif_case import DTYPES, Case, assert_gradients_close, gradients, random_grads
+from torch.utils import cpp_extension
+
+from spikeseq.functional import READOUTS, RESETS, SURROGATES
+from spikeseq.ops.build import CSRC
+
+
+@pytest.fixture(scope="module")
+def twin(pytestconfig):
+    """The op's two functions under another name; built once and kept in pytest's cache."""
+    library = torch.library.Library("spikeseq_twin", "DEF")
+    for op in (torch.ops.spikeseq.lif, torch.ops.spikeseq.lif_backward):
+        library.define(str(op.default._schema).removeprefix("spikeseq::"))
+    cpp_extension.load(
+        "spikeseq_cuda_twin",
+        [str(Path(__file__).with_name("cuda_twin.cpp"))],
+        extra_include_paths=[str(CSRC)],
+        extra_cflags=["-O1", "-ffp-contract=off"],
+        build_directory=os.fspath(pytestconfig.cache.mkdir(f"cuda_twin_{torch.__version__}")),
+        is_python_module=False,
+    )
+    yield torch.ops.spikeseq_twin
+    library._destroy()
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("surrogate", [cls() for cls in SURROGATES.values()], ids=list(SURROGATES))
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: str(d)[6:])
+def test_twin_is_the_oracle(twin, reset, surrogate, dtype):
+    explodes = reset == "hard" and surrogate.name == "approximate_lif"
+    sizes = ((1, 1), (4, 3)) if explodes else ((1, 1), (17, 1), (11, 3))
+    for i, ((rows, substeps), ragged, readout) in enumerate(
+        itertools.product(sizes, (False, True), READOUTS)
+    ):
+        case = Case(
+            rows, (5, 3, 2), dtype, substeps, reset, surrogate, readout,
+            ragged=ragged, channels=(3, 3) if i % 2 else (1, 1), detach_reset=i % 3 == 0,
+        )  # fmt: skip
+        x = case.inputs()
+        detached = [t if t is None else t.detach() for t in x]
+        out, final, checkpoints = twin.lif(*detached, *case.options)
+        results = case.oracle(x)
+        assert torch.equal(out, results[0]) and torch.equal(final, results[1])
+
+        grads = random_grads(*results)
+        ours = twin.lif_backward(*grads, detached[0], checkpoints, final, *detached[2:], *case.options)
+        if dtype in (torch.float32, torch.float64):
+            tolerance = 1e-10 if dtype == torch.float64 else 2e-4
+            assert_gradients_close(list(ours), gradients(results, x, grads), tolerance)
+        else:  # the oracle accumulates a current's gradient in half precision; the kernel once, at the end
+            native = gradients(case.op(x), x, grads)
+            torch.testing.assert_close(ours[0], native[0], rtol=2 * torch.finfo(dtype).eps, atol=1e-3)
+            assert_gradients_close([native[0], *ours[1:]], native, 2e-4)
+
+
+def test_lengths_out_of_range_stay_inside_the_arrays(twin):
+    """A GPU does not check values; it must not read past its memory either."""
+    case = Case(5, (3, 4), substeps=2, ragged=True)
+    x = [t if t is None else t.detach() for t in case.inputs()]
+    x[4] = torch.tensor([-7, 10**6, 5])
+    out, final, checkpoints = twin.lif(*x, *case.options)
+    x[4] = torch.tensor([0, 5, 5])
+    expected = twin.lif(*x, *case.options)
+    assert torch.equal(out, expected[0]) and torch.equal(final, expected[1])
+    grads = random_grads(out, final)
+    x[4] = torch.tensor([-7, 10**6, 5])
+    twin.lif_backward(*grads, x[0], checkpoints, final, *x[2:], *case.options)

@@ -1,0 +1,113 @@
+import pytest
+from omegaconf import OmegaConf
+from spikeseq.recipes.config import OPTIONAL, ConfigError, flat, load_config, recipe_names
+from spikeseq.recipes.engine import TrainSettings
+from spikeseq.recipes.registry import RECIPES
+
+from spikeseq.models import CLASSIFIERS, build_classifier
+
+
+def test_every_recipe_has_a_file_and_every_model_can_be_built():
+    assert recipe_names() == sorted(RECIPES)
+    for model in CLASSIFIERS:
+        for data in ("sample", "/some/folder"):
+            config = load_config("imdb", model=model, data=data)
+            assert config.model.name == model and config.data.source == data
+            TrainSettings(**OmegaConf.to_container(config.train))
+            build_classifier(config.model, 10, 3)
+            assert not {"variants", "sample"} & set(config)
+
+
+def test_order_of_precedence():
+    plain, sample = load_config("imdb", data="/x"), load_config("imdb")
+    assert plain.model.name == sample.model.name == "snn"
+    assert plain.data.vectors == "train" and sample.data.vectors is None
+    assert plain.model.embedding_dropout > sample.model.embedding_dropout
+    bow = load_config("imdb", model="bow", data="/x")
+    assert bow.data.longest is None and bow.train.learning_rate != plain.train.learning_rate
+    changed = load_config("imdb", epochs=7, seed=5, overrides=["train.epochs=3", "train.warmup=9"])
+    assert (changed.train.epochs, changed.train.warmup, changed.seed) == (3, 9, 5)
+
+
+def test_a_path_is_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert load_config("imdb", data="a/b.csv").data.source == str(tmp_path / "a" / "b.csv")
+    assert load_config("imdb", data="~/b.csv").data.source == "/home/someone/b.csv"
+    assert load_config("imdb", data="./sample").data.source == str(tmp_path / "sample")
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("train.learning_rate=1e-3", "train.learning_rate", 0.001),
+        ("train.learning_rate=1", "train.learning_rate", 1.0),
+        ("data.limit=100", "data.limit", 100),
+        ("data.limit=null", "data.limit", None),
+        ("data.longest=", "data.longest", None),
+        ("data.vectors=null", "data.vectors", None),
+        ("data.vectors=/x/glove.txt", "data.vectors", "/x/glove.txt"),
+        ("evaluate.shuffled=false", "evaluate.shuffled", False),
+        ("model.reset=hard", "model.reset", "hard"),
+        ("data.text_column=a=b", "data.text_column", "a=b"),
+    ],
+)
+def test_an_override(override, key, value):
+    found = OmegaConf.select(load_config("imdb", data="/x", overrides=[override]), key)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        (
+            "train.learning_rat=1",
+            ["'train.learning_rat'", "did you mean 'train.learning_rate'", "train.clip"],
+        ),
+        ("learning_rate=1", ["did you mean 'train.learning_rate'"]),
+        ("trian.epochs=1", ["did you mean 'train.epochs'"]),
+        ("model.pooling=mean", ["model.hidden_size"]),  # another model's
+        ("train.epochs.more=1", ["no setting", "train.epochs"]),
+        ("train=1", ["no setting 'train'", "train.epochs"]),
+        ("variants.snn=1", ["no setting"]),
+        ("train.epochs=2.5", ["must be int", "'2.5'"]),
+        ("train.epochs=many", ["must be int", "'many'"]),
+        ("train.epochs=true", ["must be int"]),
+        ("train.epochs=null", ["must be int", "got 'null'"]),
+        ("train.learning_rate=fast", ["must be float", "'fast'"]),
+        ("evaluate.shuffled=1", ["must be bool"]),
+        ("data.limit=few", ["must be int or null", "'few'"]),
+        ("data.vectors=7", ["must be str or null"]),
+        ("model.reset=[1, 2]", ["must be str"]),
+        ("model.reset={a", ["not a YAML value"]),
+        ("model.reset=${nowhere}", ["not a YAML value"]),
+        ("epochs", ["takes key=value", "'epochs'"]),
+        ("=1", ["takes key=value"]),
+        ("seed=2", ["by --seed"]),
+        ("model.name=lstm", ["by --model"]),
+        ("data.source=sample", ["by --data"]),
+    ],
+)
+def test_an_override_that_cannot_be(override, parts):
+    with pytest.raises(ConfigError) as caught:
+        load_config("imdb", overrides=[override])
+    assert "\n" not in str(caught.value)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_unknown_names():
+    with pytest.raises(ConfigError, match="no recipe 'imbd'; did you mean 'imdb'"):
+        load_config("imbd")
+    with pytest.raises(
+        ConfigError, match="no model 'ltsm'; did you mean 'lstm'\\? Valid: snn, lstm, gru, rnn, bow"
+    ):
+        load_config("imdb", model="ltsm")
+    with pytest.raises(ConfigError, match="at least 1, got 0"):
+        load_config("imdb", epochs=0)
+
+
+def test_flat_names_every_setting():
+    settings = flat(load_config("imdb"))
+    assert settings["train.epochs"] == 10 and settings["recipe"] == "imdb"
+    assert settings.keys() > OPTIONAL.keys()

@@ -1,0 +1,197 @@
+import json
+import math
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from spikeseq.recipes.engine import Progress, TrainSettings, fit, parameter_groups, rate_at
+from torch import nn
+
+from spikeseq.nn import LIF
+
+
+class Points:
+    """Two clouds of points: a task of a few milliseconds, with dropout, so that random numbers matter."""
+
+    def __init__(self, scores=None):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.3), nn.Linear(8, 2))
+        self.x = torch.randn(64, 2) + torch.arange(2).repeat(32).unsqueeze(1) * 2
+        self.y = torch.arange(2).repeat(32)
+        self.scores = iter(scores) if scores else None
+
+    def batches(self, epoch):
+        order = torch.randperm(64, generator=torch.Generator().manual_seed(epoch)).tolist()
+        return [order[i : i + 16] for i in range(0, 64, 16)]
+
+    def collate(self, batch, device):
+        return self.x[batch].to(device), self.y[batch].to(device)
+
+    def loss(self, model, batch):
+        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    def validate(self, model, device):
+        model.eval()
+        if self.scores:
+            return {"score": next(self.scores)}
+        return {"score": float((model(self.x.to(device)).argmax(1).cpu() == self.y).float().mean())}
+
+
+def run(folder, task=None, **changes):
+    settings = TrainSettings(**{"epochs": 4, "warmup": 2, "average": 0.5, "patience": 0} | changes)
+    return fit(task or Points(), settings, folder, accelerator=Accelerator(cpu=True))
+
+
+def equal(a, b):
+    return all(
+        torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
+
+
+def losses(folder):
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("step", [0, 1, 4, 6, 11, 15])
+def test_cut_off_at_any_step_and_resumed(tmp_path, step):
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    whole.mkdir(), half.mkdir()
+    expected, _ = run(whole)
+    count = iter(range(100))
+
+    def cut(loss):
+        if next(count) == step:
+            raise KeyboardInterrupt
+
+    settings = TrainSettings(epochs=4, warmup=2, average=0.5, patience=0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Points(), settings, half, accelerator=Accelerator(cpu=True), progress=Progress(step=cut))
+    torch.rand(7)  # a new process has other random numbers
+    found, state = fit(Points(), settings, half, resume=True, accelerator=Accelerator(cpu=True))
+    assert equal(found, expected) and losses(half) == losses(whole)
+    assert [record["epoch"] for record in state.history] == [1, 2, 3, 4]
+
+
+def test_the_log_is_mended_when_a_kill_came_before_it(tmp_path):
+    run(tmp_path)
+    complete = (tmp_path / "log.jsonl").read_text()
+    (tmp_path / "log.jsonl").write_text(complete.splitlines(keepends=True)[0])
+    fit(
+        Points(),
+        TrainSettings(epochs=4, patience=0),
+        tmp_path,
+        resume=True,
+        accelerator=Accelerator(cpu=True),
+    )
+    assert (tmp_path / "log.jsonl").read_text() == complete
+
+
+def test_patience_stops_and_the_best_epoch_is_kept(tmp_path):
+    snapshots = []
+    task = Points(scores=[0.1, 0.5, 0.5, 0.4, 0.9])
+    validate = task.validate
+    task.validate = lambda model, device: (
+        snapshots.append({k: v.clone() for k, v in model.state_dict().items()}) or validate(model, device)
+    )
+    model, state = run(tmp_path, task, epochs=5, patience=2)
+    assert len(state.history) == 4 and state.best_epoch == 1 and state.best == 0.5
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in snapshots[1].items())
+    _, state = run(tmp_path, Points(scores=[0.5, 0.1, 0.1, 0.1, 0.1]), epochs=5, patience=0)
+    assert len(state.history) == 5
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_what_was_saved(tmp_path):
+    run(tmp_path, epochs=1)
+    before = (tmp_path / "resume.pt").read_bytes()
+    task = Points()
+    task.loss = lambda model, batch: model(batch[0]).sum() * math.nan
+    with pytest.raises(
+        FloatingPointError, match=r"loss is nan in epoch 1; try a smaller train.learning_rate"
+    ):
+        run(tmp_path, task)
+    assert (tmp_path / "resume.pt").read_bytes() == before
+
+
+def test_a_resume_file_that_does_not_fit(tmp_path):
+    run(tmp_path, epochs=1)
+    other = Points()
+    other.model = nn.Linear(2, 2)
+    settings, cpu = TrainSettings(epochs=2), Accelerator(cpu=True)
+    with pytest.raises(ValueError, match=r"resume.pt does not fit this model") as caught:
+        fit(other, settings, tmp_path, resume=True, accelerator=cpu)
+    assert "\n" not in str(caught.value)
+    content = (tmp_path / "resume.pt").read_bytes()
+    for damaged in (b"", content[:500], b"not a file of torch"):
+        (tmp_path / "resume.pt").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"resume.pt does not fit"):
+            fit(Points(), settings, tmp_path, resume=True, accelerator=cpu)
+
+
+def test_a_resume_file_is_never_unpickled_freely(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("unpickled",))
+
+    torch.save({"model": Evil()}, tmp_path / "resume.pt")
+    with pytest.raises(ValueError, match="does not fit"):
+        fit(Points(), TrainSettings(), tmp_path, resume=True, accelerator=Accelerator(cpu=True))
+
+
+def test_no_warnings_and_no_noise(tmp_path, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_parameter_groups():
+    model = nn.ModuleDict(
+        {"table": nn.Embedding(5, 4), "map": nn.Linear(4, 3), "lif": LIF(), "frozen": nn.Linear(2, 2)}
+    )
+    model["frozen"].requires_grad_(False)
+    groups = parameter_groups(model, TrainSettings(learning_rate=0.1, embedding_rate=0.5, weight_decay=0.2))
+    matrices, vectors, tables = groups
+    assert [p.shape for p in matrices["params"]] == [(3, 4)] and matrices["weight_decay"] == 0.2
+    assert len(vectors["params"]) == 3 and vectors["weight_decay"] == 0  # bias, leak, threshold
+    assert [p.shape for p in tables["params"]] == [(5, 4)]
+    assert tables["lr"] == 0.05 and tables["weight_decay"] == 0
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = [rate_at(step, 100, 10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[100] == pytest.approx(0, abs=1e-12)
+    assert max(rates) == rates[9] or max(rates) == rates[10]
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rate_at(0, 8, 200) == pytest.approx(0.5)  # a short training warms up for a quarter of it
+    assert all(math.isfinite(rate_at(step, 1, 0)) for step in (0, 1))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"learning_rate": math.nan},
+        {"learning_rate": math.inf}, {"embedding_rate": -1.0}, {"weight_decay": -0.1}, {"warmup": -1},
+        {"clip": 0.0}, {"clip": math.nan}, {"average": 1.0}, {"label_smoothing": 1.0}, {"patience": -1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_out_of_range(bad):
+    (name, value), = bad.items()  # fmt: skip
+    with pytest.raises(ValueError, match=rf"train\.{name} must be .*, got {value}"):
+        TrainSettings(**bad)
+
+
+def test_progress_hears_of_everything(tmp_path):
+    heard = SimpleNamespace(starts=[], steps=0, ends=[])
+
+    def step(loss):
+        assert math.isfinite(loss)
+        heard.steps += 1
+
+    progress = Progress(lambda *start: heard.starts.append(start), step, heard.ends.append)
+    fit(Points(), TrainSettings(epochs=2), tmp_path, accelerator=Accelerator(cpu=True), progress=progress)
+    assert heard.starts == [(0, 4), (1, 4)] and heard.steps == 8
+    assert [end["epoch"] for end in heard.ends] == [1, 2]
+    assert heard.ends[0].keys() == {"epoch", "loss", "validation", "seconds", "validation_seconds"}
