@@ -3,9 +3,9 @@
 How a benchmark is run: what is timed is first checked against the oracle, and not timed if it disagrees. Then
 every contender runs twice to warm up, and then they take turns, A B C A B C, with the same number of threads,
 until the benchmark's share of time is spent. A turn is one step, or, where a step is short, steps for 20 ms
-and their median; the turn's first step, which meets the caches that another contender left behind, is
-reported beside it as "first". A ratio is taken within each round, and its median is reported, so that a
-machine that slows down for a while slows down both sides of it. Every step makes a new graph and new
+and their median; the turn's first step, which meets the caches and the fragmented heap that another contender
+left behind, is reported beside it as "first". A ratio is taken within each round, and its median is reported,
+so that a machine that slows down for a while slows both sides down. Every step makes a new graph and new
 gradients, and whatever a step makes is kept until its clock has stopped. Garbage is collected between rounds.
 
 To add a benchmark: a function that yields `Benchmark`s, and a line in FAMILIES.
@@ -126,8 +126,8 @@ def run_bench(
         seconds: about how long each benchmark takes its rounds for.
     Returns:
         "machine"; "benchmarks", each with its rounds and, for every contender, the median milliseconds of
-        each phase and the median ratio of its time to ours; "goals"; "left_out", why for every peer that
-        could not be used.
+        each phase and the median ratio of its time to ours (the goals are about "total"); "goals";
+        "left_out", why for every peer that could not be used.
     Raises:
         ValueError: an unknown name or peer, or a benchmark that knows none of the peers.
         ImportError: a peer that was asked for is not installed.
@@ -239,7 +239,7 @@ def one_round(steps: dict[str, Step]) -> dict[str, dict[str, float]]:
 
 
 def one_turn(step: Step) -> dict[str, float]:
-    """Seconds of every phase: of one step, or the medians over so many short ones as fill a turn; and FIRST."""
+    """Seconds of every phase: of one step, or medians over as many short ones as fill a turn; and FIRST."""
     laps = [time_step(step)]
     while sum(lap[TOTAL] for lap in laps) < TURN:
         laps.append(time_step(step))

@@ -222,7 +222,8 @@ def load(run: str | Path) -> Classifier:
         vocab = Vocab.from_json(folder / VOCAB_FILE)
         classes = read_classes(folder / CLASSES_FILE)
         model = build_classifier(config.model, len(vocab), len(classes))
+        classifier = Classifier(model.eval(), vocab, classes, config)
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{folder}: {error}") from None
     load_weights(folder, model)
-    return Classifier(model.eval(), vocab, classes, config)
+    return classifier

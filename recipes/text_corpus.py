@@ -101,7 +101,7 @@ def build_corpus(data: TextData, config: Any, tokenizer: Any, say: Say) -> Corpu
         say(f"training word vectors on {len(seen):,} texts (kept for later runs)")
         vectors, found = train_vectors(
             seen, vocab, dim=config.vector_size, epochs=config.vector_epochs, window=config.vector_window,
-            seed=config.split_seed, workers=config.vector_workers,
+            seed=config.split_seed, sample=config.vector_sample, workers=config.vector_workers,
             progress=lambda done, epochs: say(f"word vectors: pass {done} of {epochs}"),
         )  # fmt: skip
     elif config.vectors is not None:

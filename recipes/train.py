@@ -113,7 +113,7 @@ def _open(folder: Path, config: DictConfig, resume: bool) -> bool:
         if (folder / runs.CONFIG_FILE).exists():
             old = runs.read_config(folder)
             before, now = flat(old), flat(config)
-            for key in sorted(before | now):
+            for key in sorted(before | now, key=lambda key: (key != "model.name", key)):
                 if before.get(key) != now.get(key):
                     values = f"{key}={before.get(key)}, now it is {now.get(key)}"
                     raise runs.RunError(f"{folder} was started with {values}; --resume needs the same")

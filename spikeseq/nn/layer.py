@@ -70,7 +70,11 @@ class SpikingLayer(nn.Module):
         if self.input_map.bias is not None:
             nn.init.zeros_(self.input_map.bias)
         if self.feedback is not None:
-            nn.init.orthogonal_(self.feedback.weight, gain=0.5 * threshold)
+            weight = self.feedback.weight
+            start = torch.empty_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
+            nn.init.orthogonal_(start, gain=0.5 * threshold)  # there is no QR in half precision
+            with torch.no_grad():
+                weight.copy_(start)
 
     def state_shape(self, batch: int) -> tuple[int, ...]:
         """(B, H), or (1 + planes, B, H) for a surrogate with memory."""

@@ -279,9 +279,10 @@ def _check_input(x: Tensor, layer: SpikingLayer) -> None:
         raise ValueError(f"input must have {weight.shape[1]} features, got {tuple(x.shape)}")
     if x.device != weight.device:
         raise ValueError(f"input is on {x.device}, the layer on {weight.device}")
-    converts = x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
-    if x.dtype != weight.dtype and not converts:
-        raise TypeError(f"input must be {weight.dtype} as the layer is, got {x.dtype}")
+    if x.dtype != weight.dtype:
+        converted = x.dtype in (torch.float32, torch.bfloat16, torch.float16)  # by the linear map, under autocast
+        if not (converted and torch.is_autocast_enabled(x.device.type)):
+            raise TypeError(f"input must be {weight.dtype} as the layer is, got {x.dtype}")
 
 
 def _check_hx(hx: Tensor, expected: tuple[int, ...]) -> None:

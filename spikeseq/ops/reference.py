@@ -126,7 +126,7 @@ def lif_reference(
         u, spike, memory = new, new_spike, new_memory
         window.append(emitted)
         if len(window) == o.window:
-            rows.append(window[-1] if o.readout == "membrane" else sum(window) / o.window)
+            rows.append(window[-1] if o.readout == "membrane" else torch.stack(window).sum(0) / o.window)
             window = []
     return torch.stack(rows).to(current.dtype), torch.cat((u[None], memory))
 

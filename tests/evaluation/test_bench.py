@@ -54,9 +54,9 @@ def test_every_field():
     assert [line.split(":")[0] for line in said] == titles
     for benchmark in result["benchmarks"]:
         assert benchmark["rounds"] == bench.FEWEST
-        phases = (
-            {"forward", "total"} if "inference" in benchmark["title"] else {"forward", "backward", "total"}
-        )
+        phases = {"forward", "total", "first"}
+        if "inference" not in benchmark["title"]:
+            phases.add("backward")
         wanted = ["clone", *INSTALLED] if benchmark["title"].startswith("lif") else ["lstm", "gru", "rnn"]
         assert list(benchmark["contenders"]) == [bench.OURS, *wanted]
         for contender in benchmark["contenders"].values():
@@ -221,7 +221,7 @@ def test_turns_and_phases(monkeypatch):
         return ("one", lambda _: order.append(name) or name), ("two", lambda got: order.append(got + "2"))
 
     rounds = bench.take_turns({"a": step("a"), "b": step("b")}, 0.0)
-    assert rounds == [{name: {"one": 1, "two": 1, "total": 2} for name in "ab"}] * bench.FEWEST
+    assert rounds == [{name: {"one": 1, "two": 1, "total": 2, "first": 2} for name in "ab"}] * bench.FEWEST
     assert order == ["a", "a2", "b", "b2"] * (bench.WARM_UPS + bench.FEWEST)
 
 
@@ -230,5 +230,5 @@ def test_short_steps_fill_a_turn(monkeypatch):
     clock = iter([0, 1, 10, 13, 20, 22])
     monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=clock.__next__))
     monkeypatch.setattr(bench, "TURN", 5.0)
-    assert bench.one_turn((("forward", lambda _: None),)) == {"forward": 2, "total": 2}
+    assert bench.one_turn((("forward", lambda _: None),)) == {"forward": 2, "total": 2, "first": 1}
     assert next(clock, None) is None

@@ -1,5 +1,7 @@
 """The laws of the elementwise op: chunks, streams and threads change no bit; padding has no effect."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -32,7 +34,7 @@ cases = st.builds(
 def in_chunks(case, x, cuts):
     """The op over pieces of the sequence, each with the state that the one before returned."""
     outs, state, edges = [], x.state, [0, *cuts, case.rows]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         lengths = None if x.lengths is None else (x.lengths - begin).clamp(0, end - begin)
         out, state = case.op(x._replace(current=x.current[begin:end], state=state, lengths=lengths))
         outs.append(out)

@@ -78,9 +78,9 @@ class Case:
         """Output and state (1 + planes, B, *) of the op under test."""
         planes = self.surrogate.memory_planes
         out, state = lif(
-            x.current, x.state if planes else x.state[0], leak=x.leak, threshold=x.threshold, lengths=x.lengths,
-            substeps=self.substeps, window=self.window, reset=self.reset, readout=self.readout,
-            surrogate=self.surrogate, detach_reset=self.detach_reset,
+            x.current, x.state if planes else x.state[0], leak=x.leak, threshold=x.threshold,
+            lengths=x.lengths, substeps=self.substeps, window=self.window, reset=self.reset,
+            readout=self.readout, surrogate=self.surrogate, detach_reset=self.detach_reset,
         )  # fmt: skip
         return out, state if planes else state.unsqueeze(0)
 

@@ -30,7 +30,7 @@ layers = st.fixed_dictionaries(
 )
 WRONG = [
     ("input_size", 0), ("hidden_size", -1), ("num_layers", 0), ("substeps", 0), ("substeps", 1.5),
-    ("readout", "mean"), ("norm", "batch"), ("reset", None), ("leak", 1.5), ("leak", None), ("threshold", 0.0),
+    ("readout", "mean"), ("norm", "batch"), ("reset", None), ("leak", 1.5), ("threshold", 0.0),
     ("surrogate", "arctan"), ("input_size", 7), ("dtype", torch.float32),
 ]  # fmt: skip
 

@@ -312,3 +312,23 @@ def test_an_empty_batch_is_served():
         out, state = layer(double(3, 0, 6), lengths=torch.zeros(0, dtype=torch.int64))
         assert out.shape == (3, 0, 8 * (1 + bidirectional)) and state.shape == (2 * (1 + bidirectional), 0, 8)
         out.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_every_dtype(device, dtype):
+    layer = SpikingRNN(6, 8, 2, recurrent=True, norm="layer", device=device, dtype=dtype)
+    out, state = layer(torch.randn(3, 4, 6, device=device, dtype=dtype))
+    assert out.dtype == dtype and state.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    (out.sum() + state.sum()).backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_construction_without_memory():
+    with torch.device("meta"):
+        layer = SpikingRNN(6, 8, 2, recurrent=True)
+    assert layer(torch.randn(3, 4, 6, device="meta"))[0].shape == (3, 4, 8)
+    source = SpikingRNN(6, 8, 2, recurrent=True)
+    filled = layer.to_empty(device="cpu")
+    filled.load_state_dict(source.state_dict())
+    x = torch.randn(3, 4, 6)
+    assert torch.equal(filled(x)[0], source(x)[0])

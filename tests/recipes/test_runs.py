@@ -132,8 +132,8 @@ def test_damaged_files_are_named(run, name):
 
 @pytest.mark.parametrize(
     "damage",
-    ["recipe: [1]", "recipe: other", "model: snn", "model: {name: other}", "data: 3", "model: {surrogate: none}",
-     "model: {dropout: 7}", "model: {nonsense: 1}", "data: {tokenizer: none}"],
+    ["recipe: [1]", "recipe: other", "model: snn", "model: {name: other}", "data: 3", "data: {tokenizer: no}",
+     "model: {surrogate: none}", "model: {dropout: 7}", "model: {nonsense: 1}"],
 )  # fmt: skip
 def test_a_config_with_other_contents(run, damage):
     folder = run()
@@ -181,8 +181,8 @@ def test_data_that_are_evaluated_must_have_the_classes(run, tmp_path):
     same = write_rows(tmp_path / "same.jsonl")
     result = evaluate(folder, data=str(same), split="validation", say=str)
     assert result["split"] == "validation" and 0 <= result["accuracy"] <= 100
-    other = write_rows(tmp_path / "other.csv", [("a", "x"), ("b", "y")] * 9)
-    with pytest.raises(ValueError, match="has the classes .*'x', 'y'.*, the model was trained on .*'mixed'"):
+    other = write_rows(tmp_path / "other.csv", [(f"{label} {i}", label) for i in range(9) for label in "xy"])
+    with pytest.raises(ValueError, match=r"has the classes .*'x', 'y'.*, the model was trained on .*'mixed'"):
         evaluate(folder, data=str(other), split="test", say=str)
     with pytest.raises(ValueError, match="--split must be one of train, validation, test, got 'dev'"):
         evaluate(folder, data=str(same), split="dev", say=str)
