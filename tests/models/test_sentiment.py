@@ -1,0 +1,200 @@
+import math
+
+import pytest
+import torch
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.train import parameters_without_embeddings
+from torch import nn
+
+from spikeseq.models import CLASSIFIERS, BagOfWords, RecurrentClassifier, SpikingClassifier, build_classifier
+from spikeseq.models.sentiment import tfidf
+from spikeseq.nn import LIF
+
+VOCABULARY = 30
+MODELS = ("snn", "lstm", "gru", "rnn", "lstm-mean", "bow")
+
+
+def build(name, classes=3, dtype=torch.float64):
+    """A model in evaluation mode with weights that make different texts different."""
+    torch.manual_seed(0)
+    config = {"name": name.removesuffix("-mean"), "embedding_size": 6, "hidden_size": 10}
+    if name.endswith("-mean"):
+        config["pooling"] = "mean"
+    model = build_classifier(config, VOCABULARY, classes).to(dtype).eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.7)
+    return model
+
+
+def ragged(lengths=(7, 1, 4, 7, 2)):
+    torch.manual_seed(1)
+    tokens = torch.randint(1, VOCABULARY, (max(lengths), len(lengths)))
+    for i, length in enumerate(lengths):
+        tokens[length:, i] = 0
+    return tokens, torch.tensor(lengths)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_padding_and_neighbours_change_nothing(name):
+    model = build(name)
+    tokens, lengths = ragged()
+    together = model(tokens, lengths)
+    assert together.shape == (5, 3)
+    for i, length in enumerate(lengths):
+        alone = model(tokens[:length, i : i + 1], lengths[i : i + 1])
+        torch.testing.assert_close(alone[0], together[i])
+    wider = torch.cat((tokens, torch.zeros(5, 5, dtype=torch.int64)))
+    torch.testing.assert_close(model(wider, lengths), together)
+    rubbish = wider.clone()
+    rubbish[torch.arange(len(wider)).unsqueeze(1) >= lengths] = 9
+    torch.testing.assert_close(model(rubbish, lengths), together)
+    assert together.std(0).min() > 1e-3  # the texts are told apart at all
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "bow"])
+def test_every_row_of_a_trace_is_the_text_so_far(name):
+    model = build(name)
+    tokens, lengths = ragged()
+    trace = model.trace(tokens, lengths)
+    assert trace.shape == (7, 5, 3)
+    for row in range(7):
+        so_far = model(tokens[: row + 1], torch.full((5,), row + 1))
+        inside = row < lengths
+        torch.testing.assert_close(trace[row, inside], so_far[inside])
+    final = model(tokens, lengths)
+    torch.testing.assert_close(trace[lengths - 1, torch.arange(5)], final)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "bow"])
+def test_word_order_matters_and_for_a_bag_it_does_not(name):
+    tokens, lengths = ragged((6, 6))
+    for model, same in ((build(name), False), (build("bow"), True)):
+        difference = (model(tokens.flip(0), lengths) - model(tokens, lengths)).abs().max()
+        assert (difference < 1e-9) == same
+
+
+def test_the_spiking_model_by_its_parts():
+    """Embedding, two LIF layers, integrator and read-out as loops over tokens and sub-steps."""
+    model = build("snn")
+    tokens, lengths = ragged((4,))
+    layers = model.spiking.layers
+    membranes = [torch.zeros(10, dtype=torch.float64) for _ in layers]
+    spikes = [torch.zeros(10, dtype=torch.float64) for _ in layers]
+    integrator = torch.zeros(16, dtype=torch.float64)
+    for token in tokens[:, 0]:
+        for _ in range(5):
+            x = model.embedding.weight[token]
+            for i, layer in enumerate(layers):
+                current = layer.input_map(x)
+                membranes[i] = layer.lif.leak * membranes[i] + current - layer.lif.threshold * spikes[i]
+                spikes[i] = (membranes[i] > layer.lif.threshold).double()
+                x = spikes[i]
+            integrator = integrator + model.to_integrator(x)
+    expected = model.readout(integrator / 4**0.5)
+    torch.testing.assert_close(model(tokens, lengths)[0], expected)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_reach_every_parameter(name):
+    model = build(name).train()
+    tokens, lengths = ragged((9, 9, 9, 8))
+    nn.functional.cross_entropy(model(tokens, lengths), torch.tensor([0, 1, 2, 0])).backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), key
+        assert parameter.grad.any(), key
+
+
+def test_dropout_masks_are_fixed_over_a_text():
+    model = SpikingClassifier(VOCABULARY, embedding_size=50, embedding_dropout=0.5)
+    seen = []
+    model.spiking.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    nn.init.ones_(model.embedding.weight)
+    model.train()(torch.ones(6, 4, dtype=torch.int64), torch.full((4,), 6))
+    (x,) = seen
+    assert (x == x[0]).all() and 0.2 < (x[0] == 0).float().mean() < 0.8
+    assert not torch.equal(x[:, 0], x[:, 1])
+
+
+def test_the_default_sizes_are_the_thesis():
+    snn = build_classifier(load_config("imdb", data="/x").model, 1000, 2)
+    assert parameters_without_embeddings(snn) <= 35_000
+    assert sum(isinstance(module, LIF) for module in snn.modules()) == 2
+    assert snn.spiking.substeps == 5
+    lstm = build_classifier(load_config("imdb", model="lstm", data="/x").model, 1000, 2)
+    assert round(parameters_without_embeddings(lstm) / 1e6, 2) == 0.24
+    bow = build_classifier(load_config("imdb", model="bow", data="/x").model, 1000, 2)
+    assert parameters_without_embeddings(bow) == 2002
+
+
+def test_an_untrained_spiking_model_has_no_verdict():
+    model = SpikingClassifier(VOCABULARY, 3).eval()
+    logits = model(*ragged())
+    torch.testing.assert_close(logits, model.readout.bias.expand(5, 3))
+
+
+def test_tfidf_by_hand():
+    idf = torch.tensor([9.0, 1.0, 2.0, 3.0], dtype=torch.float64)
+    tokens = torch.tensor([[1, 2, 3], [1, 0, 2], [2, 0, 2]])  # columns: "1 1 2", "2", "3 2 2"
+    words, values = tfidf(tokens, torch.tensor([3, 1, 3]), idf)
+    found = [
+        {int(w): float(v) for w, v in zip(row, value, strict=True) if v}
+        for row, value in zip(words, values, strict=True)
+    ]
+    one, two, three = (1 + math.log(2)) * 1, 1 * 2, (1 + math.log(2)) * 2
+    first, third = math.hypot(one, two), math.hypot(three, 3)
+    assert found[0] == pytest.approx({1: one / first, 2: two / first})
+    assert found[1] == pytest.approx({2: 1.0})
+    assert found[2] == pytest.approx({2: three / third, 3: 3 / third})
+
+
+def test_a_bag_of_words_is_a_linear_map_of_tfidf():
+    torch.manual_seed(0)
+    idf = torch.rand(VOCABULARY, dtype=torch.float64) + 1
+    model = BagOfWords(VOCABULARY, 3, idf=idf).double()
+    nn.init.normal_(model.weights.weight)
+    nn.init.normal_(model.bias)
+    tokens, lengths = ragged((6, 3, 1))
+    tokens[3:, 0] = tokens[0, 0]  # a word that comes again
+    rows = []
+    for i, length in enumerate(lengths):
+        counts = torch.bincount(tokens[:length, i], minlength=VOCABULARY).double()
+        values = torch.where(counts > 0, 1 + counts.clamp(min=1).log(), 0.0) * idf
+        rows.append(values / values.norm() @ model.weights.weight + model.bias)
+    torch.testing.assert_close(model(tokens, lengths), torch.stack(rows))
+
+
+def test_a_bag_of_nothing_is_its_bias():
+    model = BagOfWords(VOCABULARY, 2)
+    nn.init.normal_(model.weights.weight)
+    empty = model(torch.zeros(3, 2, dtype=torch.int64), torch.tensor([0, 3]))
+    assert torch.equal(empty, model.bias.expand(2, 2))
+    assert "idf" in model.state_dict()
+    first = torch.ones(VOCABULARY)
+    BagOfWords(VOCABULARY, idf=first).idf.zero_()
+    assert first.all()  # the caller's tensor is its own
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "bow"])
+def test_a_text_without_tokens_has_a_defined_result(name):
+    logits = build(name)(torch.zeros(3, 2, dtype=torch.int64), torch.tensor([0, 3]))
+    assert logits.isfinite().all()
+
+
+def test_names_and_arguments():
+    for name in CLASSIFIERS:
+        assert build_classifier({"name": name}, 5, 4)(
+            torch.ones(2, 3, dtype=torch.int64), torch.tensor([2, 1, 2])
+        ).shape == (3, 4)
+    with pytest.raises(ValueError, match="one of snn, lstm, gru, rnn, bow, got 'mlp'"):
+        build_classifier({"name": "mlp"}, 5, 2)
+    with pytest.raises(ValueError, match=r"model\.surrogate must be one of .*, got 'step'"):
+        build_classifier({"name": "snn", "surrogate": "step"}, 5, 2)
+    with pytest.raises(ValueError, match="kind must be one of lstm, gru, rnn, got 'elman'"):
+        RecurrentClassifier(5, kind="elman")
+    with pytest.raises(ValueError, match="pooling must be 'last' or 'mean', got 'max'"):
+        RecurrentClassifier(5, pooling="max")
+    with pytest.raises(ValueError, match=r"1\.0"):
+        SpikingClassifier(5, dropout=1.0)
+    wide = build_classifier({"name": "snn", "surrogate": "sigmoid", "width": 2.0, "height": 0.5}, 5, 2)
+    assert wide.spiking.layers[0].lif.surrogate.width == 2.0
