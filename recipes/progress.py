@@ -17,7 +17,7 @@ def bars(console: Console) -> Iterator[Progress]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
     )  # fmt: skip
-    with Bars(*columns, console=console, transient=True) as display:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as display:
         current: dict[str, Any] = {"smooth": None, "steps": 0}
 
         def start_epoch(epoch: int, batches: int) -> None:

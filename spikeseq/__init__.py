@@ -1,7 +1,7 @@
 """Sequence learning on spiking layers.
 
-`spikeseq.nn` has the layers, `spikeseq.functional` the neuron as a pure function, `spikeseq.swap` replaces the
-LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates. See design and recipes in the documentation.
+`spikeseq.nn` has the layers, `spikeseq.functional` the neuron as a pure function, `spikeseq.swap` replaces
+the LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates, `spikeseq.load` opens a trained run.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import functional, nn
 from .debugging import debug
+from .monitor import monitor
 from .nn import detach_state, project_parameters, reorder_state, select_state
 from .ops.build import BackendError, backend_info, build
+from .swap import swap
 
 if TYPE_CHECKING:
     from .recipes.runs import Classifier
@@ -28,7 +30,10 @@ def load(run: Any) -> "Classifier":
         ValueError: the folder is not a finished run, or a file in it is damaged or of another model.
         ImportError: the extra `recipes` is not installed.
     """
-    from .recipes.runs import load as load_run
+    try:
+        from .recipes.runs import load as load_run
+    except ImportError as error:
+        raise ImportError(f"load needs more packages ({error}): pip install 'spikeseq[recipes]'") from error
 
     return load_run(run)
 
@@ -42,8 +47,10 @@ __all__ = [
     "detach_state",
     "functional",
     "load",
+    "monitor",
     "nn",
     "project_parameters",
     "reorder_state",
     "select_state",
+    "swap",
 ]

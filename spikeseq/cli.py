@@ -8,17 +8,17 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Runs the command line. Exit status 2 for what the user can mend, 130 after Ctrl-C."""
     try:
-        from spikeseq.recipes.commands import app
-    except ImportError as error:
-        fail(f"the command line needs more packages ({error}): pip install 'spikeseq[recipes]'")
-    try:
+        try:
+            from spikeseq.recipes.commands import app
+        except ImportError as error:
+            fail(f"the command line needs more packages ({error}): pip install 'spikeseq[recipes]'")
         # Not standalone: usage errors and Ctrl-C come here instead of being printed in several lines.
-        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = app(args=sys.argv[1:] or ["--help"], prog_name="spikeseq", standalone_mode=False)
     except KeyboardInterrupt:
         status = 130
-    except BrokenPipeError:  # the reader of a pipe has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+    except SystemExit as end:
+        # typer ends so when the reader of a pipe has had enough, which is no failure.
+        status = 0 if isinstance(end.__context__, BrokenPipeError) else end.code
     except Exception as error:
         if os.environ.get("SPIKESEQ_TRACEBACK"):
             raise

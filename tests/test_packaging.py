@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 WANTED = [
     "spikeseq/py.typed",
-    *(f"spikeseq/csrc/{name}" for name in ("neuron.h", "problem.h", "neuron_loop.h", "lif_cpu.cpp", "lif.cu")),
+    *(
+        f"spikeseq/csrc/{name}"
+        for name in ("neuron.h", "problem.h", "neuron_loop.h", "lif_cpu.cpp", "lif.cu")
+    ),
 ]
 
 
@@ -26,15 +29,26 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    folders = ("spikeseq/recipes/configs/imdb.yaml", "spikeseq/tokenizers/vocab.py", "spikeseq/evaluation/energy.py")
+    folders = (
+        "spikeseq/recipes/configs/imdb.yaml",
+        "spikeseq/tokenizers/vocab.py",
+        "spikeseq/evaluation/energy.py",
+    )
     assert not [name for name in (*WANTED, *folders) if name not in names]
-    assert not [name for name in names if name.startswith(("tokenizers/", "recipes/", "evaluation/", "tests/"))]
+    assert not [
+        name for name in names if name.startswith(("tokenizers/", "recipes/", "evaluation/", "tests/"))
+    ]
 
 
 def test_every_source_file_is_in_the_wheel(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, package in (("spikeseq", ""), ("recipes", "spikeseq/"), ("tokenizers", "spikeseq/"), ("evaluation", "spikeseq/")):
+    for folder, package in (
+        ("spikeseq", ""),
+        ("recipes", "spikeseq/"),
+        ("tokenizers", "spikeseq/"),
+        ("evaluation", "spikeseq/"),
+    ):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".py", ".cpp", ".cu", ".h", ".yaml"):
                 assert package + str(path.relative_to(ROOT)) in names
@@ -44,5 +58,11 @@ def test_sdist(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    folders = ("recipes/configs/imdb.yaml", "tokenizers/vocab.py", "evaluation/energy.py", "LICENSE", "README.md")
+    folders = (
+        "recipes/configs/imdb.yaml",
+        "tokenizers/vocab.py",
+        "evaluation/energy.py",
+        "LICENSE",
+        "README.md",
+    )
     assert not [name for name in (*WANTED, *folders) if name not in names]

@@ -88,7 +88,9 @@ def lif(
     if lengths is not None:
         lengths = _check_lengths(lengths, current)
     if debugging() and not torch.compiler.is_compiling():
-        ops._check_values(len(current), leak.cpu(), threshold.cpu(), None if lengths is None else lengths.cpu())
+        ops._check_values(
+            len(current), leak.cpu(), threshold.cpu(), None if lengths is None else lengths.cpu()
+        )
     out, final, _ = ops.lif(
         current, full, leak, threshold, lengths, substeps, window, reset, readout,
         surrogate.name, float(surrogate.height), float(surrogate.width), detach_reset,

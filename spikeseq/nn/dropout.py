@@ -21,7 +21,7 @@ class SequenceDropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """(L, B, *) in; the same shape and the mask (B, *) out. In evaluation mode x itself and no mask."""
+        """(L, B, *) in; the same shape and the mask (B, *) out. In evaluation mode both as they came in."""
         if not self.training or self.p == 0:
             return x, mask
         if mask is None:

@@ -51,10 +51,11 @@ class SpikingLayer(nn.Module):
     def reset_parameters(self) -> None:
         """Start weights under which spikes neither die out nor take over, from layer to layer.
 
-        Analog input of unit variance, held for T sub-steps: a membrane that is never reset gets a deviation
-        of `SPREAD` thresholds; the closer the leak is to one, the more is summed, and the smaller the weights.
-        Spikes: with the soft reset every spike removes one threshold, so that a neuron's rate is its rectified
-        mean current per threshold; sqrt(2 pi / inputs) keeps the mean rate (the analogue of He et al. 2015).
+        Analog input of unit variance, held for T sub-steps: a membrane that is never reset gets a
+        deviation of `SPREAD` thresholds; the closer the leak to one, the more is summed, the smaller the
+        weights.
+        Spikes: with the soft reset every spike removes one threshold, so that a neuron's rate is its
+        rectified mean current per threshold; sqrt(2 pi / inputs) keeps it (the analogue of He et al. 2015).
         """
         if self.input_map.weight.is_meta:  # no values yet, to start from or to set
             return
@@ -96,7 +97,9 @@ class SpikingLayer(nn.Module):
         if self.norm is not None:
             current = self.norm(current)
         if self.feedback is None:
-            return self.lif(current, state, lengths=lengths, substeps=substeps, readout=readout, window=window)
+            return self.lif(
+                current, state, lengths=lengths, substeps=substeps, readout=readout, window=window
+            )
         return self._with_feedback(current, state, lengths, substeps, readout, window or substeps)
 
     def _with_feedback(
@@ -114,7 +117,9 @@ class SpikingLayer(nn.Module):
             spike = torch.zeros_like(current[0])
         else:
             neuron = self.lif.neuron()
-            spike = spike_of(state, threshold=neuron["threshold"], surrogate=neuron["surrogate"]).to(current.dtype)
+            spike = spike_of(state, threshold=neuron["threshold"], surrogate=neuron["surrogate"]).to(
+                current.dtype
+            )
         outs = []
         for t in range(len(current) * substeps):
             row = (current[t // substeps] + self.feedback(spike)).unsqueeze(0)
@@ -125,7 +130,9 @@ class SpikingLayer(nn.Module):
                 outs.append(spike)
             elif (t + 1) % window == 0:
                 membrane = state[0] if self.lif.surrogate.memory_planes else state
-                outs.append(membrane if alive is None else membrane * alive.view(-1, *[1] * (membrane.dim() - 1)))
+                outs.append(
+                    membrane if alive is None else membrane * alive.view(-1, *[1] * (membrane.dim() - 1))
+                )
         assert state is not None
         out = torch.stack(outs).to(current.dtype)
         return (out.unflatten(0, (-1, window)).mean(1) if readout == "rate" else out), state

@@ -66,7 +66,10 @@ class LIF(nn.Module):
         self.surrogate = check_surrogate(PiecewiseLinear() if surrogate is None else surrogate)
         self.detach_reset = detach_reset
         shape = (self.channels or 1,)
-        starts = (("leak", check_leak(leak), learn_leak), ("threshold", check_threshold(threshold), learn_threshold))
+        starts = (
+            ("leak", check_leak(leak), learn_leak),
+            ("threshold", check_threshold(threshold), learn_threshold),
+        )
         for name, value, learn in starts:
             tensor = torch.full(shape, value, device=device, dtype=dtype)
             if learn:
@@ -97,7 +100,7 @@ class LIF(nn.Module):
         readout: str = "spikes",
         window: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Arguments and results as `functional.lif`: (L, B, *) in, (L * substeps, B, *) spikes and state out."""
+        """As `functional.lif`: currents (L, B, *) in, spikes (L * substeps, B, *) and state out."""
         steps = self.substeps if substeps is None else substeps
         return lif(
             current, state, substeps=steps, lengths=lengths, readout=readout, window=window, **self.neuron()

@@ -131,7 +131,9 @@ class SpikingRNN(nn.Module):
         output, state = self._run(input.transpose(0, 1) if self.batch_first else input, hx, lengths)
         return (output.transpose(0, 1) if self.batch_first else output), state
 
-    def _packed(self, packed: PackedSequence, hx: Tensor | None, lengths: Tensor | None) -> tuple[Any, Tensor]:
+    def _packed(
+        self, packed: PackedSequence, hx: Tensor | None, lengths: Tensor | None
+    ) -> tuple[Any, Tensor]:
         if lengths is not None:
             raise ValueError("a PackedSequence holds its own lengths; do not pass lengths beside it")
         padded, sizes = pad_packed_sequence(packed)
@@ -179,6 +181,11 @@ class SpikingRNN(nn.Module):
                 x, _ = self.between(x)
         return x, torch.stack([state for state in states if state is not None])
 
+    def reset_parameters(self) -> None:
+        """Draws start weights anew (see `SpikingLayer.reset_parameters`); leaks and thresholds stay."""
+        for layer in self.layers:
+            layer.reset_parameters()
+
     def flatten_parameters(self) -> None:
         """Does nothing; nn.LSTM has it."""
 
@@ -224,8 +231,8 @@ class SpikingRNNCell(nn.Module):
             choice("norm", norm, NORMS)
         channels = hidden_size if per_channel else None
         self.layer = SpikingLayer(
-            input_size, hidden_size, bias, substeps=substeps, recurrent=recurrent, norm=norm, channels=channels,
-            device=device, dtype=dtype, **neuron,
+            input_size, hidden_size, bias, substeps=substeps, recurrent=recurrent, norm=norm,
+            channels=channels, device=device, dtype=dtype, **neuron,
         )  # fmt: skip
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -248,6 +255,10 @@ class SpikingRNNCell(nn.Module):
         if self.readout != "spikes":
             out = out.squeeze(0)
         return (out, state) if batched else (out.squeeze(-2), state.squeeze(-2))
+
+    def reset_parameters(self) -> None:
+        """Draws start weights anew; leak and threshold stay."""
+        self.layer.reset_parameters()
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, substeps={self.substeps}, readout={self.readout!r}"
@@ -280,7 +291,11 @@ def _check_input(x: Tensor, layer: SpikingLayer) -> None:
     if x.device != weight.device:
         raise ValueError(f"input is on {x.device}, the layer on {weight.device}")
     if x.dtype != weight.dtype:
-        converted = x.dtype in (torch.float32, torch.bfloat16, torch.float16)  # by the linear map, under autocast
+        converted = x.dtype in (
+            torch.float32,
+            torch.bfloat16,
+            torch.float16,
+        )  # by the linear map, under autocast
         if not (converted and torch.is_autocast_enabled(x.device.type)):
             raise TypeError(f"input must be {weight.dtype} as the layer is, got {x.dtype}")
 

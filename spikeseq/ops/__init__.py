@@ -14,7 +14,8 @@ from .build import ensure_native
 from .reference import Options, lif_adjoint, lif_reference
 
 OPTIONS = (
-    "int substeps, int window, str reset, str readout, str surrogate, float height, float width, bool detach_reset"
+    "int substeps, int window, str reset, str readout,"
+    " str surrogate, float height, float width, bool detach_reset"
 )
 library = torch.library.Library("spikeseq", "DEF")
 library.define(
@@ -135,7 +136,9 @@ def _backward(ctx: Any, grad_out: Any, grad_final: Any, _grad_checkpoints: Any) 
 
 
 def _no_second_backward(ctx: Any, *grads: Tensor) -> None:
-    raise NotImplementedError("spikeseq: lif can be differentiated once; its gradient has no gradient of its own")
+    raise NotImplementedError(
+        "spikeseq: lif can be differentiated once; its gradient has no gradient of its own"
+    )
 
 
 torch.library.register_autograd("spikeseq::lif", _backward, setup_context=_setup_context, lib=library)

@@ -64,8 +64,8 @@ def ensure_native(device: str) -> bool:
                 _failed[device] = " ".join(str(error).split())[-600:]
                 if backend == "auto":
                     warnings.warn(
-                        f"spikeseq: no native {device} kernel ({_failed[device]}); the much slower Python loop"
-                        " runs instead. SPIKESEQ_BACKEND=native makes this an error.",
+                        f"spikeseq: no native {device} kernel ({_failed[device]}); the much slower Python"
+                        " loop runs instead. SPIKESEQ_BACKEND=native makes this an error.",
                         stacklevel=4,
                     )
         if backend == "native":
@@ -138,7 +138,11 @@ def _load(device: str) -> Path:
 
     with _one_process(library.with_suffix(".lock")):
         if not library.exists():
-            print(f"spikeseq: building the {device} kernel (once, under a minute) ...", file=sys.stderr, flush=True)
+            print(
+                f"spikeseq: building the {device} kernel (once, under a minute) ...",
+                file=sys.stderr,
+                flush=True,
+            )
             with tempfile.TemporaryDirectory(dir=library.parent) as folder:
                 cpp_extension.load(
                     name,

@@ -91,6 +91,7 @@ def test_recurrent_layers_by_the_thesis(kind, gates):
     assert measure_energy(kind(5, 7), [(packed,)], tokens=6)["macs"] == gates * (5 * 7 + 7 * 7)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_a_projected_lstm():
     found = measure_energy(nn.LSTM(5, 7, proj_size=3), [(torch.randn(4, 1, 5),)], tokens=4)
     assert found["macs"] == 4 * (5 * 7 + 3 * 7) + 7 * 3
