@@ -152,7 +152,13 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: rate_at(step, steps, settings.warmup)
     )
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
+
+    def blend(averaged: Any, current: Any, count: Any) -> None:
+        # The decay grows to its value, so that short runs do not keep their first weights.
+        step = schedule.last_epoch
+        get_ema_multi_avg_fn(min(settings.average, (1 + step) / (10 + step)))(averaged, current, count)
+
+    average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}

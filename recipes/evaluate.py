@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from spikeseq.recipes import runs
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.text_corpus import SPLITS, Corpus, Say, encode

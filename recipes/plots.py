@@ -12,9 +12,9 @@ from torch import Tensor
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from spikeseq.recipes.engine import LOG_FILE
 
 from spikeseq.files import write_whole
+from spikeseq.recipes.engine import LOG_FILE
 
 
 def plot_history(folder: Path) -> Path | None:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from spikeseq.evaluation.energy import measure_energy
-from spikeseq.recipes.text_corpus import Corpus, Say, load_corpus
-from spikeseq.recipes.text_task import TextTask, build_task, crop
 from torch import nn
 
+from spikeseq.evaluation.energy import measure_energy
 from spikeseq.models import build_classifier
+from spikeseq.recipes.text_corpus import Corpus, Say, load_corpus
+from spikeseq.recipes.text_task import TextTask, build_task, crop
 
 
 @dataclass(frozen=True)

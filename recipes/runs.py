@@ -9,14 +9,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from spikeseq.recipes.config import flat, load_config
-from spikeseq.recipes.text_task import crop
-from spikeseq.tokenizers import Vocab, build_tokenizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.files import write_whole
 from spikeseq.models import build_classifier
+from spikeseq.recipes.config import flat, load_config
+from spikeseq.recipes.text_task import crop
+from spikeseq.tokenizers import Vocab, build_tokenizer
 
 FORMAT = "1"
 MODEL_FILE, CONFIG_FILE, METRICS_FILE, VOCAB_FILE, CLASSES_FILE = (
@@ -27,19 +27,21 @@ MODEL_FILE, CONFIG_FILE, METRICS_FILE, VOCAB_FILE, CLASSES_FILE = (
     "classes.json",
 )
 # What every finished run says of itself.
-METRICS = (
-    *(
-        "recipe",
-        "model",
-        "data",
-        "seed",
-        "epochs",
-        "parameters",
-        "parameters_without_embeddings",
-        "validation",
-    ),
-    *("test", "spike_rate", "energy", "seconds", "hardware"),
-)
+METRICS = [
+    "recipe",
+    "model",
+    "data",
+    "seed",
+    "epochs",
+    "parameters",
+    "parameters_without_embeddings",
+    "validation",
+    "test",
+    "spike_rate",
+    "energy",
+    "seconds",
+    "hardware",
+]
 
 
 class RunError(ValueError):

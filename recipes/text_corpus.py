@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from spikeseq.recipes.text_data import TextData, TextSplit, load_text_data, validation_split
-from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 from torch import Tensor
 
 from spikeseq.ops.build import cache_folder
+from spikeseq.recipes.text_data import TextData, TextSplit, load_text_data, validation_split
+from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
 SPLITS = ("train", "validation", "test")
 Say = Callable[[str], None]

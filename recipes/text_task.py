@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from spikeseq.recipes.text_corpus import Corpus, Encoded
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.models import BagOfWords, build_classifier
+from spikeseq.recipes.text_corpus import Corpus, Encoded
 
 
 def crop(ids: Tensor, longest: int | None) -> Tensor:

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from spikeseq.files import write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import flat
 from spikeseq.recipes.engine import RESUME_FILE, Progress, TrainSettings, fit
 from spikeseq.recipes.registry import RECIPES
-from torch import nn
-
-from spikeseq.files import write_whole
 
 Say = Callable[[str], None]
 

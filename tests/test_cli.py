@@ -14,6 +14,7 @@ import pytest
 import torch
 from matplotlib import image
 from recipe_case import MODELS, command, quick, refused, rows, sets, write_rows
+
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
 

@@ -9,10 +9,13 @@ Line breaks written as HTML (`<br />`) are text like any other here; the reader 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import multiprocessing
+import signal
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -79,7 +82,9 @@ class Tokenizer(ABC):
             processes, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(self,)
         )
         try:
-            return [tokens for done in pool.map(_tokenize_chunk, chunks) for tokens in done]
+            with _deaf_to_interrupts():
+                futures = [pool.submit(_tokenize_chunk, chunk) for chunk in chunks]
+            return [tokens for future in futures for tokens in future.result()]
         finally:  # after an error or Ctrl-C: drop the chunks not yet begun instead of working through them
             pool.shutdown(cancel_futures=True)
 
@@ -155,6 +160,22 @@ def build_tokenizer(name: str, *, lower: bool | None = None) -> Tokenizer:
     if name == "whitespace":
         return WhitespaceTokenizer(**settings)
     return SpacyTokenizer(name.removeprefix("spacy-"), **settings)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ignores Ctrl-C while processes are started, and lets them inherit that: only this process is to react.
+
+    Otherwise they print tracebacks, and a pool that is interrupted while it starts is never joined.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if former is None else former)
 
 
 _worker: Tokenizer | None = None  # in a process of the pool, the tokenizer it was started with

@@ -184,7 +184,7 @@ class SpikingRNN(nn.Module):
     def reset_parameters(self) -> None:
         """Draws start weights anew (see `SpikingLayer.reset_parameters`); leaks and thresholds stay."""
         for layer in self.layers:
-            layer.reset_parameters()
+            layer.reset_parameters()  # type: ignore[operator]
 
     def flatten_parameters(self) -> None:
         """Does nothing; nn.LSTM has it."""

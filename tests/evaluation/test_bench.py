@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from spikeseq.evaluation import bench, peers
 
 TINY = bench.Sizes(lif=((8, 2, 3), (8, 1, 3)), layer=(4, 2, 3), substeps=(2, 1))

@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from spikeseq.evaluation import measure_energy
 from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
+from spikeseq.evaluation import measure_energy
 from spikeseq.models import build_classifier
 from spikeseq.nn import LIF, LIFCell, SpikingRNN
 

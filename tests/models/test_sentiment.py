@@ -2,13 +2,13 @@ import math
 
 import pytest
 import torch
-from spikeseq.recipes.config import load_config
-from spikeseq.recipes.train import parameters_without_embeddings
 from torch import nn
 
 from spikeseq.models import CLASSIFIERS, BagOfWords, RecurrentClassifier, SpikingClassifier, build_classifier
 from spikeseq.models.sentiment import tfidf
 from spikeseq.nn import LIF
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.train import parameters_without_embeddings
 
 VOCABULARY = 30
 MODELS = ("snn", "lstm", "gru", "rnn", "lstm-mean", "bow")

@@ -1,10 +1,10 @@
 import pytest
 from omegaconf import OmegaConf
+
+from spikeseq.models import CLASSIFIERS, build_classifier
 from spikeseq.recipes.config import OPTIONAL, ConfigError, flat, load_config, recipe_names
 from spikeseq.recipes.engine import TrainSettings
 from spikeseq.recipes.registry import RECIPES
-
-from spikeseq.models import CLASSIFIERS, build_classifier
 
 
 def test_every_recipe_has_a_file_and_every_model_can_be_built():

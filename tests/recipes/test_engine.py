@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
-from spikeseq.recipes.engine import Progress, TrainSettings, fit, parameter_groups, rate_at
 from torch import nn
 
 from spikeseq.nn import LIF
+from spikeseq.recipes.engine import Progress, TrainSettings, fit, parameter_groups, rate_at
 
 
 class Points:

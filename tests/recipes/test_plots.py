@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from matplotlib import image, pyplot
+
 from spikeseq.recipes import plots
 from spikeseq.recipes.plots import plot_history, plot_trace
 

@@ -8,12 +8,12 @@ from omegaconf import OmegaConf
 from recipe_case import MODELS, quick, rows, write_rows
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from spikeseq.recipes.config import load_config
-from spikeseq.recipes.runs import Classifier, RunError, load, read_metrics, save_model
-from spikeseq.tokenizers import Vocab
 
 import spikeseq
 from spikeseq.models import build_classifier
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.runs import Classifier, RunError, load, read_metrics, save_model
+from spikeseq.tokenizers import Vocab
 
 CLASSES = ["bad", "good", "mixed"]
 TEXTS = [text for text, _ in rows(12)] + ["", "   ", "\t", "üüü 🎉 电影", "film " * 500, "<br />", "a\x00b"]

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from recipe_case import quick, rows, write_rows
+
 from spikeseq.recipes import text_corpus
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.text_corpus import SPLITS, load_corpus

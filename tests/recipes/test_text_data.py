@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from spikeseq.recipes.text_data import DataError, TextData, TextSplit, load_text_data, validation_split
 from spikeseq.recipes.text_sample import sample_splits
 

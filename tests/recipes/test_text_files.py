@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spikeseq.recipes.text_files import LINE_BREAK, DataError, clean, read
 
 BOTH = ("text", "label")

@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+from spikeseq.models import BagOfWords
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.text_corpus import Corpus, Encoded
 from spikeseq.recipes.text_task import (
@@ -15,8 +17,6 @@ from spikeseq.recipes.text_task import (
     inverse_document_frequencies,
 )
 from spikeseq.tokenizers import Vocab
-
-from spikeseq.models import BagOfWords
 
 CPU = torch.device("cpu")
 

@@ -13,13 +13,14 @@ from accelerate.state import AcceleratorState
 from omegaconf import OmegaConf
 from recipe_case import MODELS, quick, rows, write_rows
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from spikeseq.recipes import train as train_module
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.runs import METRICS, RunError
 from spikeseq.recipes.text_data import load_text_data
 from spikeseq.recipes.text_task import TextTask
 from spikeseq.recipes.train import neighbours, train
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 pytestmark = pytest.mark.usefixtures("cache")
 FILES = {

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+
 from spikeseq.tokenizers import Vocab, load_vectors, train_vectors, vectorfile
 
 GLOVE = "the 0.1 0.2 0.3 0.4\nfilm -1 0 1 2\nprix\u00a0noir 5 5 5 5\nüber 1e-1 0 0 -2.5\n"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spikeseq.tokenizers import Vocab
 
 CORPUS = [["the", "film", "is", "the", "best"], ["the", "film", "was", "bad"]]

@@ -4,6 +4,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spikeseq.tokenizers import SpacyTokenizer, Tokenizer, WhitespaceTokenizer, build_tokenizer, words
 
 spacy = pytest.importorskip("spacy")
