@@ -1,76 +1,31 @@
 """Timings of the LIF op and of a spiking layer against other libraries' neurons and PyTorch's RNNs.
 
-How a benchmark is run: what is timed is first checked against the oracle, and not timed if it disagrees. Then
-every contender runs twice to warm up, and then they take turns, A B C A B C, with the same number of threads,
-until the benchmark's share of time is spent. A turn is one step, or, where a step is short, steps for 20 ms
-and their median; the turn's first step, which meets the caches and the fragmented heap that another contender
-left behind, is reported beside it as "first". A ratio is taken within each round, and its median is reported,
-so that a machine that slows down for a while slows both sides down. Every step makes a new graph and new
-gradients, and whatever a step makes is kept until its clock has stopped. Garbage is collected between rounds.
-
 To add a benchmark: a function that yields `Benchmark`s, and a line in FAMILIES.
 """
 
-import gc
 import platform
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import spikeseq
-from spikeseq.functional import PiecewiseLinear, lif
+from spikeseq.functional import lif
 from spikeseq.nn import SpikingRNN
-from spikeseq.ops.reference import lif_reference
 
+from .agreement import compare, oracle
 from .peers import LIF_PEERS, RNN_PEERS, LifPeer
+from .timing import TOTAL, Benchmark, Contender, Step, inference, measure, training
 
 OURS = "spikeseq"
-TOTAL = "total"  # of a step's phases
-FIRST = "first"  # the total of a turn's first step
 LEAK, THRESHOLD = 0.95, 1.0
-WARM_UPS = 2
-FEWEST, MOST = 5, 100  # rounds
-TURN = 0.02  # seconds that a turn lasts at least
-TOLERANCE = 2e-4  # of a float32 gradient, relative to its largest entry
 
 Say = Callable[[str], None]
-Step = tuple[tuple[str, Callable[[Any], Any]], ...]
-"""Named phases of one step, each timed by itself; a phase is given what the one before returned."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """Something to time.
-
-    Args:
-        name: in tables and results.
-        note: what it is, in words.
-        make_step: makes its weights and inputs, untimed, and returns what one step does.
-        facts: more for the results.
-    """
-
-    name: str
-    note: str
-    make_step: Callable[[], Step]
-    facts: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Contenders for the same work, ours first, and the check without which ours is not timed."""
-
-    title: str
-    note: str
-    contenders: tuple[Contender, ...]
-    check: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -178,147 +133,6 @@ def known(kind: str, value: str, choices: list[str]) -> None:
     if value not in choices:
         nearest = sorted(choices, key=lambda one: -SequenceMatcher(None, value, one).ratio())
         raise ValueError(f"unknown {kind} {value!r}; choose from {', '.join(nearest)}")
-
-
-# --- Timing
-
-
-def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
-    """Checks, warms up, lets the contenders take turns, and sums up."""
-    benchmark.check()
-    steps = {contender.name: contender.make_step() for contender in benchmark.contenders}
-    rounds = take_turns(steps, seconds)
-    first = benchmark.contenders[0].name
-    return {
-        "title": benchmark.title,
-        "note": benchmark.note,
-        "rounds": len(rounds),
-        "contenders": {
-            contender.name: {
-                "note": contender.note,
-                **(contender.facts or {}),
-                "milliseconds": {
-                    phase: 1000 * median(laps[contender.name][phase] for laps in rounds)
-                    for phase in rounds[0][contender.name]
-                },
-                "ratio": {
-                    phase: median(laps[contender.name][phase] / laps[first][phase] for laps in rounds)
-                    for phase in rounds[0][contender.name]
-                },
-            }
-            for contender in benchmark.contenders
-        },
-    }
-
-
-def take_turns(steps: dict[str, Step], seconds: float) -> list[dict[str, dict[str, float]]]:
-    """Seconds of every phase, by contender, in every round."""
-    gc.collect()
-    gc.freeze()  # what there is now need not be searched for garbage in every round
-    try:
-        started = 0.0
-        for _ in range(WARM_UPS):
-            started = time.perf_counter()
-            one_round(steps)
-        count = int(seconds / (time.perf_counter() - started))
-        return [one_round(steps) for _ in range(min(max(count, FEWEST), MOST))]
-    finally:
-        gc.unfreeze()
-
-
-def one_round(steps: dict[str, Step]) -> dict[str, dict[str, float]]:
-    """Every contender's turn, without garbage collection in between."""
-    gc.collect()
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        return {name: one_turn(step) for name, step in steps.items()}
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def one_turn(step: Step) -> dict[str, float]:
-    """Seconds of every phase: of one step, or medians over as many short ones as fill a turn; and FIRST."""
-    laps = [time_step(step)]
-    while sum(lap[TOTAL] for lap in laps) < TURN:
-        laps.append(time_step(step))
-    return {**{phase: median(lap[phase] for lap in laps) for phase in laps[0]}, FIRST: laps[0][TOTAL]}
-
-
-def time_step(step: Step) -> dict[str, float]:
-    """Seconds of every phase and of all together. Results are let go after the last clock has stopped."""
-    laps, kept = {}, [None]
-    for name, phase in step:
-        start = time.perf_counter()
-        kept.append(phase(kept[-1]))
-        laps[name] = time.perf_counter() - start
-    return {**laps, TOTAL: sum(laps.values())}
-
-
-def training(run: Callable[[], Tensor], leaves: Sequence[Tensor], grad: Tensor) -> Step:
-    """Forward, and backward from a given gradient to new gradients of the leaves."""
-    return ("forward", lambda _: run()), ("backward", lambda out: torch.autograd.grad(out, leaves, grad))
-
-
-def inference(run: Callable[[], Any]) -> Step:
-    """Forward without a graph."""
-    return (("forward", torch.no_grad()(lambda _: run())),)
-
-
-# --- Agreement with the oracle
-
-
-def compare(
-    what: str,
-    ours: Callable[[], tuple[Tensor, Tensor]],
-    oracle: Callable[[], tuple[Tensor, Tensor]],
-    leaves: Sequence[Tensor],
-) -> None:
-    """A RuntimeError unless output and state are equal bit for bit, and gradients to TOLERANCE."""
-    mine, theirs = ours(), oracle()
-    for name, a, b in zip(("output", "state"), mine, theirs, strict=True):
-        if a.shape != b.shape:
-            refuse(what, f"its {name} has shape {tuple(a.shape)}, not {tuple(b.shape)}")
-        if not torch.equal(a, b):
-            share, most = (a != b).double().mean(), (a - b).abs().max()
-            refuse(what, f"{share:.3%} of its {name} differs, by up to {most:.3g}")
-    random = torch.Generator().manual_seed(2)
-    grads = [torch.randn(result.shape, generator=random) for result in theirs]
-    found = (torch.autograd.grad(results, leaves, grads) for results in (mine, theirs))
-    for number, (a, b) in enumerate(zip(*found, strict=True)):
-        error = ((a - b).abs().max() / b.abs().max().clamp(min=1e-3)).item()
-        if not error <= TOLERANCE:  # NaN is an error too
-            refuse(what, f"its gradient {number} has relative error {error:.3g} > {TOLERANCE:g}")
-
-
-def refuse(what: str, difference: str) -> None:
-    """The error that keeps a wrong result from being timed."""
-    raise RuntimeError(f"{what} disagrees with the oracle and is not timed: {difference}")
-
-
-def oracle(
-    current: Tensor, leak: Tensor, threshold: Tensor, substeps: int, readout: str
-) -> tuple[Tensor, Tensor]:
-    """`lif_reference` as a fresh call of `lif` with default surrogate and soft reset; state (1, B, *)."""
-    s = PiecewiseLinear()
-    window = 1 if readout == "spikes" else substeps
-    state = torch.zeros_like(current[:1]).detach()
-    return lif_reference(
-        current,
-        state,
-        leak,
-        threshold,
-        None,
-        substeps,
-        window,
-        "soft",
-        readout,
-        s.name,
-        s.height,
-        s.width,
-        False,
-    )
 
 
 def check_lif(current: Tensor) -> None:
@@ -506,46 +320,3 @@ def cpu_model() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def format_table(result: dict[str, Any]) -> str:
-    """The results as plain text."""
-    machine = result["machine"]
-    lines = [
-        f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; milliseconds (times ours)"
-    ]
-    for benchmark in result["benchmarks"]:
-        lines += ["", f"{benchmark['title']}: {benchmark['note']}; {benchmark['rounds']} rounds"]
-        lines += align(rows_of(benchmark["contenders"]))
-        lines += [f"  {name}: {one['note']}" for name, one in benchmark["contenders"].items()]
-    lines += ["", *map(goal_line, result["goals"])]
-    lines += [f"left out: {reason}" for reason in result["left_out"].values()]
-    return "\n".join(lines)
-
-
-def rows_of(contenders: dict[str, Any]) -> list[list[str]]:
-    """Header and one row per contender."""
-    phases = list(next(iter(contenders.values()))["milliseconds"])
-    if len(phases) == 3:  # one phase is the total
-        phases.remove(TOTAL)
-    cells = [
-        [name, *(f"{one['milliseconds'][phase]:.2f} ({one['ratio'][phase]:.2f}x)" for phase in phases)]
-        for name, one in contenders.items()
-    ]
-    return [["", *phases], *cells]
-
-
-def align(rows: list[list[str]]) -> list[str]:
-    """Columns of equal width, the first to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
-    ]
-
-
-def goal_line(goal: dict[str, Any]) -> str:
-    """A goal and how it stands."""
-    verdict = {True: "met", False: "missed", None: "not decided"}[goal["met"]]
-    measured = "" if goal["measured"] is None else f": {goal['measured']:.2f} x ({goal['against']})"
-    return f"goal {verdict}: {goal['goal']}{measured}"

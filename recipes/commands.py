@@ -175,7 +175,8 @@ def bench(
     json_: Json = False,
 ) -> None:
     """Time the kernel and the layers against RNNs and other spiking libraries."""
-    from spikeseq.evaluation.bench import format_table, run_bench
+    from spikeseq.evaluation.bench import run_bench
+    from spikeseq.evaluation.table import format_table
 
     result = run_bench(names or [], [peer for peer in against.split(",") if peer], say)
     people.print(format_table(result), highlight=False, soft_wrap=True, markup=False)

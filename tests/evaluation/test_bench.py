@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from spikeseq.evaluation import bench, peers
+from spikeseq.evaluation import agreement, bench, peers, table, timing
 
 TINY = bench.Sizes(lif=((8, 2, 3), (8, 1, 3)), layer=(4, 2, 3), substeps=(2, 1))
 INSTALLED = [name for name, peer in peers.LIF_PEERS.items() if not peer.missing()]
@@ -15,7 +15,7 @@ INSTALLED = [name for name, peer in peers.LIF_PEERS.items() if not peer.missing(
 
 @pytest.fixture(autouse=True)
 def short_turns(monkeypatch):
-    monkeypatch.setattr(bench, "TURN", 0.0)
+    monkeypatch.setattr(timing, "TURN", 0.0)
 
 
 def run(names=(), against=()):
@@ -54,7 +54,7 @@ def test_every_field():
     ]
     assert [line.split(":")[0] for line in said] == titles
     for benchmark in result["benchmarks"]:
-        assert benchmark["rounds"] == bench.FEWEST
+        assert benchmark["rounds"] == timing.FEWEST
         phases = {"forward", "total", "first"}
         if "inference" not in benchmark["title"]:
             phases.add("backward")
@@ -67,9 +67,9 @@ def test_every_field():
         assert set(benchmark["contenders"][bench.OURS]["ratio"].values()) == {1.0}
     assert set(result["left_out"]) == set(peers.LIF_PEERS) - set(INSTALLED)
     assert [goal["met"] for goal in result["goals"]] == [None] * len(bench.GOALS)
-    table = bench.format_table(result)
+    text_table = table.format_table(result)
     for text in (*titles, bench.OURS, "lstm", "rounds", "not decided", result["machine"]["cpu"]):
-        assert text in table
+        assert text in text_table
 
 
 @pytest.mark.parametrize("name", INSTALLED)
@@ -88,8 +88,8 @@ def test_reference_loop_is_the_oracle():
     leaf = bench.draw(30, 2, 5).requires_grad_()
     ours = lambda: (neuron.run(leaf), leaf.sum()[None])  # noqa: E731  the loop returns no state
     leak, threshold = neuron.parameters
-    oracle = lambda: (bench.oracle(leaf, leak[None], threshold[None], 1, "spikes")[0], leaf.sum()[None])  # noqa: E731
-    bench.compare("reference-loop", ours, oracle, (leaf, leak, threshold))
+    oracle = lambda: (agreement.oracle(leaf, leak[None], threshold[None], 1, "spikes")[0], leaf.sum()[None])  # noqa: E731
+    agreement.compare("reference-loop", ours, oracle, (leaf, leak, threshold))
 
 
 def test_fake_peer(fake_peer):
@@ -105,7 +105,7 @@ def test_absent_peer_is_left_out_and_named(absent_peer):
     result, _ = run(["lif"])
     assert "pip install norse-of-the-test" in result["left_out"]["norse"]
     assert "norse" not in result["benchmarks"][0]["contenders"]
-    assert "left out: norse" in bench.format_table(result)
+    assert "left out: norse" in table.format_table(result)
 
 
 def test_absent_peer_that_is_asked_for(absent_peer):
@@ -164,7 +164,7 @@ class WrongGradient(torch.autograd.Function):
 def test_refuses_to_time_a_wrong_op(monkeypatch, fake_peer, spoil, message):
     right = bench.lif
     monkeypatch.setattr(bench, "lif", lambda *args, **kwargs: spoil(*right(*args, **kwargs)))
-    monkeypatch.setattr(bench, "take_turns", lambda *args: pytest.fail("was timed"))
+    monkeypatch.setattr(timing, "take_turns", lambda *args: pytest.fail("was timed"))
     monkeypatch.setattr(bench, "same_spikes", lambda *args: 1.0)
     with pytest.raises(RuntimeError, match=f"lif disagrees with the oracle and is not timed: .*{message}"):
         run(["lif"], ["fake"])
@@ -180,7 +180,7 @@ def test_refuses_to_time_a_wrong_layer(monkeypatch):
 def result_of(**ratios):
     return {
         "title": "work",
-        "contenders": {peer: {"ratio": {bench.TOTAL: value}} for peer, value in ratios.items()},
+        "contenders": {peer: {"ratio": {timing.TOTAL: value}} for peer, value in ratios.items()},
     }
 
 
@@ -197,15 +197,15 @@ def result_of(**ratios):
 def test_goals(ratios, measured, against, met):
     verdict = bench.judge(bench.Goal("fast", "work", ("a", "b"), 4.0), [result_of(**ratios)])
     assert (verdict["measured"], verdict["against"], verdict["met"]) == (measured, against, met)
-    assert ("goal met" in bench.goal_line(verdict)) == (met is True)
+    assert ("goal met" in table.goal_line(verdict)) == (met is True)
 
 
 def test_ratios_are_taken_within_rounds(monkeypatch):
     """Ours takes 1, 2, 3; the other 2, 8, 9: the median of ratios is 3, the ratio of medians 4."""
     laps = [{"spikeseq": {"total": a}, "other": {"total": b}} for a, b in ((1, 2), (2, 8), (3, 9))]
-    monkeypatch.setattr(bench, "take_turns", lambda *args: laps)
-    contenders = tuple(bench.Contender(name, "", lambda: ()) for name in ("spikeseq", "other"))
-    result = bench.measure(bench.Benchmark("work", "", contenders, lambda: None), 0.0)
+    monkeypatch.setattr(timing, "take_turns", lambda *args: laps)
+    contenders = tuple(timing.Contender(name, "", lambda: ()) for name in ("spikeseq", "other"))
+    result = timing.measure(timing.Benchmark("work", "", contenders, lambda: None), 0.0)
     assert result["contenders"]["other"] == {
         "note": "",
         "milliseconds": {"total": 8000},
@@ -216,20 +216,20 @@ def test_ratios_are_taken_within_rounds(monkeypatch):
 def test_turns_and_phases(monkeypatch):
     """Contenders alternate, a phase gets what the former returned, and the clock ticks once a reading."""
     order = []
-    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
 
     def step(name):
         return ("one", lambda _: order.append(name) or name), ("two", lambda got: order.append(got + "2"))
 
-    rounds = bench.take_turns({"a": step("a"), "b": step("b")}, 0.0)
-    assert rounds == [{name: {"one": 1, "two": 1, "total": 2, "first": 2} for name in "ab"}] * bench.FEWEST
-    assert order == ["a", "a2", "b", "b2"] * (bench.WARM_UPS + bench.FEWEST)
+    rounds = timing.take_turns({"a": step("a"), "b": step("b")}, 0.0)
+    assert rounds == [{name: {"one": 1, "two": 1, "total": 2, "first": 2} for name in "ab"}] * timing.FEWEST
+    assert order == ["a", "a2", "b", "b2"] * (timing.WARM_UPS + timing.FEWEST)
 
 
 def test_short_steps_fill_a_turn(monkeypatch):
     """Steps of 1, 3 and 2 seconds fill a turn of five; the median counts."""
     clock = iter([0, 1, 10, 13, 20, 22])
-    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=clock.__next__))
-    monkeypatch.setattr(bench, "TURN", 5.0)
-    assert bench.one_turn((("forward", lambda _: None),)) == {"forward": 2, "total": 2, "first": 1}
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=clock.__next__))
+    monkeypatch.setattr(timing, "TURN", 5.0)
+    assert timing.one_turn((("forward", lambda _: None),)) == {"forward": 2, "total": 2, "first": 1}
     assert next(clock, None) is None

@@ -1,0 +1,139 @@
+"""How a benchmark is run: contenders take turns, on equal terms.
+
+What is timed is first checked against the oracle, and not timed if it disagrees. Then
+every contender runs twice to warm up, and then they take turns, A B C A B C, with the same number of threads,
+until the benchmark's share of time is spent. A turn is one step, or, where a step is short, steps for 20 ms
+and their median; the turn's first step, which meets the caches and the fragmented heap that another contender
+left behind, is reported beside it as "first". A ratio is taken within each round, and its median is reported,
+so that a machine that slows down for a while slows both sides down. Every step makes a new graph and new
+gradients, and whatever a step makes is kept until its clock has stopped. Garbage is collected between rounds.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOTAL = "total"  # of a step's phases
+FIRST = "first"  # the total of a turn's first step
+WARM_UPS = 2
+FEWEST, MOST = 5, 100  # rounds
+TURN = 0.02  # seconds that a turn lasts at least
+
+Step = tuple[tuple[str, Callable[[Any], Any]], ...]
+"""Named phases of one step, each timed by itself; a phase is given what the one before returned."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to time.
+
+    Args:
+        name: in tables and results.
+        note: what it is, in words.
+        make_step: makes its weights and inputs, untimed, and returns what one step does.
+        facts: more for the results.
+    """
+
+    name: str
+    note: str
+    make_step: Callable[[], Step]
+    facts: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Contenders for the same work, ours first, and the check without which ours is not timed."""
+
+    title: str
+    note: str
+    contenders: tuple[Contender, ...]
+    check: Callable[[], None]
+
+
+def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
+    """Checks, warms up, lets the contenders take turns, and sums up."""
+    benchmark.check()
+    steps = {contender.name: contender.make_step() for contender in benchmark.contenders}
+    rounds = take_turns(steps, seconds)
+    first = benchmark.contenders[0].name
+    return {
+        "title": benchmark.title,
+        "note": benchmark.note,
+        "rounds": len(rounds),
+        "contenders": {
+            contender.name: {
+                "note": contender.note,
+                **(contender.facts or {}),
+                "milliseconds": {
+                    phase: 1000 * median(laps[contender.name][phase] for laps in rounds)
+                    for phase in rounds[0][contender.name]
+                },
+                "ratio": {
+                    phase: median(laps[contender.name][phase] / laps[first][phase] for laps in rounds)
+                    for phase in rounds[0][contender.name]
+                },
+            }
+            for contender in benchmark.contenders
+        },
+    }
+
+
+def take_turns(steps: dict[str, Step], seconds: float) -> list[dict[str, dict[str, float]]]:
+    """Seconds of every phase, by contender, in every round."""
+    gc.collect()
+    gc.freeze()  # what there is now need not be searched for garbage in every round
+    try:
+        started = 0.0
+        for _ in range(WARM_UPS):
+            started = time.perf_counter()
+            one_round(steps)
+        count = int(seconds / (time.perf_counter() - started))
+        return [one_round(steps) for _ in range(min(max(count, FEWEST), MOST))]
+    finally:
+        gc.unfreeze()
+
+
+def one_round(steps: dict[str, Step]) -> dict[str, dict[str, float]]:
+    """Every contender's turn, without garbage collection in between."""
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return {name: one_turn(step) for name, step in steps.items()}
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def one_turn(step: Step) -> dict[str, float]:
+    """Seconds of every phase: of one step, or medians over as many short ones as fill a turn; and FIRST."""
+    laps = [time_step(step)]
+    while sum(lap[TOTAL] for lap in laps) < TURN:
+        laps.append(time_step(step))
+    return {**{phase: median(lap[phase] for lap in laps) for phase in laps[0]}, FIRST: laps[0][TOTAL]}
+
+
+def time_step(step: Step) -> dict[str, float]:
+    """Seconds of every phase and of all together. Results are let go after the last clock has stopped."""
+    laps, kept = {}, [None]
+    for name, phase in step:
+        start = time.perf_counter()
+        kept.append(phase(kept[-1]))
+        laps[name] = time.perf_counter() - start
+    return {**laps, TOTAL: sum(laps.values())}
+
+
+def training(run: Callable[[], Tensor], leaves: Sequence[Tensor], grad: Tensor) -> Step:
+    """Forward, and backward from a given gradient to new gradients of the leaves."""
+    return ("forward", lambda _: run()), ("backward", lambda out: torch.autograd.grad(out, leaves, grad))
+
+
+def inference(run: Callable[[], Any]) -> Step:
+    """Forward without a graph."""
+    return (("forward", torch.no_grad()(lambda _: run())),)
