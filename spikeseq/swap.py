@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
-from .nn.rnn import SpikingRNN, SpikingRNNCell
+from .nn import SpikingRNN, SpikingRNNCell
 
 logger = logging.getLogger(__name__)
 Model = TypeVar("Model", bound=nn.Module)

@@ -1,13 +1,14 @@
 // LIF on the CPU. Neurons are cut into blocks whose state stays in cache over all of time; inside a
-// block, one row of neurons at a time is updated by loops that the compiler vectorises. Blocks are
-// independent, so neither their size nor the number of threads changes a result.
-#include <ATen/Parallel.h>
+// block, one row of neurons at a time is updated by the loops of rows.h. Blocks are independent, so
+// neither their size nor the number of threads changes a result.
 #include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <optional>
 #include <vector>
@@ -15,87 +16,12 @@
 #include "binding.h"
 #include "memory.h"
 #include "problem.h"
+#include "rows.h"
 
 namespace spikeseq {
 namespace {
 
 constexpr int64_t kBlock = 1024;
-
-// ---- rows: loops over the n neurons of (part of) a block ---------------------------------------
-
-template <Reset R, typename S>
-void update_row(int64_t n, const S* __restrict__ u, const S* __restrict__ current,
-                const S* __restrict__ leak, const S* __restrict__ threshold, S* __restrict__ next) {
-#pragma omp simd
-  for (int64_t j = 0; j < n; ++j) next[j] = update<R>(u[j], current[j], leak[j], threshold[j]);
-}
-
-template <Surrogate K, typename S>
-void remember_row(int64_t n, const S* __restrict__ u, const S* __restrict__ threshold,
-                  SurrogateScale<S> scale, S* __restrict__ f, S* __restrict__ count) {
-#pragma omp simd
-  for (int64_t j = 0; j < n; ++j) remember<K>(fires(u[j], threshold[j]), scale, f[j], count[j]);
-}
-
-template <Surrogate K, typename S>
-void slope_row(int64_t n, const S* __restrict__ u, const S* __restrict__ inverse_threshold,
-               SurrogateScale<S> scale, const S* __restrict__ f, const S* __restrict__ count,
-               S* __restrict__ out) {
-#pragma omp simd
-  for (int64_t j = 0; j < n; ++j) {
-    if constexpr (memory_planes(K) > 0) {
-      out[j] = slope<K>(u[j], inverse_threshold[j], scale, f[j], count[j]);
-    } else {
-      out[j] = slope<K>(u[j], inverse_threshold[j], scale, S(0), S(0));
-    }
-  }
-}
-
-template <Reset R, typename S>
-void adjoint_row(int64_t n, const S* __restrict__ u, const S* __restrict__ u_previous,
-                 const S* __restrict__ slope, const S* __restrict__ grad_spike,
-                 const S* __restrict__ leak, const S* __restrict__ threshold,
-                 const S* __restrict__ inverse_threshold, S keep_reset, S* __restrict__ a_membrane,
-                 S* __restrict__ a_spike, S* __restrict__ a_leak, S* __restrict__ a_threshold,
-                 S* __restrict__ grad_current) {
-#pragma omp simd
-  for (int64_t j = 0; j < n; ++j) {
-    Adjoint<S> a{a_membrane[j], a_spike[j] + grad_spike[j], a_leak[j], a_threshold[j]};
-    grad_current[j] += update_adjoint<R>(u[j], u_previous[j], slope[j], leak[j], threshold[j],
-                                         inverse_threshold[j], keep_reset, a);
-    a_membrane[j] = a.membrane;
-    a_spike[j] = a.spike;
-    a_leak[j] = a.leak;
-    a_threshold[j] = a.threshold;
-  }
-}
-
-template <typename S>
-struct Rows {
-  decltype(&update_row<Reset::soft, S>) update;
-  decltype(&adjoint_row<Reset::soft, S>) adjoint;
-  decltype(&remember_row<Surrogate::sigmoid, S>) remember;
-  decltype(&slope_row<Surrogate::sigmoid, S>) slope;
-
-  explicit Rows(const Choice& c) {
-    switch (c.reset) {
-      case Reset::soft: pick_reset<Reset::soft>(); break;
-      case Reset::soft_immediate: pick_reset<Reset::soft_immediate>(); break;
-      case Reset::hard: pick_reset<Reset::hard>(); break;
-    }
-    switch (c.surrogate) {
-      case Surrogate::piecewise_linear: pick_surrogate<Surrogate::piecewise_linear>(); break;
-      case Surrogate::sigmoid: pick_surrogate<Surrogate::sigmoid>(); break;
-      case Surrogate::arctan: pick_surrogate<Surrogate::arctan>(); break;
-      case Surrogate::fast_sigmoid: pick_surrogate<Surrogate::fast_sigmoid>(); break;
-      case Surrogate::approximate_lif: pick_surrogate<Surrogate::approximate_lif>(); break;
-    }
-  }
-  template <Reset R>
-  void pick_reset() { update = update_row<R, S>; adjoint = adjoint_row<R, S>; }
-  template <Surrogate K>
-  void pick_surrogate() { remember = remember_row<K, S>; slope = slope_row<K, S>; }
-};
 
 // ---- blocks ------------------------------------------------------------------------------------
 
@@ -139,23 +65,6 @@ void for_each_block(const Shape& shape, const Work& work) {
   at::parallel_for(0, blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) work(b * size, std::min(n, (b + 1) * size));
   });
-}
-
-// A row in the type of the arithmetic: the row itself, or its conversion in `buffer`.
-template <typename In, typename S>
-const S* as_row(const In* row, int64_t n, S* buffer) {
-  if constexpr (std::is_same_v<In, S>) {
-    return row;
-  } else {
-    for (int64_t j = 0; j < n; ++j) buffer[j] = static_cast<S>(row[j]);
-    return buffer;
-  }
-}
-
-template <typename In, typename S>
-void store_row(In* __restrict__ to, const S* __restrict__ from, int64_t n) {
-#pragma omp simd
-  for (int64_t j = 0; j < n; ++j) to[j] = static_cast<In>(from[j]);
 }
 
 // ---- forward -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""SpikingRNN and its cell: spiking stand-ins for nn.LSTM, nn.GRU and nn.RNN."""
+"""SpikingRNN: a spiking stand-in for nn.LSTM, nn.GRU and nn.RNN."""
 
 import warnings
 from typing import Any
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..functional import READOUTS
-from ..functional.lif import check_tensor, choice, positive_int
+from ..functional.lif import choice, positive_int
+from .checks import add_batch, check_hx, check_input, check_lengths
 from .dropout import SequenceDropout
 from .layer import SpikingLayer
 
@@ -125,7 +126,7 @@ class SpikingRNN(nn.Module):
         if input.dim() == 2:
             if lengths is not None:
                 raise ValueError("lengths goes with a batch of sequences, got an input without a batch")
-            hx = _add_batch(hx)
+            hx = add_batch(hx)
             output, state = self._run(input.unsqueeze(1), hx, None)
             return output.squeeze(1), state.squeeze(-2)
         output, state = self._run(input.transpose(0, 1) if self.batch_first else input, hx, lengths)
@@ -149,13 +150,13 @@ class SpikingRNN(nn.Module):
         """(L, B, input_size), time first, through every layer."""
         first = self.layers[0]
         assert isinstance(first, SpikingLayer)
-        _check_input(x, first)
+        check_input(x, first)
         if len(x) == 0:
             raise ValueError(f"input must have at least one token, got {tuple(x.shape)}")
-        lengths = _check_lengths(lengths, x)
+        lengths = check_lengths(lengths, x)
         states: list[Tensor | None] = [None] * len(self.layers)
         if hx is not None:
-            _check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
+            check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
             states = list(hx.unbind(0))
         D, T = self.num_directions, self.substeps
         for index in range(self.num_layers):
@@ -200,70 +201,6 @@ class SpikingRNN(nn.Module):
         return ", ".join([*parts, f"substeps={self.substeps}", f"readout={self.readout!r}"])
 
 
-class SpikingRNNCell(nn.Module):
-    """One token through one spiking layer: the place of nn.GRUCell.
-
-    Args: as `SpikingRNN`.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        substeps: int = 5,
-        recurrent: bool = False,
-        readout: str = "membrane",
-        norm: str | None = None,
-        per_channel: bool = False,
-        **neuron: Any,
-    ) -> None:
-        super().__init__()
-        self.input_size = positive_int("input_size", input_size)
-        self.hidden_size = positive_int("hidden_size", hidden_size)
-        self.substeps = positive_int("substeps", substeps)
-        self.readout = choice("readout", readout, READOUTS)
-        self.bias = bias
-        if norm is not None:
-            choice("norm", norm, NORMS)
-        channels = hidden_size if per_channel else None
-        self.layer = SpikingLayer(
-            input_size, hidden_size, bias, substeps=substeps, recurrent=recurrent, norm=norm,
-            channels=channels, device=device, dtype=dtype, **neuron,
-        )  # fmt: skip
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, input_size) or (input_size,) and the state (B, H) or (H,) in; output and state out.
-
-        The output is (B, H), or (T, B, H) for read-out "spikes".
-        """
-        if check_tensor("input", input).dim() not in (1, 2):
-            shape = tuple(input.shape)
-            raise ValueError(f"input must be (B, {self.input_size}) or ({self.input_size},), got {shape}")
-        _check_input(input, self.layer)
-        batched = input.dim() == 2
-        if not batched:
-            input, hx = input.unsqueeze(0), _add_batch(hx)
-        if hx is not None:
-            _check_hx(hx, self.layer.state_shape(len(input)))
-        out, state = self.layer(
-            input.unsqueeze(0), hx, lengths=None, substeps=self.substeps, readout=self.readout
-        )
-        if self.readout != "spikes":
-            out = out.squeeze(0)
-        return (out, state) if batched else (out.squeeze(-2), state.squeeze(-2))
-
-    def reset_parameters(self) -> None:
-        """Draws start weights anew; leak and threshold stay."""
-        self.layer.reset_parameters()
-
-    def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}, substeps={self.substeps}, readout={self.readout!r}"
-
-
 def reverse_tokens(x: Tensor, lengths: Tensor | None, rows: int = 1) -> Tensor:
     """Each sequence of (L * rows, B, *) with its tokens in reverse order, padding left where it is.
 
@@ -276,49 +213,3 @@ def reverse_tokens(x: Tensor, lengths: Tensor | None, rows: int = 1) -> Tensor:
     index = torch.where(at < lengths, lengths - 1 - at, at)  # (L, B)
     index = index.view(len(tokens), 1, -1, *[1] * (x.dim() - 2)).expand_as(tokens)
     return tokens.gather(0, index).flatten(0, 1)
-
-
-def _add_batch(hx: Tensor | None) -> Tensor | None:
-    if hx is None or check_tensor("hx", hx).dim() == 0:
-        return hx  # its shape is refused later
-    return hx.unsqueeze(-2)
-
-
-def _check_input(x: Tensor, layer: SpikingLayer) -> None:
-    weight = layer.input_map.weight
-    if x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"input must have {weight.shape[1]} features, got {tuple(x.shape)}")
-    if x.device != weight.device:
-        raise ValueError(f"input is on {x.device}, the layer on {weight.device}")
-    if x.dtype != weight.dtype:
-        converted = x.dtype in (
-            torch.float32,
-            torch.bfloat16,
-            torch.float16,
-        )  # by the linear map, under autocast
-        if not (converted and torch.is_autocast_enabled(x.device.type)):
-            raise TypeError(f"input must be {weight.dtype} as the layer is, got {x.dtype}")
-
-
-def _check_hx(hx: Tensor, expected: tuple[int, ...]) -> None:
-    if tuple(check_tensor("hx", hx).shape) != expected:
-        raise ValueError(f"hx must have shape {expected}, got {tuple(hx.shape)}")
-
-
-def _check_lengths(lengths: Any, x: Tensor) -> Tensor | None:
-    if lengths is None:
-        return None
-    wanted = f"lengths must be {x.shape[1]} integers in [0, {len(x)}], one per sequence"
-    if not isinstance(lengths, Tensor):
-        try:
-            lengths = torch.as_tensor(lengths)
-        except (RuntimeError, TypeError, ValueError):
-            raise TypeError(f"{wanted}, got {lengths!r}") from None
-    if lengths.dtype not in (torch.int64, torch.int32) or lengths.shape != (x.shape[1],):
-        raise ValueError(f"{wanted}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
-    # The feedback loop of `recurrent=True` hides the values from the op's own check.
-    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
-        for value in lengths.tolist():
-            if not 0 <= value <= len(x):
-                raise ValueError(f"{wanted}, got {value}")
-    return lengths.to(x.device, torch.int64)
