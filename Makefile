@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-DATA ?= data
 
-.PHONY: demo test lint types native docs-data clean
+.PHONY: demo test bench lint types native clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +24,12 @@ demo: $(READY)
 
 test: $(READY) lint types native
 	$(BIN)/python -m pytest
+
+# Against other spiking libraries, without the torchvision and torchaudio that two of them name.
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt loguru h5py matplotlib tensorboard
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly>=2.0' 'snntorch>=1.0' 'norse>=1.1' nir nirtorch
+	$(BIN)/spikeseq bench
 
 lint: $(READY)
 	$(BIN)/ruff check .
