@@ -144,11 +144,13 @@ def fit(
     (`log.jsonl`); a run that was killed and resumed ends with the same weights as one that was not.
     """
     accelerator = accelerator or Accelerator()
+    if accelerator.num_processes > 1:
+        raise ValueError(f"training runs in one process, got {accelerator.num_processes}")
     progress = progress or Progress()
     torch.manual_seed(seed)
     model = task.model.to(accelerator.device)
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate)
-    steps = settings.epochs * math.ceil(len(task.batches(0)) / accelerator.num_processes)
+    steps = settings.epochs * len(task.batches(0))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: rate_at(step, steps, settings.warmup)
     )
@@ -169,13 +171,16 @@ def fit(
 
     while not state.finished(settings):
         started = time.perf_counter()
-        batches = task.batches(state.epoch)[accelerator.process_index :: accelerator.num_processes]
+        batches = task.batches(state.epoch)
         progress.start_epoch(state.epoch, len(batches))
         total = torch.zeros((), device=accelerator.device)
         wrapped.train()
         for batch in batches:
             with accelerator.autocast():
                 loss = task.loss(wrapped, task.collate(batch, accelerator.device))
+            # A GPU's loss is read once an epoch only, because reading it waits for the device.
+            value = float(loss.detach()) if accelerator.device.type == "cpu" else None
+            _check_loss(value, state.epoch)
             optimizer.zero_grad()
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
@@ -184,12 +189,9 @@ def fit(
             project_parameters(model)
             average.update_parameters(model)
             total += loss.detach()
-            progress.step(float(loss.detach()) if accelerator.device.type == "cpu" else math.nan)
+            progress.step(math.nan if value is None else value)
         mean = float(total) / len(batches)
-        if not math.isfinite(mean):
-            raise FloatingPointError(
-                f"the loss is {mean} in epoch {state.epoch + 1}; try a smaller train.learning_rate"
-            )
+        _check_loss(mean, state.epoch)
         trained = time.perf_counter() - started
         scores = task.validate(average.module, accelerator.device)
         record = {
@@ -204,11 +206,17 @@ def fit(
             state.best, state.best_epoch = scores["score"], state.epoch
             best = {name: value.detach().clone() for name, value in average.module.state_dict().items()}
         state.epoch += 1
-        if accelerator.is_main_process:
-            _save(folder, parts, best, state)
+        _save(folder, parts, best, state)
         progress.end_epoch(record)
     model.load_state_dict(best)
     return model.eval(), state
+
+
+def _check_loss(loss: float | None, epoch: int) -> None:
+    if loss is not None and not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the loss is {loss} in epoch {epoch + 1}; try a smaller train.learning_rate"
+        )
 
 
 def rate_at(step: int, steps: int, warmup: int) -> float:

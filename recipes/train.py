@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def train(
     from torch.utils.tensorboard import SummaryWriter
 
     settings = TrainSettings(**OmegaConf.to_container(config.train))  # type: ignore[arg-type]
-    if _open(folder, config, resume):
+    if _finished(folder, config, resume):
         metrics = runs.read_metrics(folder)
         assert metrics is not None
         say(f"{folder} is finished")
@@ -49,12 +50,16 @@ def train(
     recipe = RECIPES[config.recipe]
     corpus = recipe.load(config, say)
     task = recipe.task(config, corpus)
+    # Only now: a mistyped path or setting leaves no folder in the way of the next try.
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
     write_whole(folder / runs.VOCAB_FILE, json.dumps(corpus.vocab.to_dict()))
     write_whole(folder / runs.CLASSES_FILE, json.dumps(corpus.classes))
     if corpus.found is not None:
         say(f"{100 * corpus.found:.1f} % of the vocabulary have a word vector")
 
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision(device))
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed_precision(device))
     writer = SummaryWriter(str(folder / "tensorboard"))
     progress = progress or Progress()
     report = progress.end_epoch
@@ -66,7 +71,7 @@ def train(
         writer.flush()
         report(record)
 
-    progress.end_epoch = end_epoch
+    progress = replace(progress, end_epoch=end_epoch)
     model, state = fit(
         task, settings, folder, resume=resume, accelerator=accelerator, progress=progress, seed=config.seed
     )
@@ -103,8 +108,8 @@ def train(
     return metrics
 
 
-def _open(folder: Path, config: DictConfig, resume: bool) -> bool:
-    """Makes or checks the folder; whether its run is finished already."""
+def _finished(folder: Path, config: DictConfig, resume: bool) -> bool:
+    """Whether the folder holds this run, finished; an error if something else is in the way."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not resume:
             raise runs.RunError(f"{folder} exists; go on with --resume, or choose another --out")
@@ -121,8 +126,6 @@ def _open(folder: Path, config: DictConfig, resume: bool) -> bool:
                 return True
         elif any(not path.name.startswith(".") for path in folder.iterdir()):
             raise runs.RunError(f"{folder} is not a run folder: it has no {runs.CONFIG_FILE}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
     return False
 
 

@@ -4,6 +4,7 @@
 the LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates, `spikeseq.load` opens a trained run.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,13 @@ def load(run: Any) -> "Classifier":
         raise ImportError(f"load needs more packages ({error}): pip install 'spikeseq[recipes]'") from error
 
     return load_run(run)
+
+
+def __getattr__(name: str) -> Any:
+    # Namespaces that need more packages than the core are imported when they are used.
+    if name in ("evaluation", "models", "recipes", "tokenizers"):
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

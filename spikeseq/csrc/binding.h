@@ -7,6 +7,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
+#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,7 +32,8 @@ inline Choice choice_of(std::string_view reset, std::string_view readout, std::s
   static constexpr std::string_view kSurrogates[] = {"piecewise_linear", "sigmoid", "arctan", "fast_sigmoid",
                                                      "approximate_lif"};
   return {choose<Reset>("reset", reset, kResets), choose<Readout>("readout", readout, kReadouts),
-          choose<Surrogate>("surrogate", surrogate, kSurrogates), height, width, detach_reset};
+          choose<Surrogate>("surrogate", surrogate, kSurrogates), height, 1 / width, std::exp(-1 / width),
+          detach_reset};
 }
 
 inline Shape shape_of(const at::Tensor& current, const at::Tensor& leak,

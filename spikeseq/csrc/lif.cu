@@ -1,5 +1,8 @@
 // LIF on a GPU: one thread per neuron, neighbouring threads on neighbouring neurons, so that every row
 // is read and written coalesced. Needs no torch header: `nvcc -c lif.cu` checks it anywhere.
+// torch's build flags take the conversions of the half types away; the loops here need them.
+#undef __CUDA_NO_HALF_CONVERSIONS__
+#undef __CUDA_NO_BFLOAT16_CONVERSIONS__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>

@@ -34,12 +34,12 @@ struct Choice {
   Reset reset;
   Readout readout;
   Surrogate surrogate;
-  double height, width;
+  double height, inverse_width, decay;  // see SurrogateScale; computed once, on the host
   bool detach_reset;
 
   template <typename S>
   SPIKESEQ_HD SurrogateScale<S> scale() const {
-    return {S(height), S(1 / width), S(exp(-1 / width))};
+    return {S(height), S(inverse_width), S(decay)};
   }
 };
 

@@ -11,6 +11,7 @@ from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
 
 RESETS = ("soft", "soft_immediate", "hard")
 READOUTS = ("spikes", "rate", "membrane")
+MOST_SUBSTEPS = 2**31 - 1
 _CURRENT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -55,7 +56,7 @@ def lif(
     Returns:
         (L * substeps, B, *) spikes, row l * substeps + t, in current's dtype; or
         (L * substeps / window, B, *) for the other read-outs; and the final state, shaped as `state`.
-        All carry gradients, to current, state, leak and threshold. They can be taken once.
+        All carry gradients, to current, state, leak and threshold. There is no second derivative.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted. The values of CUDA
             tensors are only checked under `spikeseq.debug()`, because reading them waits for the device.
@@ -73,6 +74,8 @@ def lif(
             raise ValueError(f"window only goes with readout 'rate' or 'membrane', got {window!r}")
         window = 1
     window = substeps if window is None else positive_int("window", window)
+    if current.shape[0] * substeps > MOST_SUBSTEPS:
+        raise ValueError(f"substeps {substeps} times {current.shape[0]} rows are more than {MOST_SUBSTEPS}")
     if current.shape[0] * substeps % window:
         raise ValueError(f"window {window} does not divide the {current.shape[0] * substeps} sub-steps")
     leak = _parameter("leak", leak, current, dtype)

@@ -120,7 +120,8 @@ class LIF(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for name, check in (("leak", check_leak), ("threshold", check_threshold)):
-            for value in state_dict.get(prefix + name, torch.empty(0)).flatten().tolist():
+            values = state_dict.get(prefix + name, torch.empty(0))
+            for value in [] if values.is_meta else values.flatten().tolist():
                 try:
                     check(value)
                 except ValueError as error:
@@ -128,10 +129,12 @@ class LIF(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
-        leak, threshold = (
-            f"{p.item():.3g}" if p.numel() == 1 and not p.is_cuda and not p.is_meta else "(per channel)"
-            for p in (self.leak, self.threshold)
-        )
+        def shown(p: Tensor) -> str:
+            if p.numel() > 1:
+                return "(per channel)"
+            return f"{p.item():.3g}" if p.device.type == "cpu" else f"(on {p.device})"
+
+        leak, threshold = shown(self.leak), shown(self.threshold)
         return f"leak={leak}, threshold={threshold}, substeps={self.substeps}, reset={self.reset!r}"
 
 

@@ -25,7 +25,8 @@ class SpikingRNN(nn.Module):
         num_layers: stacked layers; a later layer reads the spikes of the one before, at every sub-step.
         bias: whether the input maps have a bias.
         batch_first: input and output are (B, L, *) instead of (L, B, *). States are not affected.
-        dropout: share of neurons silenced between layers, by one mask per sequence (`SequenceDropout`).
+        dropout: share of neurons silenced between layers, by one mask per sequence and call
+            (`SequenceDropout`); chunks of a sequence in training each draw their own.
         bidirectional: a second set of neurons (D = 2) reads each sequence from its own end.
         proj_size: must be 0; there is no projection.
         substeps: sub-steps T for which each token is presented; default 5, as the thesis uses throughout.

@@ -20,7 +20,8 @@ def map_state(function: Callable[[Tensor], Tensor], state: Any) -> Any:
     if isinstance(state, dict):
         return {key: map_state(function, value) for key, value in state.items()}
     if isinstance(state, tuple | list):
-        return type(state)(map_state(function, value) for value in state)
+        parts = [map_state(function, value) for value in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
     raise TypeError(f"state must be a Tensor, or tuples, lists and dicts of them, got {type(state).__name__}")
 
 

@@ -143,7 +143,7 @@ def _load(device: str) -> Path:
                 file=sys.stderr,
                 flush=True,
             )
-            with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            with tempfile.TemporaryDirectory(dir=library.parent) as folder, ninja_on_path():
                 cpp_extension.load(
                     name,
                     [str(path) for path in sources],
@@ -158,6 +158,19 @@ def _load(device: str) -> Path:
         else:
             torch.ops.load_library(library)
     return library
+
+
+@contextlib.contextmanager
+def ninja_on_path() -> Iterator[None]:
+    """torch looks for ninja on PATH, where it is not if a virtual environment is used without activating it."""
+    import ninja
+
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join(filter(None, (ninja.BIN_DIR, before)))
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 @contextlib.contextmanager

@@ -111,6 +111,7 @@ def lif_reference(
         return Spike.apply(u, threshold, by_z)  # type: ignore[no-any-return]
 
     spike = fire(u, memory)
+    count = torch.full_like(u, o.window)  # dividing by a number, a GPU would multiply by its rounded inverse
     rows, window = [], []
     for t in range(len(current) * o.substeps):
         mask = alive(t, lengths, u, o.substeps)
@@ -126,7 +127,7 @@ def lif_reference(
         u, spike, memory = new, new_spike, new_memory
         window.append(emitted)
         if len(window) == o.window:
-            rows.append(window[-1] if o.readout == "membrane" else torch.stack(window).sum(0) / o.window)
+            rows.append(window[-1] if o.readout == "membrane" else torch.stack(window).sum(0) / count)
             window = []
     return torch.stack(rows).to(current.dtype), torch.cat((u[None], memory))
 

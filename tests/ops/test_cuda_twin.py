@@ -10,7 +10,7 @@ from lif_case import DTYPES, Case, assert_gradients_close, gradients, random_gra
 from torch.utils import cpp_extension
 
 from spikeseq.functional import READOUTS, RESETS, SURROGATES
-from spikeseq.ops.build import CSRC
+from spikeseq.ops.build import CSRC, ninja_on_path
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +19,15 @@ def twin(pytestconfig):
     library = torch.library.Library("spikeseq_twin", "DEF")
     for op in (torch.ops.spikeseq.lif, torch.ops.spikeseq.lif_backward):
         library.define(str(op.default._schema).removeprefix("spikeseq::"))
-    cpp_extension.load(
-        "spikeseq_cuda_twin",
-        [str(Path(__file__).with_name("cuda_twin.cpp"))],
-        extra_include_paths=[str(CSRC)],
-        extra_cflags=["-O1", "-ffp-contract=off"],
-        build_directory=os.fspath(pytestconfig.cache.mkdir(f"cuda_twin_{torch.__version__}")),
-        is_python_module=False,
-    )
+    with ninja_on_path():
+        cpp_extension.load(
+            "spikeseq_cuda_twin",
+            [str(Path(__file__).with_name("cuda_twin.cpp"))],
+            extra_include_paths=[str(CSRC)],
+            extra_cflags=["-O1", "-ffp-contract=off"],
+            build_directory=os.fspath(pytestconfig.cache.mkdir(f"cuda_twin_{torch.__version__}")),
+            is_python_module=False,
+        )
     yield torch.ops.spikeseq_twin
     library._destroy()
 

@@ -5,13 +5,16 @@ import shutil
 import subprocess
 
 import pytest
+from torch.utils.cpp_extension import COMMON_NVCC_FLAGS
 
 from spikeseq.ops.build import CSRC, CUDA_FLAGS
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_the_cuda_source_compiles_without_spills(tmp_path):
-    command = ["nvcc", "-c", "-std=c++17", "-arch=sm_90", *CUDA_FLAGS, "-Xptxas", "-v", str(CSRC / "lif.cu")]
+    # The flags with which torch will build it on a machine that has a GPU.
+    flags = [*COMMON_NVCC_FLAGS, "-std=c++20", "-arch=sm_90", *CUDA_FLAGS]
+    command = ["nvcc", "-c", *flags, "-Xptxas", "-v", str(CSRC / "lif.cu")]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "lif.o")], capture_output=True, text=True, timeout=280
     )

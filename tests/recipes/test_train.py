@@ -297,4 +297,4 @@ def test_texts_are_split_as_the_data_module_says(tmp_path):
 
 def test_the_device_is_taken_at_its_word(tmp_path):
     train(config("bow"), tmp_path / "run", device="cpu")
-    assert AcceleratorState().device.type in ("cpu", "cuda")
+    assert AcceleratorState().device.type == "cpu"
