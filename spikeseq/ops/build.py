@@ -162,7 +162,7 @@ def _load(device: str) -> Path:
 
 @contextlib.contextmanager
 def ninja_on_path() -> Iterator[None]:
-    """torch looks for ninja on PATH, where it is not if a virtual environment is used without activating it."""
+    """torch looks for ninja on PATH, where it is not if a virtual environment is used unactivated."""
     import ninja
 
     before = os.environ.get("PATH", "")
