@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/spikeseq train imdb --model bow --out runs/demo/bow
 	$(BIN)/spikeseq train imdb --model lstm --out runs/demo/lstm
 	$(BIN)/spikeseq train imdb --model snn --out runs/demo/snn
-	echo "the plot was not dull at first but later the acting was boring" \
+	echo "In the first half the acting was very charming but by the last scene the pace was flat I think." \
 	  | $(BIN)/spikeseq classify runs/demo/snn --trace runs/demo/trace.png
 	@echo "plots: runs/demo/*/learning.png, runs/demo/trace.png"
 

@@ -238,6 +238,21 @@ def test_data_that_cannot_be(cli, tmp_path, name, content, message):
         assert message in found and name in found
 
 
+def test_a_mistyped_path_leaves_nothing_in_the_way(cli, tmp_path):
+    right = write_rows(tmp_path / "mine.csv")
+    train = ("train", "imdb", "--model", "bow", "--out", tmp_path / "run", *sets(quick("bow")))
+    assert "no such file" in refused(cli(*train, "--data", tmp_path / "mien.csv"))
+    assert not (tmp_path / "run").exists()
+    assert cli(*train, "--data", right).code == 0
+
+
+def test_a_training_that_diverges_says_so(cli, tmp_path):
+    data = write_rows(tmp_path / "mine.csv")
+    steep = quick("snn", **{"data.vectors": None, "data.min_frequency": 1, "train.learning_rate": "1.0e+30"})
+    found = refused(cli("train", "imdb", "--data", data, "--out", tmp_path / "run", *sets(steep)))
+    assert "the loss is" in found and "try a smaller train.learning_rate" in found
+
+
 @pytest.mark.parametrize(
     "name", ["config.yaml", "metrics.json", "vocab.json", "classes.json", "model.safetensors"]
 )

@@ -48,6 +48,21 @@ def test_the_python_backend_gives_the_same_results(native):
     assert (code, out, err) == (0, native, "")
 
 
+def test_ninja_need_not_be_on_the_path():
+    """A virtual environment that is used without activating it."""
+    code, out, err = run("""
+        import os, shutil
+        from spikeseq.ops.build import ninja_on_path
+        os.environ["PATH"] = "/nonexistent"
+        assert shutil.which("ninja") is None
+        with ninja_on_path():
+            print(shutil.which("ninja"))
+        assert os.environ["PATH"] == "/nonexistent"
+        """)
+    assert code == 0, err
+    assert "ninja" in out
+
+
 def test_an_unknown_backend_is_refused():
     code, _, err = run(CALL, SPIKESEQ_BACKEND="fortran")
     assert code == 1
