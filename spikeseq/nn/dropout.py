@@ -16,6 +16,8 @@ class SequenceDropout(nn.Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
+        if isinstance(p, bool) or not isinstance(p, int | float):
+            raise TypeError(f"p must be a number, got {p!r}")
         if not 0 <= p < 1:
             raise ValueError(f"p must lie in [0, 1), got {p}")
         self.p = p
