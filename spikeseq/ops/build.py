@@ -83,6 +83,7 @@ def build(device: str | None = None) -> None:
     """
     devices = [device] if device else ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     for name in devices:
+        _sources(name)
         if not ensure_native(name):
             reason = _failed.get(name, "SPIKESEQ_BACKEND=python")
             raise BackendError(f"spikeseq: no native {name} kernel: {reason}")
@@ -132,7 +133,9 @@ def _load(device: str) -> Path:
     identity = (flags, CUDA_FLAGS, torch.__version__, torch.version.cuda, _processor(), platform.machine())
     key.update(repr(identity).encode())
     if device == "cuda":
-        key.update(repr(torch.cuda.get_device_capability()).encode())
+        # torch builds for these, whichever card is current.
+        cards = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+        key.update(repr((sorted(set(cards)), os.environ.get("TORCH_CUDA_ARCH_LIST"))).encode())
     name = f"spikeseq_{device}_{key.hexdigest()[:16]}"
     library = cache_folder() / f"{name}.so"
 
