@@ -1,4 +1,4 @@
-"""Timings of the LIF op and of a spiking layer against other libraries' neurons and PyTorch's RNNs.
+"""Timings of the LIF op, of a spiking layer and of translation, against other libraries and PyTorch's RNNs.
 
 To add a benchmark: a function that yields `Benchmark`s, and a line in FAMILIES.
 """
@@ -19,6 +19,8 @@ from spikeseq.functional import lif
 from spikeseq.nn import SpikingRNN
 
 from .agreement import compare, oracle
+from .bench_translate import PEERS as TRANSLATION_PEERS
+from .bench_translate import translate_benchmarks
 from .peers import LIF_PEERS, RNN_PEERS, LifPeer
 from .timing import TOTAL, Benchmark, Contender, Step, inference, measure, training
 
@@ -35,6 +37,8 @@ class Sizes:
     lif: tuple[tuple[int, int, int], ...] = ((1250, 64, 128), (1250, 1, 128))
     layer: tuple[int, int, int] = (250, 64, 128)
     substeps: tuple[int, ...] = (5, 1)
+    greedy: tuple[int, int, int, int] = (1000, 100, 14, 256)  # sentences, per batch, tokens, width
+    state: tuple[int, int, int, int] = (50, 50, 30, 256)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,13 @@ GOALS = (
         ("lstm",),
         1.0,
     ),
+    Goal(
+        "1,000 sentences in at most 3 x the time of GRUs with attention of the same width",
+        "translate greedy 1000x14",
+        ("gru",),
+        1 / 3,
+    ),
+    Goal("incremental decoding 3 x as fast as anew", "translate state 50x30", ("recompute",), 3.0),
 )
 
 
@@ -273,6 +284,9 @@ def layer_step(layer: nn.Module, x: Tensor, grad: Tensor, mode: str) -> Step:
 FAMILIES = {
     "lif": Family(tuple(LIF_PEERS), lif_benchmarks),
     "layer": Family(tuple(RNN_PEERS), layer_benchmarks),
+    "translate": Family(
+        TRANSLATION_PEERS, lambda sizes, peers: translate_benchmarks(sizes.greedy, sizes.state, peers)
+    ),
 }
 
 

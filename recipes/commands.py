@@ -1,5 +1,6 @@
 """The commands of the console script, one function each."""
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -36,12 +37,12 @@ def say(text: str) -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="What to train: imdb.")],
+    recipe: Annotated[str, typer.Argument(help="What to train: imdb, multi30k.")],
     model: Annotated[
         str | None, typer.Option(help="Which model of the recipe; default the spiking one.")
     ] = None,
     data: Annotated[
-        str, typer.Option(help="sample, hub, a folder, or one CSV, JSONL or parquet file.")
+        str, typer.Option(help="sample, hub, a folder, a file of texts, or the prefix of two parallel files.")
     ] = "sample",
     epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 1,
@@ -71,6 +72,8 @@ def train(
     folder = out or Path("runs") / f"{recipe}-{config.model.name}-{seed}"
     with bars(people) as progress:
         metrics = run(config, folder, resume=resume, device=device, say=say, progress=progress)
+    if not metrics:  # one of several processes, of which the first one plots and prints
+        return
     plot_history(folder)
     show_runs(neighbours(folder, metrics), title=f"{recipe} on {metrics['data']}, seed {seed}")
     say(f"wrote {folder}")
@@ -83,20 +86,75 @@ def evaluate(
     run: Run,
     data: Annotated[str | None, typer.Option(help="Other data than it was trained with.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Another translation run: paired bootstrap of BLEU.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the translations and their references, a line each.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Test a trained model on a split."""
+    from spikeseq.files import write_whole
+    from spikeseq.recipes.evaluate import compare
     from spikeseq.recipes.evaluate import evaluate as test
 
-    result = test(run, data=data, split=split, say=say)
+    if against is not None:
+        result = compare(run, against, data=data, split=split, say=say)
+    else:
+        result = test(run, data=data, split=split, say=say)
+        files = result.pop("files", {})
+        if out is not None:
+            if not files:
+                raise ValueError(f"--out is for translations; {run} makes none")
+            out.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                write_whole(out / name, content)
     if json_:
         emit(result)
     else:
         for key, value in result.items():
-            if key != "energy":
+            if key not in ("energy", "baseline", "bootstrap"):
                 print(f"{key}: {value}")
         account = result["energy"]
         print(f"energy: {account['picojoules'] / 1000:.2f} nJ ({account['signature']})")
+        for name, system in result.get("bootstrap", {}).get("systems", {}).items():
+            p = "the baseline" if system["p_value"] is None else f"p = {system['p_value']:.4f}"
+            print(f"{name}: BLEU {system['mean']:.2f} +- {system['ci']:.2f} ({p})")
+
+
+@app.command()
+def translate(
+    run: Run,
+    beam: Annotated[int, typer.Option(min=1, help="Live hypotheses; 1 is greedy.")] = 5,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, help="Lines translated together; 1 answers each at once."),
+    ] = 1,
+    attention: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the attention for the first line.")
+    ] = None,
+) -> None:
+    """Translate the lines of standard input: one line out for every line in."""
+    from spikeseq.recipes.plots import check_picture, plot_attention
+    from spikeseq.recipes.runs import load
+    from spikeseq.recipes.translator import Translator
+
+    if attention is not None:
+        check_picture("--attention", attention)
+    translator = load(run)
+    if not isinstance(translator, Translator):
+        raise ValueError(f"{run} does not translate; try `spikeseq classify {run}`")
+    lines = utf8_lines()
+    if attention is not None:
+        first = next(lines, None)
+        if first is None:
+            raise ValueError("--attention draws the first line of standard input, which is empty")
+        plot_attention(attention, *translator.attention(first, beam=beam))
+        say(f"wrote {attention}")
+        lines = itertools.chain([first], lines)
+    for line in translator.translate_stream(lines, beam=beam, batch_size=batch):
+        print(line, flush=True)
 
 
 @app.command()
@@ -108,12 +166,15 @@ def classify(
     json_: Json = False,
 ) -> None:
     """Classify the lines of standard input: label and probability, one line each."""
-    from spikeseq.recipes.plots import plot_trace
+    from spikeseq.recipes.classifier import Classifier
+    from spikeseq.recipes.plots import check_picture, plot_trace
     from spikeseq.recipes.runs import load
 
-    if trace is not None and trace.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"--trace takes a .png, .pdf or .svg file, got {trace}")
+    if trace is not None:
+        check_picture("--trace", trace)
     classifier = load(run)
+    if not isinstance(classifier, Classifier):
+        raise ValueError(f"{run} does not classify; try `spikeseq translate {run}`")
     if trace is not None:
         classifier.check_trace()
     results = []
@@ -169,7 +230,7 @@ def energy(
 @app.command()
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="lif, layer; default all.")
+        list[str] | None, typer.Argument(metavar="NAME...", help="lif, layer, translate; default all.")
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
     json_: Json = False,
@@ -211,28 +272,16 @@ def info(json_: Json = False) -> None:
 
 
 def show_runs(rows: list[dict[str, Any]], title: str) -> None:
-    """The comparison table that a training ends with."""
-    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("model")
-    # Short names: in 80 columns.
-    for name in ("test %", "shuffled", "parameters", "MAC/token", "AC/token", "spikes", "nJ/token", "s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        account, test = row["energy"], row["test"]
-        table.add_row(
-            row["model"],
-            f"{test['accuracy']:.2f}",
-            f"{test['accuracy_shuffled']:.2f}" if "accuracy_shuffled" in test else "",
-            f"{row['parameters_without_embeddings']:,}",
-            f"{account['macs']:,.0f}",
-            f"{account['acs']:,.0f}",
-            "" if account["spike_rate"] is None else f"{account['spike_rate']:.3f}",
-            f"{account['picojoules'] / 1000:.2f}",
-            f"{row['seconds']['train']:.0f}",
-        )
-    people.print(table)
-    people.print(
-        "shuffled: test % with shuffled tokens. parameters: outside the embedding. spikes: per neuron and"
-        " token, all sub-steps. nJ: compute only, 45 nm, 4.6 pJ a MAC, 0.9 pJ an AC. s: training.",
-        highlight=False,
-    )
+    """The comparison table that a training ends with; one for each recipe among the runs."""
+    from spikeseq.recipes.registry import RECIPES
+
+    for name in dict.fromkeys(row["recipe"] for row in rows):
+        recipe = RECIPES[name]
+        lines = [recipe.row(row) for row in rows if row["recipe"] == name]
+        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+        for number, column in enumerate(lines[0]):  # short names: in 80 columns
+            table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
+        for line in lines:
+            table.add_row(*line.values())
+        people.print(table)
+        people.print(recipe.legend, highlight=False)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -19,6 +21,7 @@ from spikeseq.nn import project_parameters
 
 RESUME_FILE = "resume.pt"
 LOG_FILE = "log.jsonl"
+SCHEDULES = ("cosine", "linear")
 
 
 @dataclass
@@ -27,7 +30,10 @@ class TrainSettings:
 
     epochs: passes over the training texts at most.
     batch_size: texts per batch.
-    learning_rate: of AdamW, after `warmup` updates; then a cosine down to zero over all epochs.
+    batch_tokens: padded tokens per batch, for recipes that batch by tokens; 0: not used.
+    learning_rate: of AdamW, after `warmup` updates; then down to zero over all epochs.
+    schedule: how it comes down, `cosine` or `linear`.
+    beta2: decay of AdamW's mean of squared gradients.
     embedding_rate: learning rate of embedding tables relative to that of the rest.
     weight_decay: of weight matrices; vectors, leaks, thresholds and embeddings have none.
     clip: largest norm of the gradient.
@@ -41,7 +47,10 @@ class TrainSettings:
 
     epochs: int = 10
     batch_size: int = 64
+    batch_tokens: int = 0
     learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    beta2: float = 0.999
     embedding_rate: float = 1.0
     weight_decay: float = 0.01
     warmup: int = 200
@@ -55,7 +64,10 @@ class TrainSettings:
         checks = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
+            "batch_tokens": (self.batch_tokens >= 0, "0 (not used) or more padded tokens"),
             "learning_rate": (0 < self.learning_rate < math.inf, "a positive number"),
+            "schedule": (self.schedule in SCHEDULES, " or ".join(SCHEDULES)),
+            "beta2": (0 <= self.beta2 < 1, share),
             "embedding_rate": (0 <= self.embedding_rate < math.inf, "0 or a positive number"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or a positive number"),
             "warmup": (self.warmup >= 0, "0 or more updates"),
@@ -70,12 +82,16 @@ class TrainSettings:
 
 
 class Task(Protocol):
-    """What the engine needs to know of a recipe."""
+    """What the engine needs to know of a recipe.
+
+    If it also has `tokens(batch) -> int`, the tokens of one of `batches` without padding, the log holds
+    `tokens_per_second`.
+    """
 
     model: nn.Module
 
     def batches(self, epoch: int) -> list[Any]:
-        """The training batches of an epoch, the same for the same epoch; cheap descriptions of them."""
+        """The training batches of an epoch, the same in every process; cheap descriptions of them."""
 
     def collate(self, batch: Any, device: torch.device) -> Any:
         """A batch as tensors on the device."""
@@ -98,8 +114,12 @@ class Progress:
 
 @dataclass
 class State:
-    """Where a training stands, beside model, optimiser and random numbers."""
+    """Where a training stands, beside model, optimiser and random numbers.
 
+    processes: that train together; one update takes a batch from each.
+    """
+
+    processes: int = 1
     epoch: int = 0
     best: float = -math.inf
     best_epoch: int = -1
@@ -128,6 +148,16 @@ def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str
     return [group for group in groups if group["params"]]
 
 
+def dealt(batches: list[Any], processes: int, rank: int) -> list[Any]:
+    """The batches of one of several processes: `rank`, `rank + processes` and so on, equally many for each.
+
+    They are wrapped around and not cut: every text is seen in every epoch and a few batches are enough for
+    many processes, at the price of at most `processes - 1` batches that are seen twice.
+    """
+    steps = math.ceil(len(batches) / processes)
+    return [batches[(rank + step * processes) % len(batches)] for step in range(steps)]
+
+
 def fit(
     task: Task,
     settings: TrainSettings,
@@ -142,17 +172,28 @@ def fit(
 
     After every epoch the folder holds all that is needed to go on (`resume.pt`) and the history
     (`log.jsonl`); a run that was killed and resumed ends with the same weights as one that was not.
+
+    Under `torchrun` every process calls this with the same arguments and a folder that all can read. Each
+    takes its share of the batches (`dealt`) and draws its own dropout; an update takes the mean of their
+    gradients, so all hold the same weights. The first process alone validates, writes and reports; it hands
+    its scores to the others, so all stop at the same epoch. Where an error ends one process, `torchrun` ends
+    the others.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+        ValueError: `resume.pt` is damaged, of another model, or of another number of processes.
     """
     accelerator = accelerator or Accelerator()
-    if accelerator.num_processes > 1:
-        raise ValueError(f"training runs in one process, got {accelerator.num_processes}")
-    progress = progress or Progress()
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    progress = progress if progress and accelerator.is_main_process else Progress()
     torch.manual_seed(seed)
     model = task.model.to(accelerator.device)
-    optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate)
-    steps = settings.epochs * len(task.batches(0))
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, settings), lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True
+    )
+    steps = settings.epochs * len(dealt(task.batches(0), processes, rank))
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: rate_at(step, steps, settings.warmup)
+        optimizer, lambda step: rate_at(step, steps, settings.warmup, settings.schedule)
     )
 
     def blend(averaged: Any, current: Any, count: Any) -> None:
@@ -162,17 +203,24 @@ def fit(
 
     average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = accelerator.prepare(model, optimizer)  # all start from the first one's weights
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
-    state = State()
+    state = State(processes)
     if resume and (folder / RESUME_FILE).exists():
         state = _load(folder, parts, best)
-        write_log(folder, state.history)  # a kill may have come between the two files
+        if state.processes != processes:
+            count = f"was written by {state.processes} processes, now there are {processes}"
+            raise ValueError(f"{folder / RESUME_FILE} {count}; resuming needs as many")
+        if accelerator.is_main_process:
+            write_log(folder, state.history)  # a kill may have come between the two files
 
     while not state.finished(settings):
         started = time.perf_counter()
-        batches = task.batches(state.epoch)
+        whole = task.batches(state.epoch)
+        batches = dealt(whole, processes, rank)
         progress.start_epoch(state.epoch, len(batches))
+        if processes > 1:  # each has random numbers of its own, which a resumed run finds again
+            torch.manual_seed(random.Random(f"{seed} {state.epoch} {rank}").getrandbits(63))
         total = torch.zeros((), device=accelerator.device)
         wrapped.train()
         for batch in batches:
@@ -190,10 +238,11 @@ def fit(
             average.update_parameters(model)
             total += loss.detach()
             progress.step(math.nan if value is None else value)
-        mean = float(total) / len(batches)
+        mean = float(accelerator.reduce(total, "mean")) / len(batches)
         _check_loss(mean, state.epoch)
         trained = time.perf_counter() - started
-        scores = task.validate(average.module, accelerator.device)
+        scores = task.validate(average.module, accelerator.device) if accelerator.is_main_process else {}
+        (scores,) = broadcast_object_list([scores])
         record = {
             "epoch": state.epoch + 1,
             "loss": mean,
@@ -201,14 +250,18 @@ def fit(
             "seconds": round(trained, 2),
             "validation_seconds": round(time.perf_counter() - started - trained, 2),
         }
+        if hasattr(task, "tokens"):
+            record["tokens_per_second"] = round(sum(map(task.tokens, whole)) / trained)
         state.history.append(record)
         if scores["score"] > state.best:
             state.best, state.best_epoch = scores["score"], state.epoch
             best = {name: value.detach().clone() for name, value in average.module.state_dict().items()}
         state.epoch += 1
-        _save(folder, parts, best, state)
+        if accelerator.is_main_process:
+            _save(folder, parts, best, state)
         progress.end_epoch(record)
-    model.load_state_dict(best)
+    # Buffers, such as the statistics of a batch normalisation, are each process's own until here.
+    model.load_state_dict(broadcast(best))
     return model.eval(), state
 
 
@@ -219,10 +272,16 @@ def _check_loss(loss: float | None, epoch: int) -> None:
         )
 
 
-def rate_at(step: int, steps: int, warmup: int) -> float:
-    """The learning rate's factor: linear warm-up, then a cosine to zero."""
-    warmup = min(warmup, steps // 4)
-    return min(1.0, (step + 1) / max(1, warmup)) * 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))
+def rate_at(step: int, steps: int, warmup: int, schedule: str = "cosine") -> float:
+    """The learning rate's factor: linear warm-up over at most a quarter of the steps, then down to zero.
+
+    The cosine is that of all steps; the line falls from 1 at the end of the warm-up.
+    """
+    warmup, step = min(warmup, steps // 4), min(step, steps)
+    rise = min(1.0, (step + 1) / max(1, warmup))
+    if schedule == "linear":
+        return min(rise, (steps - step) / (steps - warmup))
+    return rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def _save(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: State) -> None:

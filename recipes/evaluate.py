@@ -1,4 +1,4 @@
-"""`spikeseq evaluate`: a trained model on a split, of its own data or another's."""
+"""`spikeseq evaluate`: a trained model on a split, of its own data or another's; two models side by side."""
 
 from pathlib import Path
 from typing import Any
@@ -7,56 +7,50 @@ import torch
 
 from spikeseq.recipes import runs
 from spikeseq.recipes.registry import RECIPES
-from spikeseq.recipes.text_corpus import SPLITS, Corpus, Say, encode
-from spikeseq.recipes.text_data import load_text_data, validation_split
+from spikeseq.recipes.text_corpus import SPLITS, Say
 
 
 def evaluate(run: Path, *, data: str | None, split: str, say: Say) -> dict[str, Any]:
-    """Scores and energy of a run's model, with the vocabulary of the run.
+    """Scores and energy of a run's model, with the vocabulary of the run; translations under "files".
 
     Raises:
-        ValueError: unknown split, a run that is not finished, data with other classes.
+        ValueError: unknown split, a run that is not finished, data that does not fit the model.
     """
     if split not in SPLITS:
         raise ValueError(f"--split must be one of {', '.join(SPLITS)}, got {split!r}")
-    classifier = runs.load(run)
-    config = classifier.config
-    source = data or config.data.source
-    texts = load_text_data(
-        source, text_column=config.data.text_column, label_column=config.data.label_column,
-        test_share=config.data.test_share, seed=config.data.split_seed, limit=config.data.limit,
-    )  # fmt: skip
-    if texts.classes != classifier.classes:
-        raise ValueError(
-            f"{source} has the classes {texts.classes}, the model was trained on {classifier.classes}"
-        )
-    if split == "test":
-        chosen = texts.test
-    else:
-        train, validation = validation_split(
-            texts.train, config.data.validation_share, config.data.split_seed
-        )
-        chosen = train if split == "train" else validation
-    say(f"tokenising {len(chosen.texts):,} texts")
-    encoded = encode(classifier.tokenizer.tokenize_all(chosen.texts), chosen, classifier.vocab)
-    corpus = Corpus(
-        texts.name,
-        texts.classes,
-        classifier.vocab,
-        classifier.tokenizer.signature(),
-        None,
-        None,
-        {split: encoded},
-    )
+    opened = runs.load(run)
+    config = opened.config
     recipe = RECIPES[config.recipe]
-    task = recipe.task(config, corpus, classifier.model)
-    result = recipe.test(config, task, classifier.model, split, torch.device("cpu"))
-    energy = recipe.energy(config, task, classifier.model, split)
+    task = recipe.reopen(opened, run, data or config.data.source, split, say)
+    result = recipe.test(config, task, opened.model, split, torch.device("cpu"))
+    energy = recipe.energy(config, task, opened.model, split)
     return {
         "run": str(run),
-        "data": texts.name,
+        "data": task.corpus.name,
         "split": split,
         **result,
         "spike_rate": energy["spike_rate"],
         "energy": energy,
     }
+
+
+def compare(run: Path, baseline: Path, *, data: str | None, split: str, say: Say) -> dict[str, Any]:
+    """Two translation runs on the same pairs: both figures, and sacrebleu's paired bootstrap between them.
+
+    Raises:
+        ValueError: as `evaluate`; runs that do not translate, or not the same sentences.
+    """
+    from spikeseq.evaluation.bleu import paired_bootstrap
+
+    results = [evaluate(folder, data=data, split=split, say=say) for folder in (baseline, run)]
+    lines, references = [], []
+    for folder, result in zip((baseline, run), results, strict=True):
+        files = result.pop("files", None)
+        if files is None:
+            raise ValueError(f"{folder} does not translate; --against compares two translation runs")
+        lines.append(files[f"{split}.hypotheses"].split("\n")[:-1])
+        references.append(files[f"{split}.references"].split("\n")[:-1])
+    if references[0] != references[1]:
+        raise ValueError(f"{run} and {baseline} are not tested on the same sentences; give --data")
+    named = {str(baseline): lines[0], str(run): lines[1]}
+    return {**results[1], "baseline": results[0], "bootstrap": paired_bootstrap(named, references[0])}

@@ -35,6 +35,12 @@ def plot_history(folder: Path) -> Path | None:
     return path
 
 
+def check_picture(option: str, path: Path) -> None:
+    """Raises ValueError for a file whose suffix names no picture."""
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"{option} takes a .png, .pdf or .svg file, got {path}")
+
+
 def save(figure: Figure, path: Path) -> None:
     """Writes the picture in one piece, in the format of the path's suffix."""
     picture = io.BytesIO()
@@ -68,4 +74,20 @@ def plot_trace(path: Path, tokens: list[str], logits: Tensor, classes: list[str]
     # A dollar sign would start matplotlib's mathematics.
     axes.set_xticks(list(at), [token.replace("$", r"\$") for token in tokens], rotation=90, fontsize=8)
     axes.margins(x=0.01)
+    save(figure, path)
+
+
+def plot_attention(path: Path, source: list[str], target: list[str], weights: Tensor) -> None:
+    """Which source words each target word looks at; darker is more.
+
+    Args:
+        weights: (len(target), len(source)), rows sum to one.
+    """
+    width, height = 1.5 + 0.4 * len(source), 1.5 + 0.35 * len(target)
+    figure, axes = plt.subplots(figsize=(min(40.0, width), min(40.0, height)), layout="constrained")
+    axes.imshow(weights.tolist(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for ticks, tokens, angle in ((axes.set_xticks, source, 90), (axes.set_yticks, target, 0)):
+        shown = [token.replace("$", r"\$") for token in tokens]
+        ticks(range(len(tokens)), shown, rotation=angle, fontsize=9)
+    axes.xaxis.tick_top()
     save(figure, path)

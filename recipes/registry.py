@@ -1,55 +1,40 @@
-"""The recipes by name: how each reads its data, builds its task and is tested."""
+"""The recipes by name: how each reads its data, builds its task, is tested, opened and shown."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import torch
-from torch import nn
-
-from spikeseq.evaluation.energy import measure_energy
-from spikeseq.models import build_classifier
-from spikeseq.recipes.text_corpus import Corpus, Say, load_corpus
-from spikeseq.recipes.text_task import TextTask, build_task, crop
+from spikeseq.recipes.classification import TextClassification
+from spikeseq.recipes.translation import Translation
 
 
-@dataclass(frozen=True)
-class TextClassification:
-    """Sentiment, or any classification of texts."""
+class Recipe(Protocol):
+    """What `train`, `evaluate` and `load` need to know of a recipe."""
 
-    models = ("snn", "lstm", "gru", "rnn", "bow")
+    figure: str
+    """The test figure that runs are ranked by."""
 
-    def load(self, config: Any, say: Say) -> Corpus:
-        """The tokenised and encoded data, read once the other settings are known to be good."""
-        if config.evaluate.energy_texts < 1:
-            raise ValueError(f"evaluate.energy_texts must be at least 1, got {config.evaluate.energy_texts}")
-        build_classifier(config.model, vocabulary=2, classes=2)
-        if config.data.vectors == "train" and config.data.vector_size != config.model.embedding_size:
-            sizes = f"{config.data.vector_size} and {config.model.embedding_size}"
-            raise ValueError(f"data.vector_size and model.embedding_size must be equal, got {sizes}")
-        return load_corpus(config.data, say)
+    legend: str
+    """What the columns of `row` mean, for people."""
 
-    def task(self, config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
+    def load(self, config: Any, say: Any) -> Any:
+        """The corpus: `name`, `splits`, and by `files()` and `facts()` what a run keeps and says of it."""
+
+    def task(self, config: Any, corpus: Any, model: Any = None) -> Any:
         """What the engine trains, or what tests a trained model."""
-        return build_task(config, corpus, model)
 
-    def test(
-        self, config: Any, task: TextTask, model: nn.Module, split: str, device: torch.device
-    ) -> dict[str, Any]:
-        """Accuracy, spike rate and energy on a split."""
-        result: dict[str, Any] = {"accuracy": round(task.accuracy(model, split, device), 3)}
-        if config.evaluate.shuffled:
-            shuffled = task.accuracy(model, split, device, shuffled=config.data.split_seed)
-            result["accuracy_shuffled"] = round(shuffled, 3)
-        return result
+    def test(self, config: Any, task: Any, model: Any, split: str, device: Any) -> dict[str, Any]:
+        """The figures of a split; under "files", what a run folder keeps beside them, by file name."""
 
-    def energy(self, config: Any, task: TextTask, model: nn.Module, split: str) -> dict[str, Any]:
-        """The energy account of `evaluation.energy`, over evenly spread texts of a split."""
-        data = task.corpus.splits[split]
-        count = min(config.evaluate.energy_texts, len(data))
-        chosen = torch.linspace(0, len(data) - 1, count).long().tolist()
-        texts = [crop(data.text(i), task.longest) for i in chosen]
-        inputs = [(text.unsqueeze(1), torch.tensor([len(text)])) for text in texts]
-        return measure_energy(model, inputs, tokens=sum(map(len, texts)))
+    def energy(self, config: Any, task: Any, model: Any, split: str) -> dict[str, Any]:
+        """The account of `evaluation.energy` over some texts of a split."""
+
+    def open(self, folder: Any, config: Any) -> Any:
+        """What `spikeseq.load` returns, weights still to be loaded into its `model`."""
+
+    def reopen(self, opened: Any, folder: Any, source: str, split: str, say: Any) -> Any:
+        """The task of an opened run on a split of any data, with the vocabulary of the run."""
+
+    def row(self, metrics: dict[str, Any]) -> dict[str, str]:
+        """A line of the comparison table."""
 
 
-RECIPES = {"imdb": TextClassification()}
+RECIPES: dict[str, Recipe] = {"imdb": TextClassification(), "multi30k": Translation()}

@@ -20,6 +20,7 @@ from spikeseq.recipes.text_data import TextData, TextSplit, load_text_data, vali
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
 SPLITS = ("train", "validation", "test")
+VOCAB_FILE, CLASSES_FILE = "vocab.json", "classes.json"
 Say = Callable[[str], None]
 
 
@@ -50,6 +51,15 @@ class Corpus:
     vectors: Tensor | None  # (len(vocab), size)
     found: float | None  # share of the vocabulary that has a vector of its own
     splits: dict[str, Encoded]
+
+    def files(self) -> dict[str, str | bytes]:
+        """What a run folder keeps of it, by file name."""
+        return {VOCAB_FILE: json.dumps(self.vocab.to_dict()), CLASSES_FILE: json.dumps(self.classes)}
+
+    def facts(self) -> dict[str, Any]:
+        """What `metrics.json` says of it."""
+        texts = {name: len(split) for name, split in self.splits.items()}
+        return {"vectors_found": self.found, "tokenizer": self.tokenizer, "texts": texts}
 
 
 def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import nn
 
 from spikeseq.files import write_whole
 from spikeseq.recipes import runs
+from spikeseq.recipes.buffers import keep_buffers
 from spikeseq.recipes.config import flat
 from spikeseq.recipes.engine import RESUME_FILE, Progress, TrainSettings, fit
 from spikeseq.recipes.registry import RECIPES
@@ -35,31 +37,44 @@ def train(
 ) -> dict[str, Any]:
     """Trains, tests once, and leaves a run folder; returns its metrics.
 
+    Under `torchrun` every process calls this and returns when the folder is complete; the first one writes
+    and reports, and the others return an empty dict.
+
     Raises:
         runs.RunError: the folder exists and `resume` is not set, or it is of another configuration.
     """
     from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
     from torch.utils.tensorboard import SummaryWriter
 
+    keep_buffers()
     settings = TrainSettings(**OmegaConf.to_container(config.train))  # type: ignore[arg-type]
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    # The others wait that long while the first process reads the data or tests.
+    patient = InitProcessGroupKwargs(timeout=timedelta(hours=2))
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed_precision(device), kwargs_handlers=[patient])
+    first = accelerator.is_main_process
     if _finished(folder, config, resume):
         metrics = runs.read_metrics(folder)
         assert metrics is not None
+        if not first:
+            return {}
         say(f"{folder} is finished")
         return metrics
     recipe = RECIPES[config.recipe]
-    corpus = recipe.load(config, say)
+    with accelerator.main_process_first():  # so that the others find the corpus in the cache
+        corpus = recipe.load(config, say if first else lambda text: None)
     task = recipe.task(config, corpus)
+    if not first:
+        fit(task, settings, folder, resume=resume, accelerator=accelerator, seed=config.seed)
+        accelerator.wait_for_everyone()
+        return {}
     # Only now: a mistyped path or setting leaves no folder in the way of the next try.
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
-    write_whole(folder / runs.VOCAB_FILE, json.dumps(corpus.vocab.to_dict()))
-    write_whole(folder / runs.CLASSES_FILE, json.dumps(corpus.classes))
-    if corpus.found is not None:
-        say(f"{100 * corpus.found:.1f} % of the vocabulary have a word vector")
+    for name, content in corpus.files().items():
+        write_whole(folder / name, content)
 
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed_precision(device))
     writer = SummaryWriter(str(folder / "tensorboard"))
     progress = progress or Progress()
     report = progress.end_epoch
@@ -81,6 +96,8 @@ def train(
     started = time.perf_counter()
     test = recipe.test(config, task, model, "test", accelerator.device)
     tested = time.perf_counter() - started
+    for name, content in test.pop("files", {}).items():
+        write_whole(folder / name, content)
     energy = recipe.energy(config, task, model.cpu(), "test")
     metrics = {
         "recipe": config.recipe,
@@ -97,14 +114,13 @@ def train(
         "test": test,
         "spike_rate": energy["spike_rate"],
         "energy": energy,
-        "vectors_found": corpus.found,
-        "tokenizer": corpus.tokenizer,
-        "texts": {name: len(split) for name, split in corpus.splits.items()},
+        **corpus.facts(),
         "seconds": {"train": round(sum(r["seconds"] for r in state.history), 1), "test": round(tested, 1)},
-        "hardware": hardware(accelerator.device),
+        "hardware": hardware(accelerator.device, accelerator.num_processes),
     }
     write_whole(folder / runs.METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
     (folder / RESUME_FILE).unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
     return metrics
 
 
@@ -141,8 +157,10 @@ def parameters_without_embeddings(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if id(p) not in tables)
 
 
-def hardware(device: torch.device) -> str:
+def hardware(device: torch.device, processes: int = 1) -> str:
     """A line that says what a time was measured on."""
+    if processes > 1:
+        return f"{processes} processes, each on {hardware(device)}"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     name = platform.processor() or platform.machine()
@@ -161,4 +179,5 @@ def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
             row = runs.read_metrics(other)
             if row and all(row.get(key) == metrics.get(key) for key in ("recipe", "data", "texts", "seed")):
                 found.append(row)
-    return sorted(found, key=lambda row: -row["test"].get("accuracy", -math.inf))
+    figure = RECIPES[metrics["recipe"]].figure
+    return sorted(found, key=lambda row: -row["test"].get(figure, -math.inf))

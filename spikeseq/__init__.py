@@ -6,7 +6,7 @@ the LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates, `spikeseq
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import functional, nn
 from .debugging import debug
@@ -15,17 +15,16 @@ from .nn import detach_state, project_parameters, reorder_state, select_state
 from .ops.build import BackendError, backend_info, build
 from .swap import swap
 
-if TYPE_CHECKING:
-    from .recipes.runs import Classifier
-
 try:
     __version__ = version("spikeseq")
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
 
-def load(run: Any) -> "Classifier":
-    """The trained model of a run folder; `load(run).predict(texts)` classifies texts.
+def load(run: Any) -> Any:
+    """The trained model of a run folder: `load(run).predict(texts)` or `load(run).translate(lines)`.
+
+    Returns a `recipes.classifier.Classifier` or a `recipes.translator.Translator`.
 
     Raises:
         ValueError: the folder is not a finished run, or a file in it is damaged or of another model.

@@ -7,6 +7,8 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Runs the command line. Exit status 2 for what the user can mend, 130 after Ctrl-C."""
+    # torch reads it at its first allocation: large tensors come in large pages, which are touched faster.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         try:
             from spikeseq.recipes.commands import app
@@ -44,3 +46,7 @@ def described(error: Exception) -> str:
         error, ValueError | TypeError | OSError | ImportError | ArithmeticError | RuntimeError
     )
     return text if known and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ from .functional import lif
 from .functional.lif import positive_int
 from .nn.layer import SpikingLayer
 from .nn.lif import LIF, LIFCell
+from .nn.normalised import NormalisedLIF
 
 
 @dataclass
@@ -65,6 +66,8 @@ class Monitor:
         rows = len(current) * (call["substeps"] or module.substeps)
         wide = torch.promote_types(current.dtype, torch.float32)  # exact counts for half-precision layers
         with torch.set_grad_enabled(self._wants_penalty and torch.is_grad_enabled()):
+            if isinstance(module, NormalisedLIF):  # (L, T, B, C)
+                return out.sum((0, 1), dtype=wide), rows
             if call["readout"] == "spikes":
                 return out.sum(0, dtype=wide), rows
             # The layer did not make its spikes: run it once more and let the op count them.

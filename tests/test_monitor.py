@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from spikeseq.monitor import monitor
-from spikeseq.nn import LIF, LIFCell, SpikingRNN, SpikingRNNCell
+from spikeseq.nn import LIF, LIFCell, SpikingConvBlock, SpikingRNN, SpikingRNNCell
 from spikeseq.swap import swap
 
 # IF neurons with threshold 1, soft reset, four sub-steps, one token:
@@ -221,3 +221,16 @@ def test_silence_is_seen_and_normalised_currents_cure_it():
         with monitor(model) as watch:
             model(x)
         assert watch.silent() == {"layers.0.lif": expected}
+
+
+def test_a_convolutional_block_and_its_padding():
+    torch.manual_seed(0)
+    block = SpikingConvBlock(5, substeps=3, causal=False)
+    current, lengths = torch.randn(6, 1, 2, 5), torch.tensor([6, 2])
+    spikes, _ = block.activation(current, lengths=lengths)
+    with monitor(block, penalty=True) as watch:
+        block(current, lengths=lengths)
+        share = spikes.sum().item() / (5 * 8 * 3)  # neurons * tokens that count * sub-steps
+        assert watch.rates("substep") == {"activation": pytest.approx(share)}
+        assert watch.rates() == {"activation": pytest.approx(3 * share)}
+        assert watch.penalty().item() == pytest.approx(share)

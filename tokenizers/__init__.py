@@ -8,16 +8,20 @@ From texts to what a model reads::
     ids = vocab.encode(token_lists[0])
     rows, found = load_vectors("glove.6B.100d.txt", vocab)   # or train_vectors(token_lists, vocab)
 
-spaCy, gensim and torchtext are imported when they are first used; without one of them, the error
-says what to install.
+For translation, `SubwordTokenizer` splits raw text into pieces of words, and makes text of them again.
+
+spaCy, sentencepiece, gensim and torchtext are imported when they are first used; without one of them, the
+error says what to install.
 """
 
+from .subword import SubwordTokenizer
 from .vectors import load_vectors, train_vectors
 from .vocab import Vocab
 from .words import SpacyTokenizer, Tokenizer, WhitespaceTokenizer, build_tokenizer
 
 __all__ = [
     "SpacyTokenizer",
+    "SubwordTokenizer",
     "Tokenizer",
     "Vocab",
     "WhitespaceTokenizer",

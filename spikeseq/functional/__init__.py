@@ -1,6 +1,7 @@
 """Pure functions: the spiking neuron and its surrogates."""
 
 from .lif import READOUTS, RESETS, lif
+from .norm_lif import norm_lif
 from .spike import spike_of
 from .surrogates import (
     SURROGATES,
@@ -23,5 +24,6 @@ __all__ = [
     "Sigmoid",
     "Surrogate",
     "lif",
+    "norm_lif",
     "spike_of",
 ]

@@ -1,18 +1,31 @@
 """Spiking layers. State is explicit: it goes in and comes out, and no module keeps any between calls."""
 
+from .attention import AdditiveAttention, DotAttention
 from .cell import SpikingRNNCell
+from .conv import CausalConv1d, TokenConv1d
+from .conv_block import ConvBlock, ReLUConvBlock, SpikingConvBlock
 from .dropout import SequenceDropout
 from .lif import LIF, Integrator, LIFCell, project_parameters
+from .normalised import NormalisedLIF, NormalisedReLU
 from .rnn import SpikingRNN
 from .state import detach_state, reorder_state, select_state
 
 __all__ = [
     "LIF",
+    "AdditiveAttention",
+    "CausalConv1d",
+    "ConvBlock",
+    "DotAttention",
     "Integrator",
     "LIFCell",
+    "NormalisedLIF",
+    "NormalisedReLU",
+    "ReLUConvBlock",
     "SequenceDropout",
+    "SpikingConvBlock",
     "SpikingRNN",
     "SpikingRNNCell",
+    "TokenConv1d",
     "detach_state",
     "project_parameters",
     "reorder_state",

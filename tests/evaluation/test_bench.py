@@ -40,7 +40,7 @@ def absent_peer(monkeypatch):
 
 
 def test_every_field():
-    result, said = run()
+    result, said = run(["lif", "layer"])
     assert json.loads(json.dumps(result)) == result
     assert {"cpu", "threads", "torch", "backend"} <= set(result["machine"])
     titles = [benchmark["title"] for benchmark in result["benchmarks"]]
@@ -116,7 +116,7 @@ def test_absent_peer_that_is_asked_for(absent_peer):
 @pytest.mark.parametrize(
     ("names", "against", "message"),
     [
-        (["layr"], [], r"unknown benchmark 'layr'; choose from layer, lif"),
+        (["layr"], [], r"unknown benchmark 'layr'; choose from layer, translate, lif"),
         ([], ["nurse"], r"unknown peer 'nurse'; choose from norse, .*reference-loop"),
         (["layer"], ["norse"], r"layer is not timed against norse; its peers are lstm, gru, rnn"),
     ],

@@ -7,7 +7,8 @@ from torch.nn.utils.rnn import pack_sequence
 
 from spikeseq.evaluation import measure_energy
 from spikeseq.models import build_classifier
-from spikeseq.nn import LIF, LIFCell, SpikingRNN
+from spikeseq.models.seq2seq import ConvSeq2Seq, RecurrentSeq2Seq
+from spikeseq.nn import LIF, CausalConv1d, LIFCell, SpikingRNN, TokenConv1d
 
 
 class Tiny(nn.Module):
@@ -137,12 +138,65 @@ def test_a_neuron_alone_whatever_is_read_out(layer, readout):
 
 
 def test_feedback_is_counted():
+    torch.manual_seed(0)
     layer = SpikingRNN(2, 3, substeps=2, recurrent=True)
     found = measure_energy(layer, [(torch.ones(4, 1, 2) * 3,)], tokens=4)
     rate = found["layers"]["layers.0.lif"]["spike_rate"]
     assert 0 < rate <= 2
     # The spike of the last sub-step reaches nothing any more.
     assert rate * 3 * 3 - 9 / 4 <= found["layers"]["layers.0.feedback"]["acs"] <= rate * 3 * 3
+
+
+def test_convolutions_over_tokens_by_hand():
+    conv = TokenConv1d(2, 5, 3, causal=False)
+    spikes = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]).view(3, 1, 1, 2)
+    # A spike at either end reaches two tokens, one in the middle three.
+    assert measure_energy(conv, [(spikes,)], tokens=1)["acs"] == (1 * 2 + 2 * 2) * 5
+    assert measure_energy(conv, [(spikes + 0.5,)], tokens=1)["macs"] == (2 + 3 + 2) * 2 * 5
+    causal = CausalConv1d(2, 5, 3)
+    assert measure_energy(causal, [(spikes,)], tokens=1)["acs"] == (1 * 3 + 2 * 1) * 5
+    assert (
+        measure_energy(causal, [(spikes, torch.ones(2, 1, 1, 2))], tokens=1)["acs"] == (5 + 2 * (1 + 2)) * 5
+    )
+
+
+def test_a_convolutional_translation_model():
+    torch.manual_seed(0)
+    size, layers = 8, 2
+    model = ConvSeq2Seq(11, 13, channels=size, layers=layers, substeps=3)
+    source, target = torch.randint(4, 11, (6, 1)), torch.randint(4, 13, (4, 1))
+    inputs = [(source, torch.tensor([6]), target)]
+    found = measure_energy(model, inputs, tokens=4, rate_tokens={"encoder.": 6})
+    acs = [layer["acs"] for name, layer in found["layers"].items() if name.endswith(".conv")]
+    assert len(acs) == 2 * layers and found["core"] == {
+        "macs": 0, "acs": pytest.approx(sum(acs)), "picojoules": pytest.approx(0.9 * sum(acs))
+    }  # fmt: skip
+    assert found["layers"]["attention.0"] == {"macs": 2 * 6 * size}
+    assert found["layers"]["output_map"] == {"macs": size * 13}
+    assert found["layers"]["attention.1.query_map"].keys() == {"acs"}  # asked by sums of spikes
+    rates = [layer["spike_rate"] for name, layer in found["layers"].items() if "activation" in name]
+    assert len(rates) == 2 * layers and all(0 < rate <= 3 for rate in rates)
+    assert all("norm" in name for name in found["not_counted"]), found["not_counted"]
+    dense = measure_energy(ConvSeq2Seq(11, 13, encoder="ann", decoder="ann", channels=size), inputs, tokens=4)
+    assert dense["acs"] == 0 and dense["spike_rate"] is None and dense["core"]["macs"] > 0
+
+
+def test_recurrent_translation_models():
+    source, target = torch.randint(4, 11, (6, 1)), torch.randint(4, 13, (4, 1))
+    inputs, size = [(source, torch.tensor([6]), target)], 8
+    sizes = {"embedding_size": size, "hidden_size": size, "layers": 2}
+    gru = measure_energy(RecurrentSeq2Seq(11, 13, encoder="gru", decoder="gru", **sizes), inputs, tokens=4)
+    cell = 3 * size
+    encoder = 2 * cell * (size + size) + 2 * cell * (2 * size + size)  # two directions, two layers
+    decoder = cell * (size + size) + cell * (size + 2 * size + size)
+    assert gru["core"]["macs"] == encoder * 6 / 4 + decoder and gru["spike_rate"] is None
+    assert gru["layers"]["attention"] == {"macs": 6 * 2 * size}  # the weighted sum
+    assert gru["layers"]["attention.score"] == {"macs": 6 * size}
+    snn = measure_energy(RecurrentSeq2Seq(11, 13, **sizes), inputs, tokens=4, rate_tokens={"encoder.": 6})
+    assert snn["core"]["acs"] > 0 and 0 < snn["spike_rate"] <= 5
+    # Analog values enter each stack; from its first neurons on there are spikes.
+    analog = 6 / 4 * size * 2 * size + size * size + (size + 2 * size) * size
+    assert snn["core"]["macs"] == analog
 
 
 def test_what_is_not_counted_is_named():

@@ -168,9 +168,34 @@ def test_the_learning_rate_rises_and_falls():
     assert all(math.isfinite(rate_at(step, 1, 0)) for step in (0, 1))
 
 
+def test_the_learning_rate_falls_along_a_line():
+    rates = [rate_at(step, 100, 10, "linear") for step in range(102)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10:101] == pytest.approx([(100 - step) / 90 for step in range(10, 101)])
+    assert rates[101] == 0  # an epoch may have more batches than the first one
+    assert [rate_at(step, 1, 0, "linear") for step in (0, 1)] == [1, 0]
+
+
+def test_the_schedule_of_the_settings_is_followed(tmp_path):
+    models = {}
+    for schedule in ("cosine", "linear"):
+        models[schedule], _ = run(tmp_path, schedule=schedule)
+    assert not equal(models["cosine"], models["linear"])
+    assert equal(run(tmp_path)[0], models["cosine"])
+
+
+def test_speed_is_logged_where_a_task_counts_tokens(tmp_path):
+    task = Points()
+    task.tokens = len
+    _, state = run(tmp_path, task, epochs=1)
+    record = json.loads((tmp_path / "log.jsonl").read_text())
+    assert record == state.history[0] and record["tokens_per_second"] > 0
+
+
 @pytest.mark.parametrize(
     "bad",
     [
+        {"batch_tokens": -1}, {"schedule": "step"},
         {"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"learning_rate": math.nan},
         {"learning_rate": math.inf}, {"embedding_rate": -1.0}, {"weight_decay": -0.1}, {"warmup": -1},
         {"clip": 0.0}, {"clip": math.nan}, {"average": 1.0}, {"label_smoothing": 1.0}, {"patience": -1},

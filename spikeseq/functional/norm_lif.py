@@ -1,0 +1,71 @@
+"""LIF neurons behind a layer normalisation of their currents, for tokens that are processed in parallel."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..ops.norm_lif import norm_lif as op
+from .lif import RESETS, check_tensor, choice, positive_int
+from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
+
+EPSILON = 1e-5  # as nn.LayerNorm
+
+
+def norm_lif(
+    currents: Tensor,
+    state: Tensor | None = None,
+    *,
+    gain: Tensor,
+    offset: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    substeps: int,
+    persist: bool = False,
+    lengths: Tensor | None = None,
+    epsilon: float = EPSILON,
+    reset: str = "soft",
+    surrogate: Surrogate = PiecewiseLinear(),  # noqa: B008  a frozen value
+    detach_reset: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """`lif(layer_norm(currents))` in one pass: rows of C currents are normalised before neurons see them.
+
+    Without `persist`, every token has membranes of its own, which start at zero and evolve over its
+    sub-steps, so that all tokens are independent (thesis 6.5.3). With it, membranes go on from token to
+    token.
+
+    Args:
+        currents: (L, T, B, C), a row for every sub-step; or (L, 1, B, C), held for all of them.
+        state: (B, C) membranes before the first token, only with `persist`; default zeros. Floating-point
+            type as in `lif`.
+        gain, offset: (C,) of the normalisation.
+        leak, threshold: (1,) or (C,).
+        substeps: T.
+        lengths: (B,) tokens that count; later ones emit no spikes.
+        Others: as `lif`. A surrogate that remembers is not served.
+    Returns:
+        Spikes (L, T, B, C) in the dtype of the currents, and the state (B, C), None without `persist`.
+    Raises:
+        TypeError, ValueError: naming the argument, its value and what is accepted.
+    """
+    check_tensor("currents", currents)
+    substeps = positive_int("substeps", substeps)
+    if currents.dim() != 4 or currents.shape[1] not in (1, substeps):
+        shape = tuple(currents.shape)
+        raise ValueError(f"currents must be (L, 1 or {substeps}, B, C), got {shape}")
+    choice("reset", reset, RESETS)
+    if check_surrogate(surrogate).memory_planes:
+        raise ValueError(f"surrogate {surrogate.name!r} remembers, which norm_lif does not serve; use lif")
+    if state is not None:
+        if not persist:
+            raise ValueError("state goes with persist=True: otherwise every token starts from rest")
+        expected = (currents.shape[2], currents.shape[3])
+        if tuple(check_tensor("state", state).shape) != expected:
+            raise ValueError(f"state must have shape {expected}, got {tuple(state.shape)}")
+    if lengths is not None:
+        lengths = lengths.to(device=currents.device, dtype=torch.int64)
+    options: tuple[Any, ...] = (
+        substeps, persist, epsilon, reset, surrogate.name, surrogate.height, surrogate.width, detach_reset,
+    )  # fmt: skip
+    spikes, final = op(currents, state, gain, offset, leak, threshold, lengths, *options)
+    return spikes, final if persist else None

@@ -1,0 +1,94 @@
+"""Convolution over tokens, time first: one matrix product per tap on shifted rows, nothing copied or padded.
+
+On a CPU, an input that is mostly zero (spikes) takes another way: only the weights of neurons that fired are
+read and added up, forwards and for the gradient of the weights.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..ops import library
+from ..ops.build import ensure_native
+
+library.define("add_taps(Tensor(a!) base, Tensor x, Tensor weight, int before) -> bool")
+library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before) -> Tensor")
+
+
+class _Taps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, base: Tensor, before: int) -> Tensor:
+        ctx.mark_dirty(base)
+        ctx.save_for_backward(x, weight)
+        ctx.before = before
+        # False where the input is too dense to gain.
+        ctx.sparse = _served(x, base) and torch.ops.spikeseq.add_taps(base, x, weight, before)
+        if not ctx.sparse:
+            for k, (given, made) in enumerate(ranges(len(x), len(base), len(weight), before)):
+                _add_product(flat(base, made), flat(x, given), weight[k])
+        return base
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        x, weight = ctx.saved_tensors
+        grad = grads[0].to(x.dtype).contiguous()
+        taps = ranges(len(x), len(grad), len(weight), ctx.before)
+        by_x = by_weight = None
+        if ctx.needs_input_grad[0]:
+            by_x = torch.zeros_like(x)
+            for k, (given, made) in enumerate(taps):
+                _add_product(flat(by_x, given), flat(grad, made), weight[k].t())
+        if ctx.needs_input_grad[1] and ctx.sparse:
+            by_weight = torch.ops.spikeseq.taps_weight_gradient(x, grad, len(weight), ctx.before)
+        elif ctx.needs_input_grad[1]:
+            by_weight = torch.stack([flat(x, given).t() @ flat(grad, made) for given, made in taps])
+        return by_x, by_weight, grads[0], None
+
+
+def add_taps(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
+    """base[l] + sum over k of x[l + k - before] @ weight[k]; rows of x that do not exist count as zero.
+
+    Under autocast the products are of half precision, as those of linear maps; they are added to `base` in
+    its own type.
+
+    Args:
+        base: (L, *, O), contiguous; overwritten, so it must be a tensor of the caller's own making.
+        x: (L', *, I), any middle dimensions, the same as those of base.
+        weight: (K, I, O).
+        before: K - 1 for a causal convolution, K // 2 for a centred one, 0 where x begins K - 1 rows earlier.
+    """
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    x, weight = x.to(dtype).contiguous(), weight.to(dtype).contiguous()
+    return _Taps.apply(x, weight, base, before)  # type: ignore[no-any-return]
+
+
+def _add_product(to: Tensor, a: Tensor, b: Tensor) -> None:
+    """to += a @ b, in one pass where all are of one type."""
+    if to.dtype == a.dtype:
+        to.addmm_(a, b)
+    else:
+        to.add_(a @ b)
+
+
+def _served(x: Tensor, base: Tensor) -> bool:
+    """Whether the native kernel takes such tensors."""
+    fits = x.device.type == "cpu" and x.dtype == base.dtype and x.dtype in (torch.float32, torch.float64)
+    return fits and not torch.compiler.is_compiling() and ensure_native("cpu")
+
+
+def ranges(given: int, made: int, taps: int, before: int) -> list[tuple[slice, slice]]:
+    """For every tap, the rows of the input that exist and the rows of the output that they go to."""
+    pairs = []
+    for k in range(taps):
+        shift = k - before
+        first = max(0, -shift)
+        last = max(first, min(made, given - shift))
+        pairs.append((slice(first + shift, last + shift), slice(first, last)))
+    return pairs
+
+
+def flat(x: Tensor, part: slice) -> Tensor:
+    """Some rows of (L, *, C) as a matrix, without a copy."""
+    return x[part].view(-1, x.shape[-1])

@@ -1,0 +1,26 @@
+"""Encoder-decoders for translation and other sequence-to-sequence work (thesis 6.5).
+
+Families: recurrent without (`vanilla`) and with attention, and convolutional with attention; each side
+spiking or not. All are `Seq2Seq`s: encode once, decode in chunks of any size with an explicit state.
+"""
+
+from .base import BOS, EOS, PAD, SPECIALS, UNK, Decoded, Memory, Seq2Seq, inside
+from .build import MODELS, build_seq2seq
+from .convolutional import ConvSeq2Seq
+from .recurrent import RecurrentSeq2Seq
+
+__all__ = [
+    "BOS",
+    "EOS",
+    "MODELS",
+    "PAD",
+    "SPECIALS",
+    "UNK",
+    "ConvSeq2Seq",
+    "Decoded",
+    "Memory",
+    "RecurrentSeq2Seq",
+    "Seq2Seq",
+    "build_seq2seq",
+    "inside",
+]

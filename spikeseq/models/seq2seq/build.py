@@ -1,0 +1,47 @@
+"""Encoder-decoders by name: FAMILY-ENCODER-DECODER."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...functional import SURROGATES
+from .base import Seq2Seq
+from .convolutional import ConvSeq2Seq
+from .recurrent import RecurrentSeq2Seq
+
+RECURRENT = ("snn", "gru", "lstm")
+SIDES = {"vanilla": RECURRENT, "attention": RECURRENT, "conv": ("snn", "ann")}
+MODELS = tuple(
+    f"{family}-{encoder}-{decoder}"
+    for family, sides in SIDES.items()
+    for encoder in sides
+    for decoder in sides
+)
+
+
+def build_seq2seq(config: Mapping[str, Any], source_vocabulary: int, target_vocabulary: int) -> Seq2Seq:
+    """A model from the section `model` of a configuration: its `name`, such as "conv-snn-ann", and arguments.
+
+    The surrogate of spiking sides is given as `surrogate`, `height` and `width`.
+
+    Raises:
+        ValueError: for an unknown name, or an argument that the model refuses.
+    """
+    arguments = {str(key): plain(value) for key, value in config.items() if value is not None}
+    name = arguments.pop("name")
+    if name not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
+    family, encoder, decoder = name.split("-")
+    shape = {key: arguments.pop(key) for key in ("height", "width") if key in arguments}
+    kind = arguments.pop("surrogate", "piecewise_linear")
+    if kind not in SURROGATES:
+        raise ValueError(f"model.surrogate must be one of {', '.join(SURROGATES)}, got {kind!r}")
+    arguments |= {"encoder": encoder, "decoder": decoder, "surrogate": SURROGATES[kind](**shape)}
+    if family == "conv":
+        return ConvSeq2Seq(source_vocabulary, target_vocabulary, **arguments)
+    attention = family == "attention"
+    return RecurrentSeq2Seq(source_vocabulary, target_vocabulary, attention=attention, **arguments)
+
+
+def plain(value: Any) -> Any:
+    """A configuration's list as a list."""
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,0 +1,97 @@
+"""Attention of target tokens on source states: additive (Bahdanau et al. 2015) and dot-product.
+
+Both take queries (L, B, Q), time first, and what `prepare` made of the source states, once per sentence; both
+return contexts and the weights, whose rows sum to one over the source tokens that count.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..functional.lif import positive_int
+
+
+class Prepared(NamedTuple):
+    """Keys and values of a source, made once for all queries. Both have the batch in dimension 1."""
+
+    keys: Tensor  # (S, B, A)
+    values: Tensor  # (S, B, K)
+
+
+class AdditiveAttention(nn.Module):
+    """score = w . tanh(W_q query + W_k state); the context is the weighted sum of the states themselves.
+
+    Args:
+        query_size: features of a query, Q.
+        state_size: features of a source state, K.
+        size: width A of the hidden layer that compares them; default K.
+    """
+
+    def __init__(self, query_size: int, state_size: int, size: int | None = None) -> None:
+        super().__init__()
+        size = positive_int("size", state_size if size is None else size)
+        self.query_map = nn.Linear(query_size, size)
+        self.key_map = nn.Linear(state_size, size, bias=False)
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def prepare(self, states: Tensor) -> Prepared:
+        """Keys and values of source states (S, B, K)."""
+        return Prepared(self.key_map(states), states)
+
+    def forward(
+        self, query: Tensor, prepared: Prepared, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Contexts (L, B, K) and weights (L, B, S) for queries (L, B, Q).
+
+        lengths: (B,) source tokens that count, at least 1 each; default all.
+        """
+        hidden = torch.tanh(self.query_map(query).unsqueeze(1) + prepared.keys)  # (L, S, B, A)
+        scores = self.score(hidden).squeeze(3).transpose(1, 2)  # (L, B, S)
+        weights = masked_softmax(scores, lengths)
+        return torch.einsum("lbs,sbk->lbk", weights, prepared.values), weights
+
+
+class DotAttention(nn.Module):
+    """score = (W_q query + b) . state / sqrt(K); the context is W_c of the weighted sum of values.
+
+    A projection of the states, as in Vaswani et al. (2017), would fold into W_q and W_c; without it a source
+    costs nothing beyond its encoder, however many layers attend to it (Gehring et al. 2017).
+
+    Args:
+        query_size: features of a query, Q.
+        state_size: features of a source state and of a value, K.
+        size: features of a context.
+    """
+
+    def __init__(self, query_size: int, state_size: int, size: int) -> None:
+        super().__init__()
+        self.query_map = nn.Linear(positive_int("query_size", query_size), state_size)
+        self.context_map = nn.Linear(state_size, positive_int("size", size))
+
+    def prepare(self, states: Tensor, values: Tensor | None = None) -> Prepared:
+        """Keys are the source states (S, B, K); values are `values` (S, B, K), or the states too."""
+        return Prepared(states, states if values is None else values)
+
+    def forward(
+        self, query: Tensor, prepared: Prepared, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Contexts (L, B, size) and weights (L, B, S) for queries (L, B, Q).
+
+        lengths: (B,) source tokens that count, at least 1 each; default all.
+        """
+        keys, values = prepared
+        queries = self.query_map(query).transpose(0, 1)  # (B, L, K)
+        scores = queries @ keys.permute(1, 2, 0) / math.sqrt(keys.shape[2])  # (B, L, S)
+        weights = masked_softmax(scores.transpose(0, 1), lengths)
+        context = weights.transpose(0, 1) @ values.transpose(0, 1)
+        return self.context_map(context.transpose(0, 1)), weights
+
+
+def masked_softmax(scores: Tensor, lengths: Tensor | None) -> Tensor:
+    """Softmax over the last dimension S of scores (..., B, S), of the first `lengths` (B,) entries only."""
+    if lengths is not None:
+        after = torch.arange(scores.shape[-1], device=scores.device) >= lengths.unsqueeze(1)  # (B, S)
+        scores = scores.masked_fill(after, -math.inf)
+    return scores.softmax(-1)

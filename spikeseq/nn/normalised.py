@@ -1,0 +1,111 @@
+"""Neurons with normalised currents, for tokens in parallel: (L, T, B, C), every token T sub-steps long.
+
+`NormalisedLIF` and `NormalisedReLU` take and return the same, so that one block serves a spiking network and
+its ReLU twin.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import norm_lif
+from ..functional.lif import choice, positive_int
+from ..functional.norm_lif import EPSILON
+from ..ops.norm_lif import chains
+from .lif import LIF
+
+NORMS = ("layer", "batch", "none")
+
+
+class NormalisedLIF(LIF):
+    """LIF neurons whose currents are normalised first, so that no layer dies or saturates.
+
+    Args:
+        features: neurons of a token, C.
+        substeps: T.
+        norm: "layer" over the C currents of a token and sub-step, or "batch" per neuron over all of them
+            (at inference it folds into the weights before it), or "none".
+        persist: membranes go on from token to token; else every token starts from rest (thesis 6.5.3).
+        neuron: arguments of `LIF`.
+    """
+
+    def __init__(
+        self, features: int, *, substeps: int, norm: str = "layer", persist: bool = False, **neuron: Any
+    ) -> None:
+        super().__init__(substeps=substeps, **neuron)
+        self.features = positive_int("features", features)
+        self.norm, self.persist = choice("norm", norm, NORMS), persist
+        if norm != "none":
+            self.gain = nn.Parameter(torch.ones(features))
+            self.offset = nn.Parameter(torch.zeros(features))
+        self.batch = nn.BatchNorm1d(features, affine=False) if norm == "batch" else None
+
+    def forward(  # type: ignore[override]
+        self, currents: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Spikes (L, T, B, C) and, if membranes persist, their state (B, C).
+
+        Args:
+            currents: (L, T, B, C), or (L, 1, B, C) held for all sub-steps.
+            state: (B, C).
+            lengths: (B,) tokens that count.
+        """
+        neuron = self.neuron()
+        if self.norm == "layer":
+            return norm_lif(
+                currents, state, gain=self.gain, offset=self.offset, substeps=self.substeps,
+                persist=self.persist, lengths=lengths, **neuron,
+            )  # fmt: skip
+        if self.batch is not None:
+            currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
+        s = neuron["surrogate"]
+        spikes, final = chains(
+            currents, state, neuron["leak"], neuron["threshold"], lengths, self.substeps, self.persist,
+            self.reset, s.name, float(s.height), float(s.width), self.detach_reset,
+        )  # fmt: skip
+        return spikes, final if self.persist else None
+
+
+class NormalisedReLU(nn.Module):
+    """The ANN twin of `NormalisedLIF`: one sub-step, no memory.
+
+    Args: features, norm as there.
+    """
+
+    substeps = 1
+    persist = False
+
+    def __init__(self, features: int, *, norm: str = "layer") -> None:
+        super().__init__()
+        self.features, self.norm = positive_int("features", features), choice("norm", norm, NORMS)
+        if norm != "none":
+            self.gain = nn.Parameter(torch.ones(features))
+            self.offset = nn.Parameter(torch.zeros(features))
+        self.batch = nn.BatchNorm1d(features, affine=False) if norm == "batch" else None
+
+    def forward(
+        self, currents: Tensor, state: None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        """Activations (L, 1, B, C) of currents (L, 1, B, C); zero past the lengths."""
+        if self.norm == "layer":
+            currents = nn.functional.layer_norm(currents, (self.features,), self.gain, self.offset, EPSILON)
+        elif self.batch is not None:
+            currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
+        active = torch.relu(currents)
+        return (active if lengths is None else active * counting(lengths, active)), None
+
+
+def batch_normal(norm: nn.BatchNorm1d, currents: Tensor, lengths: Tensor | None) -> Tensor:
+    """Batch normalisation of (L, T, B, C) per neuron, over all tokens and sub-steps that count."""
+    if lengths is None or not norm.training:
+        return norm(currents.flatten(0, 2)).view_as(currents)  # type: ignore[no-any-return]
+    keep = counting(lengths, currents).expand((*currents.shape[:3], 1)).flatten() > 0
+    flat = currents.flatten(0, 2)
+    return torch.zeros_like(flat).index_put((keep,), norm(flat[keep])).view_as(currents)
+
+
+def counting(lengths: Tensor, x: Tensor) -> Tensor:
+    """(L, 1, B, 1): one where a token of (L, T, B, C) counts, else zero."""
+    alive = torch.arange(len(x), device=x.device).unsqueeze(1) < lengths
+    return alive.to(x.dtype).view(len(x), 1, -1, 1)

@@ -1,0 +1,143 @@
+"""Normalised currents and the neurons behind them as one op: schema, shapes without data, gradient.
+
+On a CPU with the native kernel one pass does both and keeps nothing but the currents. Everywhere else the op
+is composed of `layer_norm` and `lif`, which is also the oracle that the kernel is tested against.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from . import _check_values, library, lif
+from .build import ensure_native
+
+OPTIONS = (
+    "int substeps, bool persist, float epsilon, str reset, str surrogate, float height, float width,"
+    " bool detach_reset"
+)
+INPUTS = (
+    "Tensor currents, Tensor? state, Tensor gain, Tensor offset, Tensor leak, Tensor threshold,"
+    f" Tensor? lengths, {OPTIONS}"
+)
+library.define(f"norm_lif({INPUTS}) -> (Tensor spikes, Tensor final_state)")
+library.define(
+    f"norm_lif_backward(Tensor grad_spikes, Tensor? grad_final, {INPUTS})"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+def norm_lif(currents: Tensor, state: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
+    """Spikes (L, T, B, C) and the final state (B, C); without rows where the membrane does not persist.
+
+    Args: see `functional.norm_lif`, which checks them. float32 and float64 on a CPU are fused.
+    """
+    fused = currents.device.type == "cpu" and currents.dtype in (torch.float32, torch.float64)
+    if fused and all(t.dtype == currents.dtype for t in (*rest[:4], *([] if state is None else [state]))):
+        if torch.compiler.is_compiling():
+            return torch.ops.spikeseq.norm_lif(currents, state, *rest)  # type: ignore[no-any-return]
+        if ensure_native("cpu"):
+            _check_values(len(currents), rest[2], rest[3], rest[4])
+            return _NormLIF.apply(currents, state, *rest)  # type: ignore[no-any-return]
+    return composed(currents, state, *rest)
+
+
+def composed(
+    currents: Tensor,
+    state: Tensor | None,
+    gain: Tensor,
+    offset: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    substeps: int,
+    persist: bool,
+    epsilon: float,
+    *options: Any,
+) -> tuple[Tensor, Tensor]:
+    """The same of `layer_norm` and `lif`: the oracle, and what runs on a GPU."""
+    normal = layer_norm(currents, currents.shape[3:], gain.to(currents), offset.to(currents), epsilon)
+    return chains(normal, state, leak, threshold, lengths, substeps, persist, *options)
+
+
+def chains(
+    currents: Tensor,
+    state: Tensor | None,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    substeps: int,
+    persist: bool,
+    reset: str,
+    surrogate: str,
+    height: float,
+    width: float,
+    detach_reset: bool,
+) -> tuple[Tensor, Tensor]:
+    """LIF over currents (L, T or 1, B, C), one membrane per token, or per sequence if it persists."""
+    length, repeats, batch, channels = currents.shape
+    dtype = torch.float64 if currents.dtype == torch.float64 else torch.float32
+    leak, threshold = leak.expand(channels).to(dtype), threshold.expand(channels).to(dtype)
+    if persist:
+        rows = currents.flatten(0, 1)
+        counts = None if lengths is None else lengths * repeats
+    else:
+        rows = currents.transpose(0, 1).flatten(1, 2)
+        alive = (
+            None if lengths is None else torch.arange(length, device=lengths.device).unsqueeze(1) < lengths
+        )
+        counts = None if alive is None else alive.flatten().to(torch.int64) * repeats
+    start = rows.new_zeros((1, *rows.shape[1:]), dtype=dtype) if state is None else state.unsqueeze(0)
+    spikes, final, _ = lif(
+        rows, start, leak, threshold, counts, substeps // repeats, 1, reset, "spikes", surrogate, height,
+        width, detach_reset,
+    )  # fmt: skip
+    if persist:
+        return spikes.unflatten(0, (length, substeps)), final[0]
+    return spikes.unflatten(1, (length, batch)).transpose(0, 1), final.new_empty((0, channels))
+
+
+@torch.library.register_fake("spikeseq::norm_lif", lib=library)
+def _fake(currents: Tensor, state: Any, gain: Any, offset: Any, leak: Any, threshold: Any, lengths: Any,
+          substeps: int, persist: bool, *rest: Any) -> tuple[Tensor, Tensor]:  # fmt: skip
+    length, _, batch, channels = currents.shape
+    final = currents.new_empty((batch if persist else 0, channels))
+    return currents.new_empty((length, substeps, batch, channels)), final
+
+
+@torch.library.register_fake("spikeseq::norm_lif_backward", lib=library)
+def _backward_fake(grad: Tensor, grad_final: Any, currents: Tensor, state: Any, *rest: Any) -> Any:
+    _length, _repeats, batch, channels = currents.shape
+    grad_state = currents.new_empty((0 if state is None else batch, channels))
+    return currents.new_empty(currents.shape), grad_state, *(p.new_empty(p.shape) for p in rest[:4])
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    currents, state, gain, offset, leak, threshold, lengths, *options = inputs
+    ctx.save_for_backward(currents, state, gain, offset, leak, threshold, lengths)
+    ctx.set_materialize_grads(False)
+    ctx.options, ctx.spikes = options, output[0].shape
+
+
+def _backward(ctx: Any, grad_spikes: Any, grad_final: Any) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors
+    if grad_spikes is None:
+        grad_spikes = saved[0].new_zeros(()).expand(ctx.spikes)
+    grad_final = grad_final if ctx.options[1] else None
+    found = torch.ops.spikeseq.norm_lif_backward(grad_spikes, grad_final, *saved, *ctx.options)
+    by_state = None if saved[1] is None else found[1]
+    return (found[0], by_state, *found[2:], None, *[None] * len(ctx.options))
+
+
+torch.library.register_autograd("spikeseq::norm_lif", _backward, setup_context=_setup_context, lib=library)
+
+
+# The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
+class _NormLIF(torch.autograd.Function):
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.spikeseq.norm_lif(*args)
+
+    setup_context = staticmethod(_setup_context)
+    backward = staticmethod(_backward)

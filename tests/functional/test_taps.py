@@ -1,0 +1,83 @@
+"""The convolution over tokens against torch's own, dense and sparse."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikeseq.functional.taps import add_taps
+
+
+def by_torch(x, weight, before):
+    """conv1d over the first dimension of (L, M, I), zeros where rows do not exist."""
+    length, taps = len(x), len(weight)
+    padded = torch.nn.functional.pad(x.permute(1, 2, 0), (before, taps - 1 - before))
+    return torch.nn.functional.conv1d(padded, weight.permute(2, 1, 0)).permute(2, 0, 1)[:length]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(1, 9), middle=st.integers(1, 80), inputs=st.integers(1, 40),
+    outputs=st.integers(1, 170), taps=st.integers(1, 4), causal=st.booleans(),
+    density=st.sampled_from([0.0, 0.05, 0.2, 1.0]),
+    dtype=st.sampled_from([torch.float32, torch.float64]), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_it_equals_conv1d_with_gradients(length, middle, inputs, outputs, taps, density, causal, dtype, seed):
+    random = torch.Generator().manual_seed(seed)
+    before = taps - 1 if causal else taps // 2
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=random, dtype=dtype)
+
+    mask = torch.rand(length, middle, inputs, generator=random) < density
+    x = (draw(length, middle, inputs) * mask).requires_grad_()
+    weight = draw(taps, inputs, outputs).requires_grad_()
+    plus = draw(length, middle, outputs).requires_grad_()
+    out = add_taps(plus.clone(), x, weight, before)
+    expected = plus + by_torch(x, weight, before)
+    tolerance = {"rtol": 1e-4, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-10, "atol": 1e-10}
+    torch.testing.assert_close(out, expected, **tolerance)
+    grad = draw(*out.shape)
+    ours = torch.autograd.grad(out, (x, weight, plus), grad)
+    theirs = torch.autograd.grad(expected, (x, weight, plus), grad)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("density, sparse", [(0.1, True), (0.9, False)])
+def test_the_sparse_way_is_taken_for_spikes_only(density, sparse):
+    random = torch.Generator().manual_seed(0)
+    x = (torch.rand(5, 64, 32, generator=random) < density).float()
+    weight, base = torch.randn(3, 32, 256, generator=random), torch.zeros(5, 64, 256)
+    assert torch.ops.spikeseq.add_taps(base, x, weight, 1) is sparse
+    assert bool(base.any()) is sparse
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    random = torch.Generator().manual_seed(0)
+    x = (torch.rand(5, 300, 64, generator=random) < 0.1).float().requires_grad_()
+    weight = torch.randn(3, 64, 96, generator=random, requires_grad=True)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            out = add_taps(torch.zeros(5, 300, 96), x, weight, 1)
+            results.append((out, *torch.autograd.grad(out.square().sum(), weight)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_under_autocast_products_are_of_half_precision_and_sums_are_not():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 8, 16, generator=random, requires_grad=True)
+    weight = torch.randn(3, 16, 24, generator=random, requires_grad=True)
+    base = 1000 + torch.rand(5, 8, 24, generator=random)
+    exact = add_taps(base.clone(), x, weight, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = add_taps(base.clone(), x, weight, 1)
+    assert rounded.dtype == torch.float32 and not torch.equal(exact, rounded)
+    torch.testing.assert_close(exact - base, rounded - base, rtol=0.05, atol=0.3)  # bfloat16 of base: +-4
+    for out in (exact, rounded):
+        grads = torch.autograd.grad((out - base).square().sum(), (x, weight))
+        assert all(grad.dtype == torch.float32 for grad in grads)

@@ -1,0 +1,202 @@
+"""The translation recipe on the sample: batches, loss, training, files, command line."""
+
+import itertools
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import spikeseq
+from spikeseq.models.seq2seq import MODELS, UNK, build_seq2seq
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.evaluate import compare, evaluate
+from spikeseq.recipes.parallel_corpus import load_parallel_corpus, read_sides
+from spikeseq.recipes.plots import plot_attention
+from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.train import train
+from spikeseq.recipes.translation_task import (
+    build_translation_task,
+    collate,
+    perplexity,
+    token_batches,
+    token_loss,
+)
+
+QUICK = [
+    "data.limit=80", "data.pieces=330", "train.epochs=1", "train.batch_tokens=300", "train.warmup=2",
+    "train.average=0.5", "evaluate.energy_texts=3", "evaluate.beam=2",
+]  # fmt: skip
+SMALL = {
+    "conv": ["model.channels=16", "model.layers=2"],
+    "attention": ["model.hidden_size=16", "model.embedding_size=16"],
+    "vanilla": ["model.hidden_size=16", "model.embedding_size=16"],
+}
+
+
+def config_of(model="conv-snn-snn", *changes, **options):
+    overrides = [*QUICK, *SMALL[model.split("-")[0]], *changes]
+    return load_config("multi30k", model=model, overrides=overrides, **options)
+
+
+@pytest.fixture(scope="module", params=["subword", "spacy"])
+def corpus(request):
+    return load_parallel_corpus(config_of("conv-snn-snn", f"data.tokenizer={request.param}").data)
+
+
+def test_batches_hold_every_pair_once_and_keep_the_token_limit():
+    rng = random.Random(0)
+    lengths = [(rng.randint(1, 30), rng.randint(1, 30)) for _ in range(500)]
+    for shuffled in (None, random.Random(1)):
+        batches = token_batches(lengths, 200, shuffled)
+        assert sorted(itertools.chain(*batches)) == list(range(500))
+        for batch in batches:
+            assert max(max(lengths[i]) for i in batch) * len(batch) <= 200
+    assert token_batches(lengths, 1, None) == [
+        [i] for batch in token_batches(lengths, 1, None) for i in batch
+    ]
+    used = sum(max(map(max, (lengths[i] for i in b))) * len(b) for b in token_batches(lengths, 200, None))
+    assert used < 1.6 * sum(max(pair) for pair in lengths)  # little is padding
+
+
+def test_epochs_differ_and_repeat(corpus):
+    task = build_translation_task(config_of(), corpus)
+    assert task.batches(0) == task.batches(0) != task.batches(1)
+
+
+def test_a_batch_and_its_loss_by_hand(corpus):
+    split = corpus.splits["train"]
+    source, source_lengths, target, target_lengths, labels = collate(split, [3, 5], torch.device("cpu"))
+    assert source[: source_lengths[1], 1].tolist() == split.sources[5]
+    assert target[: target_lengths[0], 0].tolist() == [2, *split.targets[3][:-1]]
+    columns = [split.targets[3], split.targets[5]]
+    flat = [column[row] for row in range(len(target)) for column in columns if row < len(column)]
+    assert labels.tolist() == flat
+
+    class Flat(nn.Module):  # every token equally likely
+        def forward(self, source, source_lengths, target, target_lengths):
+            return torch.zeros(int(target_lengths.sum()), len(corpus.target.vocab))
+
+    batch = (source, source_lengths, target, target_lengths, labels)
+    assert token_loss(Flat(), batch).exp().item() == pytest.approx(len(corpus.target.vocab), rel=1e-4)
+    assert perplexity(Flat(), split, 300, torch.device("cpu")) == pytest.approx(
+        len(corpus.target.vocab), rel=1e-4
+    )
+
+
+def test_ids_read_back_as_the_sentences(corpus):
+    split = corpus.splits["train"]
+    for i in range(0, len(split), 7):
+        assert corpus.target.detokenise(corpus.target.vocab.decode(split.targets[i][:-1])) == (
+            split.references[i].lower()
+        )
+        assert UNK not in split.sources[i]
+
+
+def test_the_text_of_a_run_is_read_back(corpus, tmp_path):
+    for name, content in corpus.files().items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    config = config_of("conv-snn-snn", f"data.tokenizer={'subword' if len(corpus.files()) == 3 else 'spacy'}")
+    source, target = read_sides(tmp_path, config.data)
+    assert source.vocab == corpus.source.vocab and target.vocab == corpus.target.vocab
+    text = corpus.splits["test"].source_texts[0]
+    assert source.tokenizer(text) == corpus.source.tokenizer(text)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_combination_builds_and_learns(corpus, model):
+    torch.manual_seed(0)
+    config = config_of(model)
+    net = build_seq2seq(config.model, len(corpus.source.vocab), len(corpus.target.vocab))
+    batch = collate(corpus.splits["train"], list(range(16)), torch.device("cpu"))
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(12):
+        loss = token_loss(net, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        spikeseq.project_parameters(net)
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("model", ["conv-snn-snn", "conv-ann-ann"])
+def test_the_convolutional_family_overfits_the_sample(corpus, model):
+    torch.manual_seed(0)
+    config = config_of(model, "model.channels=48", "model.dropout=0.0", "model.embedding_dropout=0.0")
+    net = build_seq2seq(config.model, len(corpus.source.vocab), len(corpus.target.vocab))
+    batch = collate(corpus.splits["train"], list(range(40)), torch.device("cpu"))
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+    for _ in range(120):
+        optimizer.zero_grad()
+        token_loss(net, batch).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        spikeseq.project_parameters(net)
+    *inputs, labels = batch
+    right = (net.eval()(*inputs).argmax(1) == labels).float().mean()
+    assert right >= 0.95
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return folder, train(config_of(), folder)
+
+
+def test_a_run_says_what_the_design_asks_for(run):
+    folder, metrics = run
+    assert metrics["test"].keys() == {"bleu", "bleu_signature", "bleu_tok_lc", "beam", "length_penalty"}
+    assert "case:lc" in metrics["test"]["bleu_signature"] and "tok:13a" in metrics["test"]["bleu_signature"]
+    assert metrics["texts"] == {"train": 80, "validation": 80, "test": 80}
+    assert 0 < metrics["spike_rate"] < 3 and metrics["energy"]["core"]["acs"] > 0
+    assert len((folder / "test.hypotheses").read_text().split("\n")) == 81
+
+
+def test_bleu_is_that_of_sacrebleu_on_the_written_files(run):
+    folder, metrics = run
+    command = [sys.executable, "-m", "sacrebleu", str(folder / "test.references"), "-i",
+               str(folder / "test.hypotheses"), "-lc", "-b", "-w", "3"]  # fmt: skip
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert float(printed) == pytest.approx(metrics["test"]["bleu"], abs=1e-3)
+
+
+def test_evaluate_repeats_the_test_and_compares_two_runs(run):
+    folder, metrics = run
+    again = evaluate(folder, data=None, split="test", say=lambda text: None)
+    assert again["bleu_tok_lc"] == metrics["test"]["bleu_tok_lc"]
+    copy = shutil.copytree(folder, folder.with_name("copy"))
+    compared = compare(copy, folder, data=None, split="validation", say=lambda text: None)
+    assert compared["baseline"]["bleu"] == compared["bleu"]
+    systems = compared["bootstrap"]["systems"]
+    assert systems[str(folder)]["p_value"] is None and systems[str(copy)]["p_value"] == 1.0
+    assert systems[str(copy)]["bleu"] == pytest.approx(compared["bleu"], abs=1e-3)
+
+
+def test_a_filter_never_loses_or_adds_a_line(run):
+    folder, _ = run
+    lines = ["Ein Hund schläft.", "", "   ", "日本語 \u2028 ☃", "wort " * 400, "\tEin\x0bMann\r"]
+    given = "".join(f"{line}\n" for line in lines).encode()
+    command = [sys.executable, "-m", "spikeseq.cli", "translate", str(folder), "--beam", "1"]
+    done = subprocess.run(command, input=given, capture_output=True, timeout=200)
+    assert done.returncode == 0, done.stderr.decode()
+    out = done.stdout.decode().split("\n")
+    assert len(out) == len(lines) + 1 and out[1] == out[2] == out[-1] == ""
+
+
+def test_the_attention_picture(run, tmp_path):
+    translator = spikeseq.load(run[0])
+    source, target, weights = translator.attention("Ein Hund schläft .")
+    assert weights.shape == (len(target), len(source))
+    plot_attention(tmp_path / "attention.png", source, target, weights)
+    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_recipes_are_complete():
+    for recipe in RECIPES.values():
+        assert recipe.figure and recipe.legend
