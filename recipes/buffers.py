@@ -14,7 +14,7 @@ def keep_buffers() -> bool:
     cleared on their first touch: 6 MiB cost 3.5 ms then, and 0.1 ms from kept memory. Returns whether the C
     library has such a switch (glibc has).
     """
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         return bool(mallopt(MMAP_THRESHOLD, KEEP_BELOW) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
     return False

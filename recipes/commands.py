@@ -98,15 +98,16 @@ def evaluate(
     from spikeseq.files import write_whole
     from spikeseq.recipes.evaluate import compare
     from spikeseq.recipes.evaluate import evaluate as test
+    from spikeseq.recipes.runs import read_config
 
+    if out is not None and (against is not None or read_config(run).recipe != "multi30k"):
+        raise ValueError("--out is for the translations of one run; leave it out")
     if against is not None:
         result = compare(run, against, data=data, split=split, say=say)
     else:
         result = test(run, data=data, split=split, say=say)
         files = result.pop("files", {})
         if out is not None:
-            if not files:
-                raise ValueError(f"--out is for translations; {run} makes none")
             out.mkdir(parents=True, exist_ok=True)
             for name, content in files.items():
                 write_whole(out / name, content)
@@ -145,15 +146,15 @@ def translate(
     translator = load(run)
     if not isinstance(translator, Translator):
         raise ValueError(f"{run} does not translate; try `spikeseq classify {run}`")
-    lines = utf8_lines()
+    lines, penalty = utf8_lines(), translator.config.evaluate.length_penalty
     if attention is not None:
         first = next(lines, None)
         if first is None:
             raise ValueError("--attention draws the first line of standard input, which is empty")
-        plot_attention(attention, *translator.attention(first, beam=beam))
+        plot_attention(attention, *translator.attention(first, beam=beam, length_penalty=penalty))
         say(f"wrote {attention}")
         lines = itertools.chain([first], lines)
-    for line in translator.translate_stream(lines, beam=beam, batch_size=batch):
+    for line in translator.translate_stream(lines, beam=beam, length_penalty=penalty, batch_size=batch):
         print(line, flush=True)
 
 

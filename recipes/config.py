@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 # What has an option of its own, on which sections of the file depend.
@@ -114,7 +114,10 @@ def _override(config: DictConfig, text: str) -> None:
         raise ConfigError(f"{key}={value!r} is not a YAML value ({type(error).__name__})") from None
     if kind is float and type(new) is int:
         new = float(new)
+    if kind is ListConfig and type(new) in (int, float):
+        kind = type(new)  # one number for all
     if type(new) is not kind and not (key in OPTIONAL and new is None):
         null = " or null" if key in OPTIONAL else ""
-        raise ConfigError(f"{key} must be {kind.__name__}{null}, such as {old!r}; got {value!r}")
+        named = "a list or a number" if kind is ListConfig else kind.__name__
+        raise ConfigError(f"{key} must be {named}{null}, such as {old!r}; got {value!r}")
     OmegaConf.update(config, key, new)

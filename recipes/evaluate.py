@@ -42,12 +42,15 @@ def compare(run: Path, baseline: Path, *, data: str | None, split: str, say: Say
     """
     from spikeseq.evaluation.bleu import paired_bootstrap
 
+    if run.resolve() == baseline.resolve():
+        raise ValueError(f"--against {baseline} is the run itself; give another one")
+    for folder in (baseline, run):
+        if runs.read_config(folder).recipe != "multi30k":
+            raise ValueError(f"{folder} does not translate; --against compares two translation runs")
     results = [evaluate(folder, data=data, split=split, say=say) for folder in (baseline, run)]
     lines, references = [], []
-    for folder, result in zip((baseline, run), results, strict=True):
-        files = result.pop("files", None)
-        if files is None:
-            raise ValueError(f"{folder} does not translate; --against compares two translation runs")
+    for result in results:
+        files = result.pop("files")
         lines.append(files[f"{split}.hypotheses"].split("\n")[:-1])
         references.append(files[f"{split}.references"].split("\n")[:-1])
     if references[0] != references[1]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spikeseq.evaluation.bleu import detokenise
-from spikeseq.models.seq2seq import EOS, SPECIALS
+from spikeseq.models.seq2seq import EOS, SPECIALS, UNK
 from spikeseq.recipes.parallel_data import Pairs, ParallelData, load_parallel_data
 from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokenizer
 
@@ -130,8 +130,8 @@ def build_parallel_corpus(data: ParallelData, config: Any) -> ParallelCorpus:
     return ParallelCorpus(f"{data.name} {data.test_split}", *sides, encoded)
 
 
-def fits(pairs: EncodedPairs, index: int, longest: int) -> bool:
-    return max(len(pairs.sources[index]), len(pairs.targets[index])) <= longest
+def fits(pairs: EncodedPairs, index: int, longest: int | None) -> bool:
+    return longest is None or max(len(pairs.sources[index]), len(pairs.targets[index])) <= longest
 
 
 def build_tokenizers(config: Any, train: Pairs) -> tuple[Tokenizer, Tokenizer]:
@@ -150,9 +150,14 @@ def build_tokenizers(config: Any, train: Pairs) -> tuple[Tokenizer, Tokenizer]:
     return source, target
 
 
+def ids_of(tokens: list[str], vocab: Vocab) -> list[int]:
+    """Ids of words. One that is spelt like a special is unknown."""
+    return [i if i >= len(SPECIALS) else UNK for i in vocab.encode(tokens)]
+
+
 def encode_pairs(pairs: Pairs, source: Side, target: Side) -> EncodedPairs:
     sources, targets = (
-        [[*side.vocab.encode(tokens), EOS] for tokens in side.tokenizer.tokenize_all(texts)]
+        [[*ids_of(tokens, side.vocab), EOS] for tokens in side.tokenizer.tokenize_all(texts)]
         for side, texts in ((source, pairs.sources), (target, pairs.targets))
     )
     return EncodedPairs(sources, targets, list(pairs.sources), list(pairs.targets))

@@ -1,5 +1,6 @@
 """The recipe for translation (thesis 6.5)."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from spikeseq.recipes.parallel_corpus import (
 )
 from spikeseq.recipes.translation_task import TranslationTask, build_translation_task, open_translator
 from spikeseq.recipes.translator import Translator
+from spikeseq.tokenizers.words import LANGUAGES
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Translation:
         for name in ("energy_texts", "beam"):
             if config.evaluate[name] < 1:
                 raise ValueError(f"evaluate.{name} must be at least 1, got {config.evaluate[name]}")
+        if not 0 <= config.evaluate.length_penalty < math.inf:
+            got = config.evaluate.length_penalty
+            raise ValueError(f"evaluate.length_penalty must be 0 or a positive number, got {got}")
+        if config.data.target_language not in LANGUAGES:  # BLEU needs its tokens
+            known = ", ".join(LANGUAGES)
+            raise ValueError(
+                f"data.target_language must be one of {known}, got {config.data.target_language!r}"
+            )
         if config.train.batch_tokens < 1:
             raise ValueError(f"train.batch_tokens must be at least 1, got {config.train.batch_tokens}")
         build_seq2seq(config.model, 5, 5)

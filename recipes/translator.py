@@ -105,9 +105,20 @@ class Translator:
             raise TypeError("lines must be an iterable of strings, got one string")
         positive_int("batch_size", batch_size)
         options: dict[str, Any] = {"beam": beam, "length_penalty": length_penalty, "batch_size": batch_size}
-        coming = iter(lines)
-        chunks = iter(lambda: list(islice(coming, batch_size)), [])
-        return (text for chunk in chunks for text in self.translate(chunk, **options))
+        return self._stream(iter(lines), batch_size, options)
+
+    def _stream(self, coming: Iterator[str], size: int, options: dict[str, Any]) -> Iterator[str]:
+        error: Exception | None = None
+        while error is None:
+            chunk: list[str] = []
+            try:
+                chunk.extend(islice(coming, size))
+            except Exception as caught:  # what came before it is not lost
+                error = caught
+            yield from self.translate(chunk, **options)
+            if error is None and len(chunk) < size:
+                return
+        raise error
 
     def translate_tokens(
         self,

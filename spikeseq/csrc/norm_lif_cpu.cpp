@@ -26,7 +26,7 @@ constexpr int64_t kChunk = 32;
 // Currents (length, repeats, batch, channels) and spikes (length, substeps, batch, channels). A chain is what
 // shares a membrane: one token of one sequence, or, if it persists, all tokens of one sequence.
 struct Tokens {
-  int64_t length, repeats, batch, channels, substeps, parameters;
+  int64_t length, repeats, batch, channels, substeps;
   bool persist;
   double epsilon;
   const int64_t* lengths;
@@ -136,7 +136,7 @@ void forward_chain(const Tokens& t, const Rows<S>& rows, const Parameters<S>& p,
 // Buffers of one thread for the backward pass over one chain.
 template <typename S>
 struct History {
-  std::vector<S> membranes, standard, inverses, current, slopes, grad_spike, grad_row, zeros;
+  std::vector<S> membranes, standard, inverses, current, slopes, grad_row;
   std::vector<S> a_membrane, a_spike;
   History(const Tokens& t)
       : membranes(((t.persist ? t.length : 1) * t.substeps + 1) * t.channels),
@@ -204,7 +204,7 @@ void backward_chain(const Tokens& t, const Choice& choice, const Rows<S>& rows, 
 
 Tokens tokens_of(const at::Tensor& currents, const std::optional<at::Tensor>& lengths, int64_t substeps,
                  bool persist, double epsilon) {
-  return {currents.size(0), currents.size(1), currents.size(2), currents.size(3), substeps, 0, persist, epsilon,
+  return {currents.size(0), currents.size(1), currents.size(2), currents.size(3), substeps, persist, epsilon,
           lengths ? lengths->const_data_ptr<int64_t>() : nullptr};
 }
 
@@ -212,11 +212,12 @@ template <typename S>
 const S* pointer(const std::optional<at::Tensor>& t) { return t ? t->const_data_ptr<S>() : nullptr; }
 
 std::tuple<at::Tensor, at::Tensor> norm_lif(
-    const at::Tensor& currents_, const std::optional<at::Tensor>& state_, const at::Tensor& gain,
-    const at::Tensor& offset, const at::Tensor& leak, const at::Tensor& threshold,
+    const at::Tensor& currents_, const std::optional<at::Tensor>& state_, const at::Tensor& gain_,
+    const at::Tensor& offset_, const at::Tensor& leak_, const at::Tensor& threshold_,
     const std::optional<at::Tensor>& lengths_, int64_t substeps, bool persist, double epsilon,
     std::string_view reset, std::string_view surrogate, double height, double width, bool detach_reset) {
-  const at::Tensor currents = dense(currents_);
+  const at::Tensor currents = dense(currents_), gain = dense(gain_), offset = dense(offset_), leak = dense(leak_),
+                   threshold = dense(threshold_);
   const auto state = dense(state_), lengths = dense(lengths_);
   const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
   const Choice choice = choice_of(reset, "spikes", surrogate, height, width, detach_reset);
@@ -239,11 +240,12 @@ std::tuple<at::Tensor, at::Tensor> norm_lif(
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> norm_lif_backward(
     const at::Tensor& grad_spikes_, const std::optional<at::Tensor>& grad_final_, const at::Tensor& currents_,
-    const std::optional<at::Tensor>& state_, const at::Tensor& gain, const at::Tensor& offset,
-    const at::Tensor& leak, const at::Tensor& threshold, const std::optional<at::Tensor>& lengths_,
+    const std::optional<at::Tensor>& state_, const at::Tensor& gain_, const at::Tensor& offset_,
+    const at::Tensor& leak_, const at::Tensor& threshold_, const std::optional<at::Tensor>& lengths_,
     int64_t substeps, bool persist, double epsilon, std::string_view reset, std::string_view surrogate,
     double height, double width, bool detach_reset) {
-  const at::Tensor grad_spikes = dense(grad_spikes_), currents = dense(currents_);
+  const at::Tensor grad_spikes = dense(grad_spikes_), currents = dense(currents_), gain = dense(gain_),
+                   offset = dense(offset_), leak = dense(leak_), threshold = dense(threshold_);
   const auto state = dense(state_), lengths = dense(lengths_), grad_final = dense(grad_final_);
   const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
   const Choice choice = choice_of(reset, "spikes", surrogate, height, width, detach_reset);

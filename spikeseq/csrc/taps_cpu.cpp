@@ -56,7 +56,6 @@ template <typename S, typename Each>
 void over_columns(int64_t width, const Each& each) {
   constexpr int64_t kLanes = 32 / sizeof(S);
   int64_t c = 0;
-  for (; c + 12 * kLanes <= width && false; c += 12 * kLanes) each(c, std::integral_constant<int, 12>());
   for (; c + 16 * kLanes <= width; c += 16 * kLanes) each(c, std::integral_constant<int, 16>());
   for (; c + kLanes <= width; c += kLanes) each(c, std::integral_constant<int, 1>());
   if (c < width) each(c, std::integral_constant<int, 0>());
@@ -168,6 +167,11 @@ Taps taps_of(const at::Tensor& x, const at::Tensor& out, int64_t taps, int64_t b
 
 // Adds to `base` and returns true; or returns false, nothing done, where the input is too dense to gain.
 bool add_taps(at::Tensor base, const at::Tensor& x, const at::Tensor& weight, int64_t before) {
+  TORCH_CHECK_VALUE(x.is_contiguous() && base.is_contiguous() && weight.is_contiguous(), "taps take contiguous tensors");
+  TORCH_CHECK_VALUE(x.size(-1) > 0 && weight.size(1) == x.size(-1) && weight.size(2) == base.size(-1),
+                    "weight must be (K, ", x.size(-1), ", ", base.size(-1), "), got ", weight.sizes());
+  TORCH_CHECK_VALUE(x.sizes().slice(1, x.dim() - 2) == base.sizes().slice(1, base.dim() - 2),
+                    "middle dimensions differ: ", x.sizes(), " and ", base.sizes());
   const Taps t = taps_of(x, base, weight.size(0), before);
   if (t.in > UINT16_MAX) return false;
   return AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "add_taps", [&] {

@@ -62,6 +62,17 @@ def norm_lif(
         expected = (currents.shape[2], currents.shape[3])
         if tuple(check_tensor("state", state).shape) != expected:
             raise ValueError(f"state must have shape {expected}, got {tuple(state.shape)}")
+    batch, channels = currents.shape[2:]
+    for name, value, sizes in (
+        ("gain", gain, (channels,)),
+        ("offset", offset, (channels,)),
+        ("leak", leak, (1, channels)),
+        ("threshold", threshold, (1, channels)),
+        *([] if lengths is None else [("lengths", lengths, (batch,))]),
+    ):
+        if check_tensor(name, value).dim() != 1 or value.numel() not in sizes:
+            accepted = " or ".join(f"({size},)" for size in dict.fromkeys(sizes))
+            raise ValueError(f"{name} must have shape {accepted}, got {tuple(value.shape)}")
     if lengths is not None:
         lengths = lengths.to(device=currents.device, dtype=torch.int64)
     options: tuple[Any, ...] = (

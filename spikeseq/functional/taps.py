@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..ops import library
 from ..ops.build import ensure_native
@@ -30,6 +31,7 @@ class _Taps(torch.autograd.Function):
         return base
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
         grad = grads[0].to(x.dtype).contiguous()

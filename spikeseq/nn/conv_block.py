@@ -56,7 +56,7 @@ class ConvBlock(nn.Module):
             lengths: (B,) tokens that count; later ones are silent.
             attend: adds what it makes of the neurons' output to the current of every sub-step.
             integrate: end in integrators: the sum over sub-steps comes out, (L, 1, B, C). The map is linear,
-                so spikes are summed before it.
+                so spikes are summed before it; the bias and what `attend` gives are added once.
         """
         membrane = None if state is None or state.membrane is None else state.membrane[0]
         active, membrane = self.activation(current, membrane, lengths=lengths)

@@ -34,6 +34,10 @@ class NormalisedLIF(LIF):
         self, features: int, *, substeps: int, norm: str = "layer", persist: bool = False, **neuron: Any
     ) -> None:
         super().__init__(substeps=substeps, **neuron)
+        if self.surrogate.memory_planes:
+            raise ValueError(
+                f"surrogate {self.surrogate.name!r} remembers, which NormalisedLIF does not serve"
+            )
         self.features = positive_int("features", features)
         self.norm, self.persist = choice("norm", norm, NORMS), persist
         if norm != "none":

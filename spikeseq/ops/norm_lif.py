@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm
 
 from . import _check_values, library, lif
@@ -33,13 +34,19 @@ def norm_lif(currents: Tensor, state: Tensor | None, *rest: Any) -> tuple[Tensor
 
     Args: see `functional.norm_lif`, which checks them. float32 and float64 on a CPU are fused.
     """
-    fused = currents.device.type == "cpu" and currents.dtype in (torch.float32, torch.float64)
-    if fused and all(t.dtype == currents.dtype for t in (*rest[:4], *([] if state is None else [state]))):
-        if torch.compiler.is_compiling():
-            return torch.ops.spikeseq.norm_lif(currents, state, *rest)  # type: ignore[no-any-return]
-        if ensure_native("cpu"):
-            _check_values(len(currents), rest[2], rest[3], rest[4])
-            return _NormLIF.apply(currents, state, *rest)  # type: ignore[no-any-return]
+    tensors = (currents, *rest[:4], *([] if state is None else [state]))
+    served = currents.dtype in (torch.float32, torch.float64) and all(
+        t.dtype == currents.dtype for t in tensors
+    )
+    # While tracing nothing can be built: there the composition is traced.
+    if (
+        served
+        and currents.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and ensure_native("cpu")
+    ):
+        _check_values(len(currents), rest[2], rest[3], rest[4])
+        return _NormLIF.apply(currents, state, *rest)  # type: ignore[no-any-return]
     return composed(currents, state, *rest)
 
 
@@ -77,6 +84,8 @@ def chains(
 ) -> tuple[Tensor, Tensor]:
     """LIF over currents (L, T or 1, B, C), one membrane per token, or per sequence if it persists."""
     length, repeats, batch, channels = currents.shape
+    if not torch.compiler.is_compiling():
+        _check_values(length, leak, threshold, lengths)
     dtype = torch.float64 if currents.dtype == torch.float64 else torch.float32
     leak, threshold = leak.expand(channels).to(dtype), threshold.expand(channels).to(dtype)
     if persist:
@@ -130,14 +139,10 @@ def _backward(ctx: Any, grad_spikes: Any, grad_final: Any) -> tuple[Any, ...]:
     return (found[0], by_state, *found[2:], None, *[None] * len(ctx.options))
 
 
-torch.library.register_autograd("spikeseq::norm_lif", _backward, setup_context=_setup_context, lib=library)
-
-
-# The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
 class _NormLIF(torch.autograd.Function):
     @staticmethod
     def forward(*args: Any) -> Any:
         return torch.ops.spikeseq.norm_lif(*args)
 
     setup_context = staticmethod(_setup_context)
-    backward = staticmethod(_backward)
+    backward = staticmethod(once_differentiable(_backward))  # type: ignore[assignment]

@@ -182,6 +182,7 @@ def test_a_convolutional_translation_model():
 
 
 def test_recurrent_translation_models():
+    torch.manual_seed(0)
     source, target = torch.randint(4, 11, (6, 1)), torch.randint(4, 13, (4, 1))
     inputs, size = [(source, torch.tensor([6]), target)], 8
     sizes = {"embedding_size": size, "hidden_size": size, "layers": 2}

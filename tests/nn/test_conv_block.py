@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spikeseq.functional import lif
+from spikeseq.functional import ApproximateLIF, lif
 from spikeseq.nn import NormalisedLIF, NormalisedReLU, ReLUConvBlock, SpikingConvBlock
 
 DOUBLE = torch.float64
@@ -101,6 +101,12 @@ def test_dropout_is_one_mask_for_all_substeps():
     (spikes,) = seen
     assert set(spikes.unique().tolist()) == {0.0, 2.0}
     assert all(torch.equal(spikes[:, 0], spikes[:, t]) for t in range(4))
+
+
+def test_a_surrogate_that_remembers_is_refused():
+    for norm in ("layer", "batch", "none"):
+        with pytest.raises(ValueError, match="remembers"):
+            NormalisedLIF(6, substeps=3, norm=norm, surrogate=ApproximateLIF())
 
 
 def test_gradients_reach_everything():

@@ -107,6 +107,26 @@ def test_persisting_in_chunks_equals_the_whole():
     assert torch.equal(torch.cat(parts), whole) and torch.equal(state, end)
 
 
+def test_parameters_that_are_not_contiguous():
+    x = inputs(5, 1, per_channel=True, persist=False, ragged=False)
+    rest = {name: x[name].detach() for name in ("gain", "offset", "leak", "threshold")}
+    strided = {name: torch.stack((value, value + 9), 1)[:, 0] for name, value in rest.items()}
+    assert not strided["gain"].is_contiguous()
+    assert torch.equal(
+        norm_lif(x["currents"], **rest, substeps=4)[0], norm_lif(x["currents"], **strided, substeps=4)[0]
+    )
+
+
+def test_a_second_derivative_is_refused():
+    x = inputs(5, 1, persist=False, ragged=False)
+    rest = {name: x[name] for name in ("gain", "offset", "leak", "threshold")}
+    (grad,) = torch.autograd.grad(
+        norm_lif(x["currents"], **rest, substeps=4)[0].square().sum(), x["currents"], create_graph=True
+    )
+    with pytest.raises(RuntimeError, match=r"once_differentiable|not have been used"):
+        torch.autograd.grad(grad.sum(), x["currents"])
+
+
 def test_half_precision_runs_composed():
     x = inputs(5, 1, persist=False, ragged=False, dtype=torch.bfloat16)
     rest = {name: x[name] for name in ("gain", "offset", "leak", "threshold")}
@@ -139,6 +159,9 @@ def test_it_compiles_without_a_break():
         ({"leak": torch.tensor([1.5])}, "leak must lie in"),
         ({"threshold": torch.tensor([0.0])}, "threshold must be positive"),
         ({"lengths": torch.tensor([1, 9, 0])}, "lengths must lie in"),
+        ({"lengths": torch.tensor([1, 2])}, r"lengths must have shape \(3,\)"),
+        ({"gain": torch.ones(1)}, r"gain must have shape \(10,\)"),
+        ({"leak": torch.ones(2)}, r"leak must have shape \(1,\) or \(10,\)"),
     ],
 )
 def test_bad_input(change, message):

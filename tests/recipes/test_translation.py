@@ -178,6 +178,46 @@ def test_evaluate_repeats_the_test_and_compares_two_runs(run):
     assert systems[str(copy)]["bleu"] == pytest.approx(compared["bleu"], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("evaluate.length_penalty=-1", r"evaluate\.length_penalty must be 0 or"),
+        ("evaluate.beam=0", r"evaluate\.beam must be at least 1"),
+        ("train.batch_tokens=0", r"train\.batch_tokens must be at least 1"),
+        ("data.target_language=cs", r"data\.target_language must be one of en, de, fr"),
+        ("data.tokenizer=moses", r"data\.tokenizer must be one of"),
+        ("model.positions=0", "positions must be at least 1"),
+        ("model.surrogate=approximate_lif", "remembers"),
+        ("model.leak=7.0", "leak must lie in"),
+    ],
+)
+def test_settings_that_cannot_be_leave_no_folder(tmp_path, change, message):
+    for model in ("conv-snn-snn", "conv-ann-ann"):
+        with pytest.raises(ValueError, match=message):
+            train(config_of(model, change), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_any_length_and_one_leak_for_all_can_be_set():
+    assert (
+        len(load_parallel_corpus(config_of("conv-snn-snn", "data.longest=null").data).splits["train"]) == 80
+    )
+    config = config_of("attention-snn-snn", "model.leak=0.9", "model.bypass=false")
+    assert build_seq2seq(config.model, 9, 9).encoder.layers[0].leak.shape == (1,)
+
+
+def test_a_run_is_not_compared_with_itself(run):
+    with pytest.raises(ValueError, match="is the run itself"):
+        compare(run[0], run[0], data=None, split="test", say=lambda text: None)
+
+
+def test_what_came_before_a_line_that_is_not_utf8_is_translated(run):
+    command = [sys.executable, "-m", "spikeseq.cli", "translate", str(run[0]), "--beam", "1", "--batch", "8"]
+    done = subprocess.run(command, input=b"Ein Hund\n\nEin \xff\n", capture_output=True, timeout=200)
+    assert done.returncode == 2 and done.stdout.count(b"\n") == 2
+    assert b"line 3 of standard input is not UTF-8" in done.stderr
+
+
 def test_a_filter_never_loses_or_adds_a_line(run):
     folder, _ = run
     lines = ["Ein Hund schläft.", "", "   ", "日本語 \u2028 ☃", "wort " * 400, "\tEin\x0bMann\r"]

@@ -123,6 +123,13 @@ def test_lines_without_a_word_never_reach_the_model():
     assert translator.model.batches == []
 
 
+def test_a_tokenizer_is_given_clean_lines():
+    translator, seen = copier(), []
+    translator.tokenise = lambda line: seen.append(line) or line.split(" ")
+    lines = ["\tein\u2028 mann\r\n", "half \ud800", " hut"]
+    assert translator.translate(lines) == seen == ["ein mann", "half ?", "hut"]
+
+
 def test_detokenising_gets_the_tokens_and_cannot_break_the_line():
     translator = copier()
     translator.detokenise = lambda tokens: "\n".join(tokens).upper() + "\r\n"

@@ -66,10 +66,14 @@ class Seq2Seq(nn.Module):
         """(S, B) int64 ids, padded with `PAD`, and (B,) their lengths, at least 1."""
         raise NotImplementedError
 
-    def decode(self, target: Tensor, memory: Memory, state: Any = None) -> Decoded:
+    def decode(
+        self, target: Tensor, memory: Memory, state: Any = None, *, lengths: Tensor | None = None
+    ) -> Decoded:
         """(L, B) ids of the tokens so far (the first is `BOS`), one row of output for the token after each.
 
         state: as a former call returned it; None at the start of the sentence.
+        lengths: (B,) target tokens that count, for statistics over a batch that padding must not enter; the
+            rows that count are the same without.
         """
         raise NotImplementedError
 
@@ -82,7 +86,8 @@ class Seq2Seq(nn.Module):
             (L, B, V); or, with `target_lengths`, (sum of them, V): the rows that count, in the order of
             `target[inside(target_lengths, L)]`, so that no vocabulary map is spent on padding.
         """
-        hidden = self.decode(target, self.encode(source, source_lengths)).hidden
+        memory = self.encode(source, source_lengths)
+        hidden = self.decode(target, memory, lengths=target_lengths).hidden
         if target_lengths is not None:
             hidden = hidden[inside(target_lengths, len(target))]
         return self.output_map(hidden)  # type: ignore[no-any-return]

@@ -32,8 +32,8 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, vocabulary: int, channels: int, positions: int, dropout: float) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(vocabulary, channels, padding_idx=PAD)
-        self.positions = nn.Embedding(positions, channels)
+        self.tokens = nn.Embedding(vocabulary, positive_int("channels", channels), padding_idx=PAD)
+        self.positions = nn.Embedding(positive_int("positions", positions), channels)
         self.dropout = nn.Dropout(dropout)
         self.scale = math.sqrt(channels)
         with torch.no_grad():
@@ -151,6 +151,7 @@ class ConvSeq2Seq(Seq2Seq):
         **neuron: Any,
     ) -> None:
         super().__init__()
+        SpikingConvBlock(1, substeps=substeps, norm=norm, **neuron)  # checked where neither side spikes, too
         side: dict[str, Any] = {
             "channels": channels, "layers": layers, "kernel_size": kernel_size, "dropout": dropout,
             "embedding_dropout": embedding_dropout, "norm": norm, "residual": residual, "substeps": substeps,
@@ -170,7 +171,9 @@ class ConvSeq2Seq(Seq2Seq):
         # Values also hold what a word is, beside what surrounds it (Gehring et al. 2017).
         return Memory(states, lengths, Prepared(states, states + embedded))
 
-    def decode(self, target: Tensor, memory: Memory, state: Any = None) -> Decoded:
+    def decode(
+        self, target: Tensor, memory: Memory, state: Any = None, *, lengths: Tensor | None = None
+    ) -> Decoded:
         start, blocks = (None, None) if state is None else state
         weights: list[Tensor] = []
 
@@ -183,9 +186,8 @@ class ConvSeq2Seq(Seq2Seq):
             return context
 
         embedded = self.decoder.embedding(target, start)
-        hidden, blocks = self.decoder(
-            embedded, blocks, attend=[attend(i) for i in range(len(self.attention))]
-        )
+        layers = [attend(i) for i in range(len(self.attention))]
+        hidden, blocks = self.decoder(embedded, blocks, lengths=lengths, attend=layers)
         if start is None:
             start = target.new_zeros((1, target.shape[1]))
         return Decoded(self.dropout(hidden), torch.stack(weights).mean(0), (start + len(target), blocks))

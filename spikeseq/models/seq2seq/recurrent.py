@@ -106,7 +106,9 @@ class RecurrentSeq2Seq(Seq2Seq):
         prepared = None if self.attention is None else self.attention.prepare(states)
         return Memory(states, lengths, (self.encoder.summary(final).unsqueeze(0), prepared))
 
-    def decode(self, target: Tensor, memory: Memory, state: Any = None) -> Decoded:
+    def decode(
+        self, target: Tensor, memory: Memory, state: Any = None, *, lengths: Tensor | None = None
+    ) -> Decoded:
         final, prepared = memory.context
         if state is None:
             parts = zip((self.reader, self.writer), self.starts, strict=False)
