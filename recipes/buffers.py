@@ -11,8 +11,8 @@ def keep_buffers() -> bool:
     """Lets the C library keep freed buffers of up to 32 MiB instead of giving them back to the system.
 
     A step allocates the same tensors as the one before. By default each comes as fresh pages, which are
-    cleared on their first touch: 6 MiB cost 3.5 ms then, and 0.1 ms from kept memory. Returns whether the C
-    library has such a switch (glibc has).
+    cleared on their first touch, which costs many times the work. Returns whether the C library has such a
+    switch (glibc has).
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
