@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.models.seq2seq import SPECIALS, Seq2Seq, build_seq2seq
-from spikeseq.models.seq2seq.search import greedy
+from spikeseq.models.seq2seq import SPECIALS, Seq2Seq, build_seq2seq, greedy
 
 from .agreement import refuse
 from .timing import Benchmark, Contender, Step, inference

@@ -75,7 +75,10 @@ def train(
     if not metrics:  # one of several processes, of which the first one plots and prints
         return
     plot_history(folder)
-    show_runs(neighbours(folder, metrics), title=f"{recipe} on {metrics['data']}, seed {seed}")
+    show_runs(
+        neighbours(folder, metrics),
+        title=f"{recipe} on {metrics['data']}, {metrics.get('split', 'test')} split, seed {seed}",
+    )
     say(f"wrote {folder}")
     if json_:
         emit(metrics)

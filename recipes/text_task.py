@@ -45,7 +45,7 @@ class TextTask:
     """A classifier on a corpus. See `engine.Task`.
 
     batch_size: texts per batch. longest: tokens kept of a text. seed: of the batches' order.
-    label_smoothing: as `engine.TrainSettings`.
+    label_smoothing: as `settings.TrainSettings`.
     """
 
     model: nn.Module

@@ -20,10 +20,12 @@ from spikeseq.files import write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.buffers import keep_buffers
 from spikeseq.recipes.config import flat
-from spikeseq.recipes.engine import RESUME_FILE, Progress, TrainSettings, fit
+from spikeseq.recipes.engine import RESUME_FILE, Progress, fit
 from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.settings import TrainSettings
 
 Say = Callable[[str], None]
+FINAL_SPLITS = ("test", "validation")
 
 
 def train(
@@ -35,12 +37,13 @@ def train(
     say: Say = lambda text: None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Trains, tests once, and leaves a run folder; returns its metrics.
+    """Trains, tests once on `evaluate.split`, and leaves a run folder; returns its metrics.
 
     Under `torchrun` every process calls this and returns when the folder is complete; the first one writes
     and reports, and the others return an empty dict.
 
     Raises:
+        ValueError: naming a setting that is wrong.
         runs.RunError: the folder exists and `resume` is not set, or it is of another configuration.
     """
     from accelerate import Accelerator
@@ -54,6 +57,9 @@ def train(
     patient = InitProcessGroupKwargs(timeout=timedelta(hours=2))
     accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed_precision(device), kwargs_handlers=[patient])
     first = accelerator.is_main_process
+    if config.evaluate.split not in FINAL_SPLITS:
+        known = " or ".join(FINAL_SPLITS)
+        raise ValueError(f"evaluate.split must be {known}, got {config.evaluate.split!r}")
     if _finished(folder, config, resume):
         metrics = runs.read_metrics(folder)
         assert metrics is not None
@@ -94,11 +100,12 @@ def train(
     runs.save_model(folder, model, config)
     say("testing")
     started = time.perf_counter()
-    test = recipe.test(config, task, model, "test", accelerator.device)
+    split = config.evaluate.split
+    test = recipe.test(config, task, model, split, accelerator.device)
     tested = time.perf_counter() - started
     for name, content in test.pop("files", {}).items():
         write_whole(folder / name, content)
-    energy = recipe.energy(config, task, model.cpu(), "test")
+    energy = recipe.energy(config, task, model.cpu(), split)
     metrics = {
         "recipe": config.recipe,
         "model": config.model.name,
@@ -111,6 +118,7 @@ def train(
         "validation": {
             name: round(value, 3) for name, value in state.history[state.best_epoch]["validation"].items()
         },
+        "split": split,
         "test": test,
         "spike_rate": energy["spike_rate"],
         "energy": energy,
@@ -177,7 +185,8 @@ def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
         # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
         with contextlib.suppress(OSError, runs.RunError):
             row = runs.read_metrics(other)
-            if row and all(row.get(key) == metrics.get(key) for key in ("recipe", "data", "texts", "seed")):
+            same = ("recipe", "data", "texts", "seed", "split")
+            if row and all(row.get(key) == metrics.get(key) for key in same):
                 found.append(row)
     figure = RECIPES[metrics["recipe"]].figure
     return sorted(found, key=lambda row: -row["test"].get(figure, -math.inf))

@@ -46,7 +46,7 @@ class TranslationTask:
     """A translation model on a parallel corpus. See `engine.Task`.
 
     batch_tokens: padded tokens per batch. seed: of the batches' order. label_smoothing: as
-    `engine.TrainSettings`. beam, length_penalty: of the search that the test split is translated with;
+    `settings.TrainSettings`. beam, length_penalty: of the search that the test split is translated with;
     validation is greedy.
     """
 

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.functional.lif import positive_int
-from spikeseq.models.seq2seq.base import EOS, SPECIALS, UNK, Seq2Seq
-from spikeseq.models.seq2seq.search import Hypothesis, beam_search, greedy
+from spikeseq.models.seq2seq import EOS, SPECIALS, UNK, Hypothesis, Seq2Seq, beam_search, greedy
 from spikeseq.tokenizers import Vocab
 
 BATCH_SIZE = 64

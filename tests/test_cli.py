@@ -61,7 +61,7 @@ def test_train_prints_one_object_and_a_table(cli, tmp_path):
     metrics = json.loads(done.out)
     assert metrics == json.loads((out / "snn" / "metrics.json").read_text())
     assert metrics["model"] == "snn" and metrics["epochs"] == 2  # --set comes after --epochs
-    assert "imdb on sample, seed 1" in done.err
+    assert "imdb on sample, test split, seed 1" in done.err
     for word in ("snn", "lstm", "test %", "shuffled", "parameters", "MAC/token", "nJ/token", "epoch 2: loss"):
         assert word in done.err, word
     assert "…" not in done.err and "Warning" not in done.err

@@ -3,8 +3,8 @@ from omegaconf import OmegaConf
 
 from spikeseq.models import CLASSIFIERS, build_classifier
 from spikeseq.recipes.config import OPTIONAL, ConfigError, flat, load_config, recipe_names
-from spikeseq.recipes.engine import TrainSettings
 from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.settings import TrainSettings
 
 
 def test_every_recipe_has_a_file_and_every_model_can_be_built():

@@ -17,7 +17,8 @@ from accelerate import Accelerator
 from recipe_case import quick, sets
 from torch import nn
 
-from spikeseq.recipes.engine import Progress, TrainSettings, dealt, fit
+from spikeseq.recipes.engine import Progress, dealt, fit
+from spikeseq.recipes.settings import TrainSettings
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without torch.distributed"

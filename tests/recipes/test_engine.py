@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from spikeseq.nn import LIF
-from spikeseq.recipes.engine import Progress, TrainSettings, fit, parameter_groups, rate_at
+from spikeseq.recipes.engine import Progress, fit
+from spikeseq.recipes.settings import TrainSettings, parameter_groups, rate_at
 
 
 class Points:

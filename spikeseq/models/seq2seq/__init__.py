@@ -8,6 +8,7 @@ from .base import BOS, EOS, PAD, SPECIALS, UNK, Decoded, Memory, Seq2Seq, inside
 from .build import MODELS, build_seq2seq
 from .convolutional import ConvSeq2Seq
 from .recurrent import RecurrentSeq2Seq
+from .search import Hypothesis, beam_search, greedy
 
 __all__ = [
     "BOS",
@@ -18,9 +19,12 @@ __all__ = [
     "UNK",
     "ConvSeq2Seq",
     "Decoded",
+    "Hypothesis",
     "Memory",
     "RecurrentSeq2Seq",
     "Seq2Seq",
+    "beam_search",
     "build_seq2seq",
+    "greedy",
     "inside",
 ]

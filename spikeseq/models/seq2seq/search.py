@@ -35,6 +35,9 @@ class Hypothesis:
     attention: Tensor | None = field(default=None, compare=False)
 
 
+NOTHING = Hypothesis([], -math.inf)
+
+
 @torch.no_grad()
 def greedy(
     model: Seq2Seq,
@@ -56,10 +59,12 @@ def greedy(
     while len(sentences):
         last = search.limits[sentences] == n
         totals, ids = (totals.unsqueeze(1) + search.step(last)).max(1)
-        ends = last | (ids == EOS)
+        possible = totals > -math.inf  # not so where the model's output is not finite
+        ends = last | (ids == EOS) | ~possible
         scores = totals / search.norms[n].to(totals)
         for row in ends.nonzero().flatten().tolist():
-            found[int(sentences[row])] = search.hypothesis(row, float(scores[row]))
+            whole = bool(possible[row])
+            found[int(sentences[row])] = search.hypothesis(row, float(scores[row])) if whole else NOTHING
         rows = (~ends).nonzero().flatten()
         sentences, totals = sentences[rows], totals[rows]
         search.go_on(ids[rows], rows if len(rows) < len(ends) else None)
@@ -109,7 +114,7 @@ def beam_search(
     """
     positive_int("beam", beam)
     search = _Search(model, source, lengths, max_lengths, length_penalty, unk, attention, recompute)
-    found = {i: Hypothesis([], -math.inf) for i in range(len(lengths))}
+    found = dict.fromkeys(range(len(lengths)), NOTHING)
     sentences = torch.arange(len(lengths), device=source.device)  # (A,) those not done
     best = torch.full((len(lengths),), -math.inf, dtype=torch.float64, device=source.device)
     finished = torch.zeros_like(sentences)

@@ -1,0 +1,78 @@
+"""The command line on translation runs."""
+
+import json
+
+import pytest
+from recipe_case import command, quick, refused
+
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.train import train
+
+pytestmark = pytest.mark.usefixtures("cache")
+QUICK = [
+    "data.limit=40", "data.pieces=330", "train.epochs=1", "train.batch_tokens=300", "train.warmup=2",
+    "evaluate.energy_texts=3", "evaluate.beam=2", "model.channels=16", "model.layers=2",
+]  # fmt: skip
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    return lambda *args, stdin=b"": command(monkeypatch, capsys, *args, stdin=stdin)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, session_cache):
+    """A run that translates, one that does not."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKESEQ_CACHE", str(session_cache))
+        train(load_config("multi30k", model="conv-snn-snn", overrides=QUICK), folder / "translation")
+        train(load_config("imdb", model="bow", overrides=quick("bow")), folder / "sentiment")
+    return folder
+
+
+def test_a_run_of_the_other_recipe_is_named(cli, runs):
+    sentiment, translation = runs / "sentiment", runs / "translation"
+    assert refused(cli("translate", sentiment)) == (
+        f"{sentiment} does not translate; try `spikeseq classify {sentiment}`"
+    )
+    assert refused(cli("classify", translation)) == (
+        f"{translation} does not classify; try `spikeseq translate {translation}`"
+    )
+    message = refused(cli("evaluate", translation, "--against", sentiment))
+    assert message == f"{sentiment} does not translate; --against compares two translation runs"
+    message = refused(cli("evaluate", sentiment, "--out", runs / "out"))
+    assert message.startswith("--out is for the translations of one run")
+
+
+def test_the_attention_for_the_first_line_is_drawn(cli, runs, tmp_path):
+    picture = tmp_path / "attention.png"
+    given = "Ein Hund schläft.\nEin Mann.\n".encode()
+    done = cli("translate", runs / "translation", "--beam", 1, "--attention", picture, stdin=given)
+    assert done.code == 0 and done.out.count("\n") == 2 and f"wrote {picture}" in done.err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "which is empty" in refused(cli("translate", runs / "translation", "--attention", picture))
+    assert "--attention" in refused(cli("translate", runs / "translation", "--attention", tmp_path / "a.doc"))
+
+
+def test_evaluate_writes_the_translations(cli, runs, tmp_path):
+    out = tmp_path / "out"
+    done = cli("evaluate", runs / "translation", "--split", "validation", "--out", out, "--json")
+    figures = json.loads(done.out)
+    assert figures["split"] == "validation" and "bleu_tok_lc" in figures
+    for name in ("validation.hypotheses", "validation.references"):
+        assert (out / name).read_text().count("\n") == 40
+
+
+def test_settings_are_compared_without_the_test_split(cli, tmp_path):
+    options = [part for value in [*QUICK, "evaluate.split=validation"] for part in ("--set", value)]
+    done = cli("train", "multi30k", *options, "--out", tmp_path / "run", "--json")
+    metrics = json.loads(done.out)
+    assert metrics["split"] == "validation"
+    assert (tmp_path / "run" / "validation.hypotheses").exists()
+    assert not (tmp_path / "run" / "test.hypotheses").exists()
+    again = cli("evaluate", tmp_path / "run", "--split", "validation", "--json")
+    assert json.loads(again.out)["bleu_tok_lc"] == metrics["test"]["bleu_tok_lc"]
+    message = refused(cli("train", "multi30k", "--set", "evaluate.split=train", "--out", tmp_path / "other"))
+    assert message == "evaluate.split must be test or validation, got 'train'"
+    assert not (tmp_path / "other").exists()
