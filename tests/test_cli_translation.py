@@ -3,16 +3,12 @@
 import json
 
 import pytest
-from recipe_case import command, quick, refused
+from recipe_case import TRANSLATION, command, quick, refused, sets
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
 
 pytestmark = pytest.mark.usefixtures("cache")
-QUICK = [
-    "data.limit=40", "data.pieces=330", "train.epochs=1", "train.batch_tokens=300", "train.warmup=2",
-    "evaluate.energy_texts=3", "evaluate.beam=2", "model.channels=16", "model.layers=2",
-]  # fmt: skip
 
 
 @pytest.fixture
@@ -26,7 +22,7 @@ def runs(tmp_path_factory, session_cache):
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPIKESEQ_CACHE", str(session_cache))
-        train(load_config("multi30k", model="conv-snn-snn", overrides=QUICK), folder / "translation")
+        train(load_config("multi30k", model="conv-snn-snn", overrides=TRANSLATION), folder / "translation")
         train(load_config("imdb", model="bow", overrides=quick("bow")), folder / "sentiment")
     return folder
 
@@ -65,7 +61,7 @@ def test_evaluate_writes_the_translations(cli, runs, tmp_path):
 
 
 def test_settings_are_compared_without_the_test_split(cli, tmp_path):
-    options = [part for value in [*QUICK, "evaluate.split=validation"] for part in ("--set", value)]
+    options = sets([*TRANSLATION, "evaluate.split=validation"])
     done = cli("train", "multi30k", *options, "--out", tmp_path / "run", "--json")
     metrics = json.loads(done.out)
     assert metrics["split"] == "validation"

@@ -12,6 +12,11 @@ import pyarrow.parquet as pq
 MODELS = ("snn", "lstm", "gru", "rnn", "bow")
 WORDS = {"good": "superb lovely moving", "bad": "dull awful flat", "mixed": "fine but uneven"}
 
+TRANSLATION = [
+    "data.limit=40", "data.pieces=330", "train.epochs=1", "train.batch_tokens=300", "train.warmup=2",
+    "evaluate.energy_texts=3", "evaluate.beam=2", "model.channels=16", "model.layers=2",
+]  # fmt: skip
+
 
 def quick(model: str = "snn", **changes: object) -> list[str]:
     """`--set` values for a training of a second."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from accelerate import Accelerator
-from recipe_case import quick, sets
+from recipe_case import TRANSLATION, quick, sets
 from torch import nn
 
 from spikeseq.recipes.engine import Progress, dealt, fit
@@ -251,6 +251,14 @@ def test_the_command_line(tmp_path, cache):
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
     for line in ("reading sample", "epoch 1: ", "epoch 2: ", "testing", "wrote run"):
         assert done.err.count(line) == 1, done.err
+
+
+def test_a_translation_model(tmp_path, cache):
+    command = ["train", "multi30k", "--out", "run", "--device", "cpu", "--json", *sets(TRANSLATION)]
+    done = torchrun("-m", "spikeseq.cli", *command, cwd=tmp_path)
+    assert done.code == 0, done.err
+    metrics = json.loads(done.out)
+    assert metrics["hardware"].startswith("2 processes") and "bleu_tok_lc" in metrics["test"]
 
 
 if __name__ == "__main__":
