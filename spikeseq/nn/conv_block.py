@@ -10,7 +10,7 @@ from .dropout import check_share, dropout_mask
 from .normalised import NormalisedLIF, NormalisedReLU
 
 Attend = Callable[[Tensor], Tensor]
-"""From the spikes of neurons, summed over the sub-steps of a token, to a current; both (L, B, C)."""
+"""From the current of a token, its mean over the sub-steps, to another current; both (L, B, C)."""
 
 
 class BlockState(NamedTuple):
@@ -54,20 +54,21 @@ class ConvBlock(nn.Module):
         Args:
             state: as a former call returned it; only for causal blocks.
             lengths: (B,) tokens that count; later ones are silent.
-            attend: adds what it makes of the neurons' output to the current of every sub-step.
+            attend: adds what it makes of the current to the current of every sub-step that comes out. It asks
+                by what an integrator's membrane would hold, as the accumulated membranes of thesis 6.5.2 do:
+                spikes are too coarse a question.
             integrate: end in integrators: the sum over sub-steps comes out, (L, 1, B, C). The map is linear,
                 so spikes are summed before it; the bias and what `attend` gives are added once.
         """
         membrane = None if state is None or state.membrane is None else state.membrane[0]
         active, membrane = self.activation(current, membrane, lengths=lengths)
-        total = active.sum(1, keepdim=True) if integrate or attend is not None else active
         plus = current if self.residual else None
         if integrate:
-            active = total
+            active = active.sum(1, keepdim=True)
             if plus is not None:
                 plus = plus.sum(1, keepdim=True) * (self.activation.substeps / plus.shape[1])
         if attend is not None:
-            context = attend(total.squeeze(1)).unsqueeze(1)
+            context = attend(current.mean(1)).unsqueeze(1)
             plus = context if plus is None else plus + context
         if self.training and self.dropout:
             active = active * dropout_mask((len(active), 1, *active.shape[2:]), self.dropout, active)

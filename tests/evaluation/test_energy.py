@@ -173,7 +173,7 @@ def test_a_convolutional_translation_model():
     }  # fmt: skip
     assert found["layers"]["attention.0"] == {"macs": 2 * 6 * size}
     assert found["layers"]["output_map"] == {"macs": size * 13}
-    assert found["layers"]["attention.1.query_map"].keys() == {"acs"}  # asked by sums of spikes
+    assert found["layers"]["attention.1.query_map"].keys() == {"macs"}  # asked by currents
     rates = [layer["spike_rate"] for name, layer in found["layers"].items() if "activation" in name]
     assert len(rates) == 2 * layers and all(0 < rate <= 3 for rate in rates)
     assert all("norm" in name for name in found["not_counted"]), found["not_counted"]

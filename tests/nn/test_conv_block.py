@@ -52,7 +52,7 @@ def test_a_current_that_is_held_equals_one_that_is_repeated():
 @pytest.mark.parametrize("integrate", [False, True])
 def test_chunks_equal_the_whole(kind, integrate):
     block, current = block_of(kind, causal=True), draw(9, 1, 2, 6)
-    attend = lambda spikes: torch.tanh(spikes)  # noqa: E731
+    attend = lambda current: torch.tanh(current)  # noqa: E731
     whole, _ = block(current, attend=attend, integrate=integrate)
     state, parts = None, []
     for chunk in current.split((1, 1, 4, 3)):

@@ -3,7 +3,7 @@
 All tokens are processed in parallel. Token and position embeddings are direct-coded: the constant current of
 the first neurons. Every further layer adds to the current of the one before. The last layer of either side
 ends in integrators, the current summed over sub-steps. Every decoder layer attends to the encoder's states,
-asked by its spikes, and gets the context as a constant current.
+asked by its accumulated current, and gets the context as a constant current.
 """
 
 import math
@@ -160,6 +160,7 @@ class ConvSeq2Seq(Seq2Seq):
         self.encoder = ConvSide(encoder, source_vocabulary, causal=False, **side)
         self.decoder = ConvSide(decoder, target_vocabulary, causal=True, **side)
         self.attention = nn.ModuleList(DotAttention(channels, channels, channels) for _ in range(layers))
+        self.normed = norm != "none"
         self.dropout = nn.Dropout(dropout)
         self.output_map = nn.Linear(channels, target_vocabulary)
         self.output_map.weight = self.decoder.embedding.tokens.weight
@@ -178,8 +179,9 @@ class ConvSeq2Seq(Seq2Seq):
         weights: list[Tensor] = []
 
         def attend(layer: int) -> Any:
-            def context(spikes: Tensor) -> Tensor:
-                found, weight = self.attention[layer](spikes, memory.context, memory.lengths)
+            def context(current: Tensor) -> Tensor:
+                asking = nn.functional.layer_norm(current, current.shape[-1:]) if self.normed else current
+                found, weight = self.attention[layer](asking, memory.context, memory.lengths)
                 weights.append(weight)
                 return found  # type: ignore[no-any-return]
 
