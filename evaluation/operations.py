@@ -1,0 +1,121 @@
+"""What a layer does with an input, as counts, and the spikes that decide which kind of operation it is."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+FLOAT = 4  # bytes
+
+
+@dataclass
+class Operations:
+    """Counts of one layer, or of many added up. All are totals until `per` divides them.
+
+    Args:
+        macs: analog value times weight, added to a sum.
+        acs: one spike into one weight, added to a sum. A look-up that is added is none or one per feature.
+        int8_macs: multiply-accumulates of 8-bit values.
+        updates: of neurons, per sub-step: leak multiply, add, compare.
+        multiplies, adds: of single values: normalisation, gates, biases, resets. A function such as exp or
+            tanh counts as one multiply, which is too cheap for it.
+        weight_bytes: read from weights, once for every use, as where one token comes after the other.
+        state_bytes: membranes and other states, read and written.
+        activation_bytes: what goes in and comes out: 4 bytes a value; a spike is 4 bytes too, its address.
+        spikes: of neurons, and `neurons` of that layer: eq. 6.6 needs both.
+    """
+
+    macs: float = 0.0
+    acs: float = 0.0
+    int8_macs: float = 0.0
+    updates: float = 0.0
+    multiplies: float = 0.0
+    adds: float = 0.0
+    weight_bytes: float = 0.0
+    state_bytes: float = 0.0
+    activation_bytes: float = 0.0
+    spikes: float = 0.0
+    neurons: int = 0
+
+    def __iadd__(self, other: "Operations") -> "Operations":
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.neurons = max(self.neurons, other.neurons)
+        return self
+
+    def per(self, tokens: float) -> "Operations":
+        """Per token."""
+        return Operations(**{name: getattr(self, name) / tokens for name in COUNTS}, neurons=self.neurons)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is not zero; `spike_rate` in the place of spikes and neurons."""
+        found = {name: getattr(self, name) for name in COUNTS if getattr(self, name) and name != "spikes"}
+        return found | ({"spike_rate": self.spikes / self.neurons} if self.neurons else {})
+
+
+COUNTS = tuple(field.name for field in fields(Operations) if field.name != "neurons")
+
+
+LARGEST_SUM = 128  # spikes that one value can stand for; 8-bit pixels reach 255, and are analog
+LARGEST_PART = 16  # a sum of that many spikes may be the smallest of a tensor
+MANY = 8
+SAMPLE = 256
+CLOSE = 1e-5
+
+
+def spikes_in(x: Tensor) -> float | None:
+    """The number of spikes in `x`; None if it holds anything else.
+
+    Spikes are 0 and 1, or sums of them, or either times one fixed scale: what comes out of average
+    pooling, of dropout, of a mean over sub-steps. So all values must be whole multiples of one unit: 1, if
+    all are whole, else the smallest value or a whole part of it. A few values, or no zero among them, prove
+    little: then they must be means of spikes, at most 1, and the unit 1 over a whole number.
+    """
+    x = x.detach()
+    if not x.numel():
+        return 0.0
+    values = x.double().flatten()
+    least, most = float(values.min()), float(values.max())
+    if not 0 <= least <= most < float("inf"):
+        return None
+    if most == 0:
+        return 0.0
+    if most <= LARGEST_SUM and whole(values):
+        return float(values.sum())
+    positive = values[values > 0]
+    smallest, plenty = float(positive.min()), len(positive) >= MANY and least == 0
+    for part in range(1, LARGEST_PART + 1):
+        unit = smallest / part
+        mean = most <= 1 and abs(1 / unit - round(1 / unit)) < CLOSE / unit
+        if most / unit <= LARGEST_SUM and (mean or plenty) and whole(positive / unit):
+            return float((positive / unit).round().sum())
+    return None
+
+
+def whole(values: Tensor) -> bool:
+    """Whether all values are whole numbers, but for rounding."""
+    for part in (values[:SAMPLE], values):  # analog values show themselves soon
+        if ((part - part.round()).abs() > CLOSE * part.clamp(min=1)).any():
+            return False
+    return True
+
+
+def rows_of(x: Tensor) -> float:
+    """Vectors in (*, features)."""
+    return x.numel() / x.shape[-1]
+
+
+def product(x: Tensor, fan_out: int, *, bias: bool, spikes: float | None) -> Operations:
+    """A map of the rows of `x` to `fan_out` values: MACs, or ACs where they are spikes.
+
+    Args:
+        spikes: as `spikes_in`. bias: added to each output.
+    """
+    outputs = rows_of(x) * fan_out
+    read = (x.numel() if spikes is None else spikes) * fan_out
+    return Operations(
+        **{"macs" if spikes is None else "acs": read},
+        adds=outputs if bias else 0.0,
+        weight_bytes=FLOAT * (read + (outputs if bias else 0.0)),
+        activation_bytes=FLOAT * ((x.numel() if spikes is None else spikes) + outputs),
+    )
