@@ -10,8 +10,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU
 
-from .operations import Operations
-from .rules import Call, Ragged, Rule, bound, rule_of
+from .operations import FLOAT, Operations
+from .rules import RECURRENT, Call, Ragged, Rule, bound, rule_of
 
 
 @dataclass
@@ -169,6 +169,11 @@ def packed_bytes(module: nn.Module) -> int:
     """Bytes of 8-bit weights, which torch hides from `parameters`."""
     if "quantized.dynamic" not in type(module).__module__:
         return 0
-    if hasattr(module, "weight") and callable(module.weight):
-        return module.weight().numel() + 4 * module.out_features  # type: ignore[operator]
-    return 0
+    if hasattr(module, "out_features"):
+        return int(module.in_features * module.out_features + FLOAT * module.out_features)
+    if not hasattr(module, "hidden_size"):
+        return 0
+    gates, directions = RECURRENT[type(module).__name__][0], 2 if module.bidirectional else 1
+    inputs = [module.input_size] + [module.hidden_size * directions] * (module.num_layers - 1)
+    rows = directions * gates * module.hidden_size
+    return int(sum(rows * (size + module.hidden_size + 2 * FLOAT) for size in inputs))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from spikeseq.fold import FoldedConv, FoldedRecurrent
 from spikeseq.functional.taps import ranges
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
 from spikeseq.nn import (
@@ -168,6 +169,35 @@ def recurrent(module: Any, call: Call) -> Operations:
         state_bytes=FLOAT * tokens * 2 * states * hidden,
         activation_bytes=FLOAT * (x.numel() + tokens * outputs),
     )
+
+
+def folded_recurrent(module: FoldedRecurrent, call: Call) -> Operations:
+    """The recurrence that is left of eq. 6.3 and 6.4: f_out f_out per gate; the looked-up input is added."""
+    tokens = rows_of(call.rows(call.input))
+    gates, functions, sums, states = RECURRENT[module.kind]
+    hidden, biases = module.hidden_size, 0 if module.bias is None else module.bias.numel()
+    weights = module.weight.numel()
+    return Operations(
+        macs=tokens * weights,
+        multiplies=tokens * hidden * functions,
+        adds=tokens * (hidden * (sums + gates) + biases),
+        weight_bytes=FLOAT * tokens * (weights + biases),
+        state_bytes=FLOAT * tokens * 2 * states * hidden,
+        activation_bytes=FLOAT * tokens * hidden * (gates + 1),
+    )
+
+
+def folded_convolution(module: FoldedConv, call: Call) -> Operations:
+    """Look-ups, one for each tap whose token exists, added."""
+    ids = call.input
+    size = module.tables.shape[2]
+    spans = ranges(len(ids), len(ids), len(module.tables), module.before)
+    found = sum(len(ids[given]) for given, _ in spans) * ids[0].numel() * size
+    biases = 0 if module.bias is None else ids.numel() * size
+    return Operations(
+        adds=found - ids.numel() * size + biases, weight_bytes=FLOAT * (found + biases),
+        activation_bytes=FLOAT * ids.numel() * size,
+    )  # fmt: skip
 
 
 def tokens_of(module: Any, call: Call) -> Tensor:
@@ -367,6 +397,8 @@ RULES: dict[type[nn.Module], Rule] = {
     nn.Conv2d: convolution,
     nn.Embedding: embedding,
     nn.EmbeddingBag: bag,
+    FoldedRecurrent: folded_recurrent,
+    FoldedConv: folded_convolution,
     nn.RNNBase: recurrent,
     nn.RNNCellBase: recurrent,
     DotAttention: dot_attention,

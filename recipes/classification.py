@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy import measure_energy
+from spikeseq.evaluation.variants import brief, folded, quantised
 from spikeseq.models import build_classifier
 from spikeseq.recipes.classifier import Classifier, open_classifier
 from spikeseq.recipes.text_corpus import Corpus, Say, encode, load_corpus
@@ -52,13 +53,27 @@ class TextClassification:
         return result
 
     def energy(self, config: Any, task: TextTask, model: nn.Module, split: str) -> dict[str, Any]:
-        """Over evenly spread texts of a split."""
+        """Over evenly spread texts of a split; under "variants" the same of what would be deployed.
+
+        These are the model with its embedding `folded`, and baselines in 8 bits (`int8`), which are tested on
+        the split again, as rounding costs accuracy.
+        """
         data = task.corpus.splits[split]
         count = min(config.evaluate.energy_texts, len(data))
         chosen = torch.linspace(0, len(data) - 1, count).long().tolist()
         texts = [crop(data.text(i), task.longest) for i in chosen]
         inputs = [(text.unsqueeze(1), torch.tensor([len(text)])) for text in texts]
-        return measure_energy(model, inputs, tokens=sum(map(len, texts)))
+        tokens = sum(map(len, texts))
+        account = measure_energy(model, inputs, tokens=tokens)
+        account["variants"] = {}
+        for name, make in (("folded", folded), ("int8", quantised)):
+            variant = make(model)
+            if variant is not None:
+                account["variants"][name] = brief(measure_energy(variant, inputs, tokens=tokens))
+            if variant is not None and name == "int8":
+                accuracy = round(task.accuracy(variant, split, torch.device("cpu")), 3)
+                account["variants"][name]["accuracy"] = accuracy
+        return account
 
     def open(self, folder: Path, config: Any) -> Classifier:
         return open_classifier(folder, config)

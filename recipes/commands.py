@@ -210,12 +210,18 @@ def utf8_lines() -> Any:
 def energy(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders to compare.")],
     data: Annotated[str | None, typer.Option(help="Measure on the test split of other data.")] = None,
+    prices: Annotated[
+        str | None, typer.Option(help="One more column: a YAML file with your prices in pJ, or full:LEVEL.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Compute energy per token of finished runs, side by side (thesis eq. 6.3-6.8)."""
+    """Energy per token of finished runs, side by side, as in thesis tables 6.8 and 6.9, and with memory."""
+    from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows
+    from spikeseq.evaluation.prices import parse_energy_model
     from spikeseq.recipes.evaluate import evaluate as test
     from spikeseq.recipes.runs import METRICS_FILE, RunError, read_config, read_metrics
 
+    own = None if prices is None else parse_energy_model(prices)
     rows = []
     for folder in runs:
         read_config(folder)
@@ -226,9 +232,21 @@ def energy(
             result = test(folder, data=data, split="test", say=say)
             metrics.update(test=result, spike_rate=result["spike_rate"], energy=result["energy"])
         rows.append(metrics)
-    show_runs(rows, title="compute energy per token")
+    tables: dict[str, Any] = {}
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        named = {str(f): row for f, row in zip(runs, rows, strict=True) if row["recipe"] == recipe}
+        short = {Path(name).name: row for name, row in named.items()}
+        named = short if len(short) == len(named) else named
+        tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
+        show_table(tables[recipe]["compute"], f"{recipe}: compute energy per token")
+        people.print(LEGEND, highlight=False)
+        show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per token")
+    missing = {name for row in rows for name in row["energy"]["not_counted"]}
+    if missing:
+        say(f"not counted: {', '.join(sorted(missing))}")
     if json_:
-        emit({"runs": {str(folder): row["energy"] for folder, row in zip(runs, rows, strict=True)}})
+        accounts = {str(folder): row["energy"] for folder, row in zip(runs, rows, strict=True)}
+        emit({"runs": accounts, "tables": tables})
 
 
 @app.command()
@@ -281,11 +299,15 @@ def show_runs(rows: list[dict[str, Any]], title: str) -> None:
 
     for name in dict.fromkeys(row["recipe"] for row in rows):
         recipe = RECIPES[name]
-        lines = [recipe.row(row) for row in rows if row["recipe"] == name]
-        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-        for number, column in enumerate(lines[0]):  # short names: in 80 columns
-            table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
-        for line in lines:
-            table.add_row(*line.values())
-        people.print(table)
+        show_table([recipe.row(row) for row in rows if row["recipe"] == name], title)
         people.print(recipe.legend, highlight=False)
+
+
+def show_table(lines: list[dict[str, str]], title: str) -> None:
+    """Lines with the same columns, the first of them a name."""
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for number, column in enumerate(lines[0]):  # short names: in 80 columns
+        table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
+    for line in lines:
+        table.add_row(*line.values())
+    people.print(table)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from spikeseq.files import write_whole
+from spikeseq.monitor import Monitor, monitor
 from spikeseq.nn import project_parameters
 from spikeseq.recipes.settings import TrainSettings, parameter_groups, rate_at
 
@@ -129,6 +130,7 @@ def fit(
     average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
     wrapped, optimizer = accelerator.prepare(model, optimizer)  # all start from the first one's weights
+    watch = watch_spikes(model, settings.spike_penalty)  # not in the averaged model
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
     state = State(processes)
     if resume and (folder / RESUME_FILE).exists():
@@ -151,6 +153,8 @@ def fit(
         for batch in batches:
             with accelerator.autocast():
                 loss = task.loss(wrapped, task.collate(batch, accelerator.device))
+                if watch:
+                    loss = loss + settings.spike_penalty * watch.penalty()
             # A GPU's loss is read once an epoch only, because reading it waits for the device.
             value = float(loss.detach()) if accelerator.device.type == "cpu" else None
             _check_loss(value, state.epoch)
@@ -177,6 +181,10 @@ def fit(
         }
         if hasattr(task, "tokens"):
             record["tokens_per_second"] = round(sum(map(task.tokens, whole)) / trained)
+        if watch:
+            rates = watch.rates()
+            record["spike_rate"] = round(sum(rates.values()) / len(rates), 4)
+            watch.reset()
         state.history.append(record)
         if scores["score"] > state.best:
             state.best, state.best_epoch = scores["score"], state.epoch
@@ -185,9 +193,25 @@ def fit(
         if accelerator.is_main_process:
             _save(folder, parts, best, state)
         progress.end_epoch(record)
+    if watch:
+        watch.close()
     # Buffers, such as the statistics of a batch normalisation, are each process's own until here.
     model.load_state_dict(broadcast(best))
     return model.eval(), state
+
+
+def watch_spikes(model: nn.Module, penalty: float) -> Monitor | None:
+    """What the spike penalty is computed by; None without one.
+
+    Raises:
+        ValueError: the model has no spiking layer.
+    """
+    if not penalty:
+        return None
+    try:
+        return monitor(model, penalty=True)
+    except ValueError:
+        raise ValueError(f"train.spike_penalty must be 0 for a model without spikes, got {penalty}") from None
 
 
 def _check_loss(loss: float | None, epoch: int) -> None:

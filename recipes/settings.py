@@ -23,6 +23,7 @@ class TrainSettings:
     weight_decay: of weight matrices; vectors, leaks, thresholds and embeddings have none.
     clip: largest norm of the gradient.
     average: decay of the exponential moving average of the weights, which is what is validated and kept.
+    spike_penalty: weight, in the loss, of the share of neurons that fire per sub-step.
     label_smoothing: share of the target that is spread over all classes.
     patience: epochs without a better validation score before training stops; 0 to never stop early.
 
@@ -41,6 +42,7 @@ class TrainSettings:
     warmup: int = 200
     clip: float = 1.0
     average: float = 0.998
+    spike_penalty: float = 0.0
     label_smoothing: float = 0.0
     patience: int = 3
 
@@ -58,6 +60,7 @@ class TrainSettings:
             "warmup": (self.warmup >= 0, "0 or more updates"),
             "clip": (self.clip > 0, "a positive number"),
             "average": (0 <= self.average < 1, share),
+            "spike_penalty": (0 <= self.spike_penalty < math.inf, "0 or a positive number"),
             "label_smoothing": (0 <= self.label_smoothing < 1, share),
             "patience": (self.patience >= 0, "0 (never stop early) or more epochs"),
         }

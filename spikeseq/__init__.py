@@ -10,6 +10,7 @@ from typing import Any
 
 from . import functional, nn
 from .debugging import debug
+from .fold import fold_embeddings
 from .monitor import monitor
 from .nn import detach_state, project_parameters, reorder_state, select_state
 from .ops.build import BackendError, backend_info, build
@@ -52,6 +53,7 @@ __all__ = [
     "build",
     "debug",
     "detach_state",
+    "fold_embeddings",
     "functional",
     "load",
     "monitor",

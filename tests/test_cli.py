@@ -130,7 +130,18 @@ def test_energy_side_by_side(cli, runs, tmp_path):
     found = json.loads(done.out)["runs"]
     assert list(found) == [str(runs / "snn"), str(runs / "lstm")]
     assert found[str(runs / "lstm")]["acs"] == 0 < found[str(runs / "snn")]["acs"]
-    assert "snn" in done.err and "lstm" in done.err
+    tables = json.loads(done.out)["tables"]["imdb"]
+    names = [row["model"] for row in tables["compute"]]
+    assert names == ["snn", "snn, folded", "lstm", "lstm, folded", "lstm, int8", "thesis 6.8: rnn",
+                     "thesis 6.8: lstm", "thesis 6.8: snn"]  # fmt: skip
+    assert tables["compute"][6]["times"] == "17.57 (42.1)" and tables["compute"][0]["times"] == "1.00"
+    assert float(tables["compute"][1]["MACs"]) < float(tables["compute"][0]["MACs"])
+    assert "thesis 6.8: snn" in done.err and "DRAM" in done.err
+    prices = tmp_path / "mine.yaml"
+    prices.write_text("updates: 1000\n")
+    again = json.loads(cli("energy", runs / "snn", "--prices", prices, "--json").out)["tables"]["imdb"]
+    assert again["full"][0]["mine"] == again["full"][0]["updates"] + ".00"
+    assert "energy model must be" in refused(cli("energy", runs / "snn", "--prices", "nothing"))
     other = write_rows(tmp_path / "other.jsonl", rows(9))
     measured = json.loads(cli("energy", runs / "snn", "--data", other, "--json").out)["runs"]
     assert measured[str(runs / "snn")]["acs"] != found[str(runs / "snn")]["acs"]

@@ -16,19 +16,19 @@ def add_batch(hx: Tensor | None) -> Tensor | None:
 
 
 def check_input(x: Tensor, layer: SpikingLayer) -> None:
-    weight = layer.input_map.weight
-    if x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"input must have {weight.shape[1]} features, got {tuple(x.shape)}")
-    if x.device != weight.device:
-        raise ValueError(f"input is on {x.device}, the layer on {weight.device}")
-    if x.dtype != weight.dtype:
+    features, own = layer.input_map.in_features, layer.lif.leak
+    if x.shape[-1] != features:
+        raise ValueError(f"input must have {features} features, got {tuple(x.shape)}")
+    if x.device != own.device:
+        raise ValueError(f"input is on {x.device}, the layer on {own.device}")
+    if x.dtype != own.dtype:
         converted = x.dtype in (
             torch.float32,
             torch.bfloat16,
             torch.float16,
         )  # by the linear map, under autocast
         if not (converted and torch.is_autocast_enabled(x.device.type)):
-            raise TypeError(f"input must be {weight.dtype} as the layer is, got {x.dtype}")
+            raise TypeError(f"input must be {own.dtype} as the layer is, got {x.dtype}")
 
 
 def check_hx(hx: Tensor, expected: tuple[int, ...]) -> None:

@@ -221,3 +221,27 @@ def test_progress_hears_of_everything(tmp_path):
     assert heard.starts == [(0, 4), (1, 4)] and heard.steps == 8
     assert [end["epoch"] for end in heard.ends] == [1, 2]
     assert heard.ends[0].keys() == {"epoch", "loss", "validation", "seconds", "validation_seconds"}
+
+
+class Spiking(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.map, self.lif, self.out = nn.Linear(2, 16), LIF(substeps=3, leak=0.5), nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.out(self.lif(self.map(x).unsqueeze(0), readout="rate")[0][0])
+
+
+def test_a_spike_penalty_makes_neurons_fire_less(tmp_path):
+    rates = {}
+    for penalty in (0.1, 10.0):
+        task = Points()
+        task.model = Spiking()
+        folder = tmp_path / str(penalty)
+        folder.mkdir()
+        _, state = run(folder, task, spike_penalty=penalty, learning_rate=0.05, epochs=6)
+        rates[penalty] = [record["spike_rate"] for record in state.history]
+        assert not any(module._forward_hooks for module in task.model.modules())
+    assert rates[10.0][-1] < 0.5 * rates[0.1][-1] and rates[0.1][-1] > 0.1
+    with pytest.raises(ValueError, match=r"train.spike_penalty must be 0 for a model without spikes, got 1"):
+        run(tmp_path, spike_penalty=1.0)

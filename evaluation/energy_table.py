@@ -1,0 +1,97 @@
+"""Energy accounts side by side, in the layout of thesis tables 6.8 and 6.9, with the thesis's rows below."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .operations import COUNTS, Operations
+from .prices import LEVELS, EnergyModel, full
+from .thesis import TABLE_6_8, TABLE_6_9
+
+THESIS = {"imdb": ("6.8", TABLE_6_8), "multi30k": ("6.9", TABLE_6_9)}
+SCORES = {"imdb": "accuracy", "multi30k": "bleu_tok_lc"}
+LEGEND = (
+    "MACs, ACs: millions per token, as they happen (thesis rows: ACs times spike rate). spikes: per"
+    " neuron and token. times: energy relative to the first spiking row, in thesis rows by its"
+    " equations and, in brackets, as printed."
+)
+
+
+def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str, str]]:
+    """Ours and the thesis's: MACs, ACs, spike rate, energy, score.
+
+    Args:
+        runs: metrics of finished runs of one recipe, by name.
+    """
+    ours = list(scopes(runs))
+    first = next((account for _, account, _ in ours if account.get("acs")), ours[0][1])
+    rows = [
+        row(name, account["macs"], account["acs"], account.get("spike_rate"),
+            account["picojoules"], first["picojoules"], score)
+        for name, account, score in ours
+    ]  # fmt: skip
+    number, table = THESIS[recipe]
+    reference = table["snn" if recipe == "imdb" else "convsnn(5)"].energy
+    for name, line in table.items():
+        acs = line.acs * (line.spike_rate or 0.0)
+        found = row(
+            f"thesis {number}: {name}", line.macs * 1e6, acs * 1e6, line.spike_rate, line.energy * 1e6,
+            reference * 1e6, line.score,
+        )  # fmt: skip
+        found["times"] += f" ({line.normalised:g})"
+        rows.append(found)
+    return rows
+
+
+def scopes(runs: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], float | None]]:
+    """Name, account and score of each run, of the scope of table 6.9, and of what would be deployed."""
+    for name, metrics in runs.items():
+        energy = metrics["energy"]
+        score = metrics["test"].get(SCORES[metrics["recipe"]])
+        if metrics["recipe"] == "multi30k":
+            core = {**energy["core"], "spike_rate": energy["spike_rate"]}
+            yield f"{name}, convolutions or recurrences", core, score
+            yield f"{name}, all", energy, score
+        else:
+            yield name, energy, score
+        for kind, variant in energy.get("variants", {}).items():
+            yield f"{name}, {kind}", variant, variant.get("accuracy", score)
+
+
+def row(
+    name: str, macs: float, acs: float, rate: float | None, energy: float, first: float, score: float | None
+) -> dict[str, str]:
+    return {
+        "model": name,
+        "MACs": f"{macs / 1e6:.4f}",
+        "ACs": f"{acs / 1e6:.4f}",
+        "spikes": "" if rate is None else f"{rate:.3f}",
+        "nJ": f"{energy / 1e3:,.2f}",
+        "times": f"{energy / first:,.2f}" if first else "",
+        "score": "" if score is None else f"{score:.2f}",
+    }
+
+
+def memory_rows(runs: dict[str, dict[str, Any]], prices: EnergyModel | None = None) -> list[dict[str, str]]:
+    """nJ per token with all operations and memory traffic, at every level, and by a table of prices."""
+    models = [*map(full, LEVELS), *([prices] if prices else [])]
+    rows = []
+    for name, account, _ in scopes(runs):
+        if "operations" in account:
+            counts = operations(account["operations"])
+            figures = {
+                one.name.removeprefix("full at "): f"{one.energy(counts) / 1e3:,.2f}" for one in models
+            }
+            rows.append(
+                {
+                    "model": name,
+                    **figures,
+                    "updates": f"{counts.updates:,.0f}",
+                    "KB": f"{account['bytes'] / 1024:,.0f}",
+                }
+            )
+    return rows
+
+
+def operations(counts: dict[str, float]) -> Operations:
+    """Counts as `metrics.json` holds them."""
+    return Operations(**{name: counts.get(name, 0.0) for name in COUNTS})

@@ -1,0 +1,42 @@
+"""What would be deployed: a model with its embedding folded, and in 8 bits."""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from spikeseq.fold import fold_embeddings
+
+BRIEF = ("macs", "acs", "picojoules", "spike_rate", "operations", "full", "bytes", "not_counted")
+
+
+def folded(model: nn.Module) -> nn.Module | None:
+    """`fold_embeddings`, or None for a model that has nothing to fold."""
+    try:
+        return fold_embeddings(model)
+    except (TypeError, ValueError):
+        return None
+
+
+def quantised(model: nn.Module) -> nn.Module | None:
+    """A copy whose LSTMs, GRUs and linear maps have 8-bit weights and products: torch's dynamic quantisation.
+
+    None for a model without an LSTM or GRU, and where torch has it no more.
+    """
+    if not any(isinstance(module, nn.LSTM | nn.GRU) for module in model.modules()):
+        return None
+    try:
+        from torch.ao.quantization import quantize_dynamic
+    except ImportError:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is to move to another package
+        kinds = {nn.LSTM, nn.GRU, nn.Linear}
+        return quantize_dynamic(copy.deepcopy(model).eval(), kinds, dtype=torch.qint8)  # type: ignore[no-any-return]
+
+
+def brief(account: dict[str, Any]) -> dict[str, Any]:
+    """Of an account by `measure_energy` what a table needs."""
+    return {key: account[key] for key in BRIEF}

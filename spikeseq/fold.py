@@ -1,0 +1,164 @@
+"""`fold_embeddings`: the first map of a token model folded into its embedding, so that it becomes a look-up.
+
+A token's vector and the first map are both fixed after training, and so is their product: a row for each
+token in the place of a product for each token met. An LSTM's or GRU's input projection can be folded as well.
+"""
+
+import copy
+from functools import singledispatch
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .models.sentiment import RecurrentClassifier, SpikingClassifier
+from .nn import TokenConv1d
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def fold_embeddings(model: nn.Module) -> nn.Module:
+    """A copy of `model`, for inference, whose first map is part of its embedding table.
+
+    The result is exact but for the order in which a matrix product adds. The table grows from V rows of
+    the embedding's width to V rows of the map's outputs: 128 instead of 100 values for the thesis's sentiment
+    network, 4 H for an LSTM, three times the outputs for a convolution over three tokens (three look-ups that
+    are added).
+
+    Args:
+        model: a `SpikingClassifier`, a `RecurrentClassifier`, or an nn.Sequential that begins with an
+            nn.Embedding and an nn.Linear or `TokenConv1d`.
+    Raises:
+        TypeError: any other model, naming what is accepted.
+    """
+    with torch.no_grad():
+        return fold(copy.deepcopy(model)).eval().requires_grad_(False)
+
+
+@singledispatch
+def fold(model: Any) -> nn.Module:
+    """Folds in place; other models can register their own way."""
+    raise TypeError(
+        "fold_embeddings takes a SpikingClassifier, a RecurrentClassifier, or an nn.Sequential that begins"
+        f" with an nn.Embedding and an nn.Linear or TokenConv1d, got {type(model).__name__}"
+    )
+
+
+@fold.register
+def _(model: SpikingClassifier) -> nn.Module:
+    first = model.spiking.layers[0]
+    model.embedding = folded_table(model.embedding, first.input_map)
+    first.input_map = Passed(first.input_map.out_features)
+    model.spiking.input_size = first.input_map.out_features
+    return model
+
+
+@fold.register
+def _(model: RecurrentClassifier) -> nn.Module:
+    model.embedding, model.rnn = fold_recurrent(model.embedding, model.rnn)  # type: ignore[assignment]
+    return model
+
+
+@fold.register
+def _(model: nn.Sequential) -> nn.Module:
+    parts = list(model)
+    if len(parts) > 1 and isinstance(parts[0], nn.Embedding):
+        if isinstance(parts[1], nn.Linear):
+            return nn.Sequential(folded_table(parts[0], parts[1]), *parts[2:])
+        if isinstance(parts[1], TokenConv1d):
+            return nn.Sequential(FoldedConv(parts[0], parts[1]), *parts[2:])
+    kinds = ", ".join(type(part).__name__ for part in parts[:2])
+    expected = "an nn.Sequential must begin with an nn.Embedding and an nn.Linear or TokenConv1d"
+    raise TypeError(f"{expected}, got {kinds or 'none'}")
+
+
+class Passed(nn.Identity):
+    """Stands where a map was that has been folded; what comes in is its output already."""
+
+    def __init__(self, out_features: int) -> None:
+        super().__init__()
+        self.in_features = self.out_features = out_features
+
+
+def folded_table(embedding: nn.Embedding, linear: nn.Linear) -> nn.Embedding:
+    """An embedding whose rows are what `linear` makes of the rows of `embedding`."""
+    return nn.Embedding.from_pretrained(linear(embedding.weight), padding_idx=embedding.padding_idx)
+
+
+class FoldedConv(nn.Module):
+    """Embedding and convolution over K tokens as K look-ups that are added: ids (L, *) to (L, *, O).
+
+    Args:
+        embedding, conv: what is folded. Tokens that do not exist add nothing, as in `TokenConv1d`.
+    """
+
+    def __init__(self, embedding: nn.Embedding, conv: TokenConv1d) -> None:
+        super().__init__()
+        self.before = conv.kernel_size - 1 if conv.causal else conv.kernel_size // 2
+        self.tables = nn.Parameter(embedding.weight @ conv.weight)  # (K, V, O)
+        self.bias = conv.bias
+
+    def forward(self, ids: Tensor) -> Tensor:
+        out = self.tables.new_zeros((*ids.shape, self.tables.shape[2]))
+        for k, table in enumerate(self.tables):
+            shift = k - self.before
+            to, given = max(0, -shift), max(0, shift)
+            rows = len(ids) - abs(shift)
+            if rows > 0:
+                out[to : to + rows] += table[ids[given : given + rows]]
+        return out if self.bias is None else out + self.bias
+
+
+def fold_recurrent(embedding: nn.Embedding, rnn: nn.RNNBase) -> tuple[nn.Embedding, "FoldedRecurrent"]:
+    """A table of projected inputs, and the recurrence that is left.
+
+    Raises:
+        ValueError: several layers or two directions.
+    """
+    folded = FoldedRecurrent(rnn)
+    projection = nn.functional.linear(
+        embedding.weight, rnn.weight_ih_l0, rnn.bias_ih_l0 if rnn.bias else None
+    )
+    if rnn.bias and folded.bias is None:  # of both biases one is left, and it is in the table
+        projection = projection + rnn.bias_hh_l0
+    return nn.Embedding.from_pretrained(projection, padding_idx=embedding.padding_idx), folded
+
+
+class FoldedRecurrent(nn.Module):
+    """An nn.LSTM, nn.GRU or nn.RNN of one layer without its input projection: (L, B, gates * H) in.
+
+    Args:
+        rnn: what it is made of.
+    """
+
+    def __init__(self, rnn: nn.RNNBase) -> None:
+        super().__init__()
+        if rnn.num_layers != 1 or rnn.bidirectional or rnn.proj_size:
+            raise ValueError(f"only one layer in one direction can be folded, got {rnn}")
+        self.kind, self.hidden_size = type(rnn).__name__, rnn.hidden_size
+        self.gates = GATES[self.kind]
+        self.activation = torch.relu if getattr(rnn, "nonlinearity", "tanh") == "relu" else torch.tanh
+        self.weight = nn.Parameter(rnn.weight_hh_l0.detach().clone())
+        # A GRU's reset gate scales what this bias is part of.
+        keep = rnn.bias and self.kind == "GRU"
+        self.bias = nn.Parameter(rnn.bias_hh_l0.detach().clone()) if keep else None
+
+    def forward(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs (L, B, H) and the last of them."""
+        hidden = projected.new_zeros((projected.shape[1], self.hidden_size))
+        cell, outputs = hidden, []
+        for row in projected:
+            fed_back = nn.functional.linear(hidden, self.weight, self.bias)
+            if self.kind == "LSTM":
+                i, f, g, o = (row + fed_back).chunk(4, 1)
+                cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+                hidden = o.sigmoid() * cell.tanh()
+            elif self.kind == "GRU":
+                given, back = row.chunk(3, 1), fed_back.chunk(3, 1)
+                r, z = (given[0] + back[0]).sigmoid(), (given[1] + back[1]).sigmoid()
+                n = (given[2] + r * back[2]).tanh()
+                hidden = (1 - z) * n + z * hidden
+            else:
+                hidden = self.activation(row + fed_back)
+            outputs.append(hidden)
+        return torch.stack(outputs), hidden

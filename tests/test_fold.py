@@ -1,0 +1,92 @@
+import pytest
+import torch
+from torch import nn
+
+import spikeseq
+from spikeseq.evaluation.counting import count_operations
+from spikeseq.models import build_classifier
+from spikeseq.nn import TokenConv1d
+
+
+def classifier(name, dtype=torch.float64):
+    torch.manual_seed(0)
+    model = build_classifier({"name": name, "embedding_size": 5, "hidden_size": 7}, 20, 2).to(dtype).eval()
+    return spread(model)
+
+
+def spread(model):
+    """Start weights that tell classes apart."""
+    with torch.no_grad():
+        for parameter in model.readout.parameters():
+            parameter.normal_()
+    return model
+
+
+BATCH = torch.randint(1, 20, (9, 3), generator=torch.Generator().manual_seed(0)), torch.tensor([9, 4, 1])
+
+
+@pytest.mark.parametrize("name", ["snn", "lstm", "gru", "rnn"])
+def test_a_folded_classifier_says_the_same(name):
+    model = classifier(name)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    folded = spikeseq.fold_embeddings(model)
+    torch.testing.assert_close(folded(*BATCH), model(*BATCH), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(folded.trace(*BATCH), model.trace(*BATCH), rtol=1e-12, atol=1e-12)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    single = spikeseq.fold_embeddings(classifier(name, torch.float32))
+    torch.testing.assert_close(single(*BATCH), classifier(name, torch.float32)(*BATCH), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "left"),
+    [("snn", 5 * 7, 0), ("lstm", 4 * (5 * 7 + 7 * 7), 4 * 7 * 7), ("gru", 3 * (5 * 7 + 7 * 7), 3 * 7 * 7)],
+)
+def test_what_folding_saves(name, macs, left):
+    model = classifier(name, torch.float32)
+    inputs = [(BATCH[0][:, :1], BATCH[1][:1])]
+    read = {"snn": 16 * 2, "lstm": 7 * 2, "gru": 7 * 2}[name]
+    plain, folded = (count_operations(m, inputs, tokens=9) for m in (model, spikeseq.fold_embeddings(model)))
+    assert plain.total.macs == pytest.approx(macs + read / 9)
+    assert folded.total.macs == pytest.approx(left + read / 9)
+    assert folded.total.acs == pytest.approx(plain.total.acs) and folded.unknown == []
+    rows = {"snn": 7, "lstm": 4 * 7, "gru": 3 * 7}[name]
+    assert spikeseq.fold_embeddings(model).embedding.weight.shape == (20, rows)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("tokens", [1, 2, 8])
+def test_three_look_ups_for_a_convolution(causal, bias, tokens):
+    torch.manual_seed(0)
+    conv = TokenConv1d(4, 6, 3, causal=causal, bias=bias)
+    ids = torch.randint(0, 10, (tokens, 2))
+    table = nn.Embedding(10, 4)
+    folded = spikeseq.fold_embeddings(nn.Sequential(table, nn.Linear(4, 5)))
+    assert folded[0].weight.shape == (10, 5)
+
+    class First(nn.Sequential):
+        def forward(self, ids):
+            return self[1](self[0](ids))[0]
+
+    model = First(table, conv).double()
+    folded = spikeseq.fold_embeddings(model)
+    torch.testing.assert_close(folded(ids), model(ids), rtol=1e-12, atol=1e-12)
+    account = count_operations(folded, [(ids,)], tokens=1)
+    assert account.total.macs == account.total.acs == 0 and account.unknown == []
+    taps = sum(
+        min(tokens, tokens - abs(shift))
+        for shift in ((0, 1, 2) if causal else (-1, 0, 1))
+        if tokens > abs(shift)
+    )
+    assert account.total.adds == ((taps - tokens) * 2 + (tokens * 2 if bias else 0)) * 6
+
+
+@pytest.mark.parametrize(
+    "model", [nn.Linear(2, 3), nn.Sequential(), nn.Sequential(nn.Linear(2, 3), nn.ReLU()), "model"]
+)
+def test_models_that_have_nothing_to_fold(model):
+    with pytest.raises(TypeError, match=r"nn\.Embedding and an nn\.Linear or TokenConv1d"):
+        spikeseq.fold_embeddings(model)
+    with pytest.raises(ValueError, match="only one layer in one direction"):
+        spikeseq.fold.fold_recurrent(nn.Embedding(3, 2), nn.LSTM(2, 3, num_layers=2))
