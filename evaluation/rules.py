@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from spikeseq.events import EventConv1d, EventLinear
 from spikeseq.fold import FoldedConv, FoldedRecurrent
 from spikeseq.functional.taps import ranges
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
@@ -73,7 +74,7 @@ def linear(module: Any, call: Call) -> Operations:
     return product(x, module.out_features, bias=module.bias is not None, spikes=spikes_in(x))
 
 
-def token_convolution(module: TokenConv1d, call: Call) -> Operations:
+def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operations:
     """Each value once for every tap whose output token exists."""
     x, state = call.input, call.arguments.get("state")
     given = x if state is None else torch.cat((state, x))
@@ -90,7 +91,8 @@ def token_convolution(module: TokenConv1d, call: Call) -> Operations:
         values += float(part.double().sum()) if spikes is not None or mask is not None else part.numel()
     unit = 1.0 if not spikes else float(given.double().sum()) / spikes
     rows = rows_of(x) if mask is None else float(mask.sum()) * x[0].numel() / (x.shape[-2] * x.shape[-1])
-    return mapped(values / unit, module.out_channels, rows, module.bias is not None, spikes is not None)
+    outputs = module.out_features if isinstance(module, EventConv1d) else module.out_channels
+    return mapped(values / unit, outputs, rows, module.bias is not None, spikes is not None)
 
 
 def mapped(values: float, fan_out: float, outputs: float, bias: bool, spiking: bool) -> Operations:
@@ -392,6 +394,8 @@ def quantised_kinds() -> dict[type[nn.Module], Rule]:
 RULES: dict[type[nn.Module], Rule] = {
     **quantised_kinds(),
     nn.Linear: linear,
+    EventLinear: linear,
+    EventConv1d: token_convolution,
     TokenConv1d: token_convolution,
     nn.Conv1d: convolution,
     nn.Conv2d: convolution,

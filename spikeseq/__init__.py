@@ -10,6 +10,7 @@ from typing import Any
 
 from . import functional, nn
 from .debugging import debug
+from .events import compile_events
 from .fold import fold_embeddings
 from .monitor import monitor
 from .nn import detach_state, project_parameters, reorder_state, select_state
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "backend_info",
     "build",
+    "compile_events",
     "debug",
     "detach_state",
     "fold_embeddings",

@@ -116,7 +116,7 @@ def _processor() -> str:
 
 def _sources(device: str) -> list[Path]:
     if device == "cpu":
-        return [CSRC / name for name in ("lif_cpu.cpp", "norm_lif_cpu.cpp", "taps_cpu.cpp")]
+        return [CSRC / f"{name}_cpu.cpp" for name in ("lif", "norm_lif", "taps", "events")]
     if device == "cuda":
         return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu"]
     raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")

@@ -1,0 +1,160 @@
+"""`compile_events`: inference that reads only the weights of neurons that fired."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .fold import fold_embeddings
+from .functional.events import add_events
+from .functional.lif import choice
+from .functional.taps import flat, ranges
+from .models.sentiment import SpikingClassifier
+from .nn import SpikingConvBlock, TokenConv1d
+from .nn.layer import SpikingLayer
+
+WEIGHTS = ("float32", "int8")
+
+
+class EventMap(nn.Module):
+    """Weights by the neuron that they start from, (K, I, O), read row by row as spikes arrive.
+
+    Args:
+        weight: (K, I, O), K matrices of one map.
+        bias: (O,) or None.
+        weights: "float32", or "int8": a byte each, with one scale per output and matrix, largest weight 127.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, weights: str = "float32") -> None:
+        super().__init__()
+        weight = weight.detach().clone(memory_format=torch.contiguous_format)
+        scale = None
+        if choice("weights", weights, WEIGHTS) == "int8":
+            scale = (weight.abs().amax(1) / 127).clamp(min=torch.finfo(weight.dtype).tiny)
+            weight = (weight / scale.unsqueeze(1)).round().to(torch.int8)
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.in_features, self.out_features = weight.shape[1:]
+        self.reads = 0  # weights read so far
+
+    weight: Tensor
+    scale: Tensor | None
+    bias: Tensor | None
+
+    def add(self, base: Tensor, x: Tensor, k: int = 0) -> None:
+        """base (R, O) += x (R, I) through matrix k."""
+        self.reads += add_events(base, x, self.weight[k], None if self.scale is None else self.scale[k])
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, {str(self.weight.dtype).removeprefix('torch.')}"
+
+
+class EventLinear(EventMap):
+    """An nn.Linear whose input is spikes, or sums of them.
+
+    Args:
+        linear: what it stands for. weights: as `EventMap`.
+    """
+
+    def __init__(self, linear: nn.Linear, weights: str = "float32") -> None:
+        super().__init__(linear.weight.t().unsqueeze(0), linear.bias, weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(*, I) to (*, O)."""
+        out = x.new_zeros((*x.shape[:-1], self.out_features))
+        if self.bias is not None:
+            out += self.bias
+        counts = x.round()
+        if not torch.allclose(x, counts, rtol=0, atol=1e-4):  # rounded where it was a mean times its count
+            raise ValueError("events are numbers of spikes (0, 1, ...), got other values")
+        self.add(out.view(-1, self.out_features), counts.reshape(-1, self.in_features))
+        return out
+
+
+class EventConv1d(EventMap):
+    """A `TokenConv1d` whose input is spikes, or sums of them.
+
+    Args:
+        conv: what it stands for. weights: as `EventMap`.
+    """
+
+    def __init__(self, conv: TokenConv1d, weights: str = "float32") -> None:
+        super().__init__(conv.weight, conv.bias, weights)
+        self.kernel_size, self.causal = conv.kernel_size, conv.causal
+
+    def forward(
+        self, x: Tensor, state: Tensor | None = None, *, plus: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `TokenConv1d`."""
+        kept = self.kernel_size - 1
+        before = kept if self.causal else self.kernel_size // 2
+        given = x
+        if state is not None:
+            given, before = torch.cat((state, x)), 0
+        out = x.new_zeros((*x.shape[:-1], self.out_features))
+        for part in (self.bias, plus):
+            if part is not None:
+                out += part
+        for k, (rows, made) in enumerate(ranges(len(given), len(out), self.kernel_size, before)):
+            self.add(flat(out, made), flat(given, rows), k)
+        if not self.causal:
+            return out, None
+        if len(given) < kept:
+            given = torch.cat((given.new_zeros((kept - len(given), *given.shape[1:])), given))
+        return out, given[len(given) - kept :]
+
+
+def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
+    """A copy of `model` for inference, in which maps of spikes read only the weights of neurons that fired.
+
+    The embedding of a `SpikingClassifier` is folded (`fold_embeddings`), so that no dense map is left but its
+    read-out. In a `ConvSeq2Seq` the convolutions of spiking sides are changed; attention and the map to the
+    vocabulary, which see analog values, stay as they are.
+
+    Args:
+        model: with spiking layers: `SpikingClassifier`, `ConvSeq2Seq`, or any that holds `SpikingRNN`s or
+            `SpikingConvBlock`s.
+        weights: "float32": the same results but for the order of additions. "int8": a quarter of the memory,
+            whole-number additions, and rounded weights.
+    Raises:
+        TypeError: nothing in the model is driven by spikes. ValueError: unknown weights.
+    """
+    choice("weights", weights, WEIGHTS)
+    folded = isinstance(model, SpikingClassifier)
+    model = fold_embeddings(model) if folded else copy.deepcopy(model).eval().requires_grad_(False)
+    count = 0
+    for parent in list(model.modules()):
+        for name in names_of_spike_maps(parent):
+            part: Any = getattr(parent, name)
+            kind = EventConv1d if isinstance(part, TokenConv1d) else EventLinear
+            setattr(parent, name, kind(part, weights))
+            count += 1
+    if not count:
+        raise TypeError(f"nothing in {type(model).__name__} is driven by spikes; see compile_events")
+    return model
+
+
+def names_of_spike_maps(module: nn.Module) -> list[str]:
+    """The maps of a module whose input is spikes."""
+    if isinstance(module, SpikingLayer):
+        maps = ["input_map"] if module.spiking_input else []
+        return maps + (["feedback"] if module.feedback is not None else [])
+    if isinstance(module, SpikingConvBlock):
+        return ["conv"]
+    return ["to_integrator"] if isinstance(module, SpikingClassifier) else []
+
+
+def weights_read(model: nn.Module, reset: bool = False) -> int:
+    """Weights that the event-driven maps of `model` have read so far: one per AC of the energy account.
+
+    Args:
+        reset: start at zero again.
+    """
+    maps = [module for module in model.modules() if isinstance(module, EventMap)]
+    total = sum(one.reads for one in maps)
+    if reset:
+        for one in maps:
+            one.reads = 0
+    return total

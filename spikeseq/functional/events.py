@@ -1,0 +1,42 @@
+"""A linear map driven by events: one row of weights is read and added for every spike, and nothing else."""
+
+import torch
+from torch import Tensor
+
+from ..ops import library
+from ..ops.build import ensure_native
+
+library.define("add_events(Tensor(a!) base, Tensor x, Tensor weight, Tensor scale) -> int")
+
+
+def add_events(base: Tensor, x: Tensor, weight: Tensor, scale: Tensor | None = None) -> int:
+    """base += x @ weight, for x that holds numbers of spikes; returns how many weights were read.
+
+    For inference: nothing carries gradients. On a CPU the native kernel skips silent neurons; a count of
+    spikes is as many additions. Elsewhere a dense product gives the same.
+
+    Args:
+        base: (R, O), contiguous; overwritten.
+        x: (R, I), whole numbers from 0 on, of the type of base.
+        weight: (I, O), of that type; or int8, where `scale` (O,) takes the sums to values.
+    Raises:
+        ValueError: shapes that do not fit, values that are no numbers of spikes.
+    """
+    small = weight.dtype == torch.int8
+    if small != (scale is not None):
+        raise ValueError("int8 weights go with a scale, others without")
+    x = x.detach().contiguous()
+    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and ensure_native("cpu"):
+        return int(
+            torch.ops.spikeseq.add_events(base, x, weight, base.new_empty(0) if scale is None else scale)
+        )
+    return dense_events(base, x, weight, scale)
+
+
+def dense_events(base: Tensor, x: Tensor, weight: Tensor, scale: Tensor | None = None) -> int:
+    """The oracle: the same by a dense product."""
+    if bool((x < 0).any()) or not torch.equal(x, x.round()) or bool(x.isinf().any()):
+        raise ValueError("events are numbers of spikes (0, 1, ...), got other values")
+    product = x.double() @ weight.double()
+    base += (product if scale is None else product * scale.double()).to(base.dtype)
+    return int(x.sum(dtype=torch.float64)) * weight.shape[1]

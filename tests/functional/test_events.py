@@ -1,0 +1,73 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikeseq.functional.events import add_events, dense_events
+
+quick = settings(deadline=None, max_examples=40)
+
+
+def spikes(rows, inputs, most, seed, dtype=torch.float32):
+    random = torch.Generator().manual_seed(seed)
+    counts = torch.randint(0, most + 1, (rows, inputs), generator=random)
+    return (counts * (torch.rand(rows, inputs, generator=random) < 0.4)).to(dtype)
+
+
+@quick
+@given(
+    st.integers(0, 40), st.integers(1, 70), st.integers(1, 140), st.integers(1, 3), st.integers(0, 99),
+    st.sampled_from([torch.float32, torch.float64]),
+)  # fmt: skip
+def test_it_is_the_dense_product(rows, inputs, outputs, most, seed, dtype):
+    torch.manual_seed(seed)
+    x, weight = spikes(rows, inputs, most, seed, dtype), torch.randn(inputs, outputs, dtype=dtype)
+    base = torch.randn(rows, outputs, dtype=dtype)
+    found, expected = base.clone(), base.clone()
+    reads = add_events(found, x, weight)
+    assert reads == dense_events(expected, x, weight) == int(x.sum()) * outputs
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@quick
+@given(st.integers(1, 20), st.integers(1, 70), st.integers(1, 140), st.integers(0, 99))
+def test_8_bit_weights_are_summed_exactly(rows, inputs, outputs, seed):
+    torch.manual_seed(seed)
+    x, scale = spikes(rows, inputs, 3, seed), torch.rand(outputs)
+    weight = torch.randint(-127, 128, (inputs, outputs), dtype=torch.int8)
+    found = torch.zeros(rows, outputs)
+    add_events(found, x, weight, scale)
+    whole = x.long() @ weight.long()
+    assert torch.equal(found, scale * whole.float())
+
+
+def test_any_number_of_threads_gives_the_same():
+    x, weight, threads = spikes(500, 64, 2, 0), torch.randn(64, 100), torch.get_num_threads()
+    results = []
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        results.append(torch.zeros(500, 100))
+        add_events(results[-1], x, weight)
+    torch.set_num_threads(threads)
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, float("nan"), float("inf"), 1e9])
+@pytest.mark.parametrize("add", [add_events, dense_events])
+def test_values_that_are_no_spikes(add, value):
+    if add is dense_events and value == 1e9:
+        pytest.skip("only the kernel, which adds one by one, has a limit")
+    with pytest.raises(ValueError, match="events are numbers of spikes"):
+        add(torch.zeros(1, 3), torch.tensor([[1.0, value]]), torch.zeros(2, 3))
+
+
+def test_shapes_and_types_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"x \(R, I\), weight \(I, O\) and base \(R, O\)"):
+        add_events(torch.zeros(1, 3), torch.zeros(1, 4), torch.zeros(5, 3))
+    with pytest.raises(TypeError, match="one floating type"):
+        add_events(torch.zeros(1, 3), torch.zeros(1, 4).double(), torch.zeros(4, 3).double())
+    with pytest.raises(ValueError, match="int8 weights go with a scale"):
+        add_events(torch.zeros(1, 3), torch.zeros(1, 4), torch.zeros(4, 3, dtype=torch.int8))
+    with pytest.raises(ValueError, match="scale must have 3 values, got 2"):
+        add_events(torch.zeros(1, 3), torch.zeros(1, 4), torch.zeros(4, 3, dtype=torch.int8), torch.ones(2))
