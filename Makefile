@@ -1,4 +1,5 @@
-# `make demo` and `make test` do all of their own set-up: a virtual environment, torch first, then the package.
+# `make demo` and `make test` do all of their own set-up: a virtual environment, torch first, then the package;
+# last the harness that judges our counts, without the torchaudio and tonic that it names.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,6 +11,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'neurobench>=2.3' 'snntorch>=1.0'
 	@touch $@
 
 # Three models on the embedded sample, a comparison table, and plots in runs/demo.
@@ -28,7 +30,7 @@ test: $(READY) lint types native
 # Against other spiking libraries, without the torchvision and torchaudio that two of them name.
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt loguru h5py matplotlib tensorboard
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly>=2.0' 'snntorch>=1.0' 'norse>=1.1' nir nirtorch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly>=2.0' 'norse>=1.1' nir nirtorch
 	$(BIN)/spikeseq bench
 
 lint: $(READY)

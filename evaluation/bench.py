@@ -19,6 +19,8 @@ from spikeseq.functional import lif
 from spikeseq.nn import SpikingRNN
 
 from .agreement import compare, oracle
+from .bench_events import PEERS as EVENT_PEERS
+from .bench_events import event_benchmarks
 from .bench_translate import PEERS as TRANSLATION_PEERS
 from .bench_translate import translate_benchmarks
 from .peers import LIF_PEERS, RNN_PEERS, LifPeer
@@ -39,6 +41,7 @@ class Sizes:
     substeps: tuple[int, ...] = (5, 1)
     greedy: tuple[int, int, int, int] = (1000, 100, 14, 256)  # sentences, per batch, tokens, width
     state: tuple[int, int, int, int] = (50, 50, 30, 256)
+    events: tuple[int, int, int] = (250, 5, 128)  # tokens, sub-steps, width
 
 
 @dataclass(frozen=True)
@@ -287,6 +290,7 @@ FAMILIES = {
     "translate": Family(
         TRANSLATION_PEERS, lambda sizes, peers: translate_benchmarks(sizes.greedy, sizes.state, peers)
     ),
+    "events": Family(EVENT_PEERS, lambda sizes, peers: event_benchmarks(sizes.events, peers)),
 }
 
 

@@ -252,7 +252,8 @@ def energy(
 @app.command()
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="lif, layer, translate; default all.")
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="lif, layer, translate, events; default all."),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
     json_: Json = False,

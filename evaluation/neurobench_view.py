@@ -1,0 +1,92 @@
+"""A third-party judge: the NeuroBench harness (package `neurobench`) on our sentiment network.
+
+It counts "effective" operations by hooks on nn.Linear and convolutions, so the network is shown to it as such
+layers with spikes between them. What it counts differently from `measure_energy`:
+
+- analog inputs that happen to be zero, and weights that are zero, are no MACs for it;
+- an input with any value beside -1, 0 and 1 makes the whole call MACs, so sums of spikes must be shown to it
+  spike by spike: the map to the integrators is called for every sub-step here;
+- look-ups, biases, neuron updates and memory traffic are nothing;
+- operations are per text, not per token; nn.LSTM, nn.GRU and nn.RNN raise.
+
+Its activation sparsity is the share of (neuron, sub-step) without a spike: 1 - spike rate / T.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.models.sentiment import SpikingClassifier
+from spikeseq.nn import LIF
+
+
+class Spikes(nn.Module):
+    """A `LIF` layer whose output is its spikes alone, which is what hooks on activations expect."""
+
+    def __init__(self, lif: LIF, substeps: int) -> None:
+        super().__init__()
+        self.lif, self.substeps = lif, substeps
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Currents (L, B, H) to spikes (L * substeps, B, H)."""
+        return self.lif(current, substeps=self.substeps, readout="spikes")[0]  # type: ignore[no-any-return]
+
+
+class SentimentView(nn.Module):
+    """A `SpikingClassifier` as linear maps with spikes between them; the same weights, the same verdicts.
+
+    Args:
+        model: in evaluation mode, one direction, without feedback.
+    """
+
+    def __init__(self, model: SpikingClassifier) -> None:
+        super().__init__()
+        steps = model.spiking.substeps
+        self.embedding, self.integrator, self.readout = model.embedding, model.integrator, model.readout
+        layers = [layer for layer in model.spiking.layers]
+        self.maps = nn.ModuleList(layer.input_map for layer in layers)
+        self.spikes = nn.ModuleList(
+            Spikes(layer.lif, steps if i == 0 else 1) for i, layer in enumerate(layers)
+        )
+        self.to_integrator = model.to_integrator
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (B, classes) of texts of equal length (B, L)."""
+        x = self.embedding(tokens.t())
+        for linear, spikes in zip(self.maps, self.spikes, strict=True):
+            x = spikes(linear(x))
+        _, final = self.integrator(self.to_integrator(x))
+        return self.readout(final / tokens.shape[1] ** 0.5)  # type: ignore[no-any-return]
+
+
+def neurobench(model: SpikingClassifier, texts: Sequence[Tensor]) -> dict[str, Any]:
+    """The harness's figures for texts (L,) of token ids, run one by one.
+
+    Returns:
+        "Footprint" in bytes, "ActivationSparsity", and "SynapticOperations" with "Effective_MACs",
+        "Effective_ACs" and "Dense", per text.
+    Raises:
+        ImportError: the package is not installed; how to install it is said.
+    """
+    try:
+        from neurobench.benchmarks import Benchmark
+        from neurobench.metrics.static import Footprint
+        from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
+        from neurobench.models import TorchModel
+    except ImportError as error:
+        how = "pip install --no-deps neurobench snntorch"
+        raise ImportError(f"the harness cannot be used ({error}): {how}") from error
+
+    class Wrapped(TorchModel):  # type: ignore[misc]
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__(net)
+            self.add_activation_module(Spikes)
+
+    data = [(text, torch.zeros((), dtype=torch.int64)) for text in texts]
+    loader = torch.utils.data.DataLoader(data, batch_size=1)  # type: ignore[arg-type]
+    metrics = [[Footprint], [ActivationSparsity, SynapticOperations]]
+    with torch.no_grad():
+        harness = Benchmark(Wrapped(SentimentView(model)), loader, [], [], metrics)
+        return dict(harness.run(quiet=True))
