@@ -250,6 +250,21 @@ def energy(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one recipe.")],
+    out: Annotated[Path, typer.Option(help="The page, an .html file.")] = Path("report.html"),
+    text: Annotated[
+        str | None, typer.Option(help="What membranes, spikes and attention are shown on.")
+    ] = None,
+) -> None:
+    """One self-contained HTML page about a run, or runs side by side."""
+    from spikeseq.evaluation.report import write_report
+
+    write_report(runs, out, text)
+    say(f"wrote {out}")
+
+
+@app.command()
 def bench(
     names: Annotated[
         list[str] | None,

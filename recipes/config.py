@@ -90,6 +90,13 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return settings
 
 
+def changes(config: DictConfig) -> dict[str, Any]:
+    """What `--set` would have to change of the defaults to give this configuration, but for `OPTIONS`."""
+    defaults = flat(load_config(config.recipe, model=config.model.name, data=config.data.source))
+    found = {key: value for key, value in flat(config).items() if defaults.get(key) != value}
+    return {key: value for key, value in found.items() if key not in OPTIONS}
+
+
 def _override(config: DictConfig, text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:

@@ -53,6 +53,11 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def plot_trace(path: Path, tokens: list[str], logits: Tensor, classes: list[str]) -> None:
+    """`trace_figure` in a file."""
+    save(trace_figure(tokens, logits, classes), path)
+
+
+def trace_figure(tokens: list[str], logits: Tensor, classes: list[str]) -> Figure:
     """The read-out after every word (thesis Fig. 6.4), the words on the axis.
 
     Two classes give one line, the second's logit less the first's: above zero speaks for the second.
@@ -74,10 +79,15 @@ def plot_trace(path: Path, tokens: list[str], logits: Tensor, classes: list[str]
     # A dollar sign would start matplotlib's mathematics.
     axes.set_xticks(list(at), [token.replace("$", r"\$") for token in tokens], rotation=90, fontsize=8)
     axes.margins(x=0.01)
-    save(figure, path)
+    return figure
 
 
 def plot_attention(path: Path, source: list[str], target: list[str], weights: Tensor) -> None:
+    """`attention_figure` in a file."""
+    save(attention_figure(source, target, weights), path)
+
+
+def attention_figure(source: list[str], target: list[str], weights: Tensor) -> Figure:
     """Which source words each target word looks at; darker is more.
 
     Args:
@@ -90,4 +100,4 @@ def plot_attention(path: Path, source: list[str], target: list[str], weights: Te
         shown = [token.replace("$", r"\$") for token in tokens]
         ticks(range(len(tokens)), shown, rotation=angle, fontsize=9)
     axes.xaxis.tick_top()
-    save(figure, path)
+    return figure

@@ -1,0 +1,159 @@
+"""What a report says of a run: read from its folder, and seen in its model on one text."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.models.seq2seq.stacks import spread_leaks
+from spikeseq.nn import LIF, LIFCell, NormalisedLIF
+from spikeseq.recipes import runs
+from spikeseq.recipes.classifier import Classifier
+from spikeseq.recipes.engine import LOG_FILE
+from spikeseq.recipes.translator import Translator
+
+EXAMPLES = {
+    "imdb": "In the first half the acting was charming and funny, but by the last scene it was flat and dull.",
+    "multi30k": "Ein Hund läuft über eine grüne Wiese .",
+}
+"""What is shown where nothing else is asked for."""
+
+
+@dataclass
+class Content:
+    """One run.
+
+    Args:
+        history: a record per epoch. metrics: `metrics.json`.
+        before, after: leak and threshold by layer, their means where a layer has one per neuron.
+        text: that the model is seen on. tokens: its words, one per column of the raster.
+        spikes: (sub-steps, neurons) by layer.
+        trace: words, logits and classes of a classifier that has states.
+        attention: words in, words out and weights of a translator that has it.
+    """
+
+    name: str
+    folder: Path
+    metrics: dict[str, Any]
+    history: list[dict[str, Any]]
+    config: Any
+    text: str
+    before: dict[str, tuple[float, float]] = field(default_factory=dict)
+    after: dict[str, tuple[float, float]] = field(default_factory=dict)
+    tokens: list[str] = field(default_factory=list)
+    spikes: dict[str, Tensor] = field(default_factory=dict)
+    trace: tuple[list[str], Tensor, list[str]] | None = None
+    attention: tuple[list[str], list[str], Tensor] | None = None
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Spikes per neuron and token by layer, as measured on the test split."""
+        layers = self.metrics["energy"]["layers"]
+        return {name: layer["spike_rate"] for name, layer in layers.items() if "spike_rate" in layer}
+
+
+def read_content(folder: Path, text: str | None) -> Content:
+    """All that is to be said of a finished run.
+
+    Raises:
+        runs.RunError: the folder is no finished run.
+    """
+    config = runs.read_config(folder)
+    metrics = runs.read_metrics(folder)
+    if metrics is None:
+        raise runs.RunError(
+            f"{folder} has no {runs.METRICS_FILE}: the run is not finished; go on with --resume"
+        )
+    log = folder / LOG_FILE
+    history = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    opened = runs.load(folder)
+    content = Content(folder.name, folder, metrics, history, config, text or EXAMPLES[config.recipe])
+    content.after = leaks_and_thresholds(opened.model)
+    content.before = starts(opened.model, config)
+    with Watch(opened.model) as watch:
+        if isinstance(opened, Classifier):
+            see_classifier(content, opened)
+        elif isinstance(opened, Translator):
+            see_translator(content, opened)
+    content.spikes = watch.of_longest(len(content.tokens))
+    return content
+
+
+def see_classifier(content: Content, classifier: Classifier) -> None:
+    content.tokens, _ = classifier.encode(content.text)
+    if hasattr(classifier.model, "trace"):
+        tokens, logits = classifier.trace(content.text)
+        content.trace = tokens, logits, classifier.classes
+
+
+@torch.no_grad()
+def see_translator(content: Content, translator: Translator) -> None:
+    (found,) = translator.translate_tokens([content.text], beam=1, attention=True)
+    content.tokens = [*found.source, "</s>"]
+    if found.attention is not None:
+        content.attention = translator.attention(content.text, beam=1)
+
+
+def leaks_and_thresholds(model: nn.Module) -> dict[str, tuple[float, float]]:
+    return {
+        name: (float(module.leak.detach().mean()), float(module.threshold.detach().mean()))
+        for name, module in model.named_modules()
+        if isinstance(module, LIF)
+    }
+
+
+def starts(model: nn.Module, config: Any) -> dict[str, tuple[float, float]]:
+    """As the configuration starts them: one leak, or leaks spread between two."""
+    leak = config.model.get("leak")
+    threshold = config.model.get("threshold", 1.0)
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, LIF):
+            first = leak
+            if leak is not None and not isinstance(leak, int | float):
+                first = float(spread_leaks(list(leak), module.leak.numel()).mean())
+            found[name] = (0.95 if first is None else float(first), float(threshold))
+    return found
+
+
+class Watch:
+    """Keeps the spikes of every neuron while a model runs, whatever its layers hand on."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.seen: dict[str, list[Tensor]] = {}
+        self.handles = [
+            module.register_forward_hook(self._hook(name), with_kwargs=True)
+            for name, module in model.named_modules()
+            if isinstance(module, LIF) and not isinstance(module, LIFCell)
+        ]
+
+    def _hook(self, name: str) -> Any:
+        def hook(module: LIF, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            out = output[0]
+            if isinstance(module, NormalisedLIF):
+                out = out.flatten(0, 1)  # (L, T, B, C)
+            elif kwargs.get("readout", "spikes") != "spikes":
+                kept = {key: value for key, value in kwargs.items() if key != "window"}
+                out, _ = module.forward(*args, **{**kept, "readout": "spikes"})
+            self.seen.setdefault(name, []).append(out[:, 0].flatten(1).detach())
+
+        return hook
+
+    def of_longest(self, tokens: int) -> dict[str, Tensor]:
+        """Each layer's longest call, of those layers that see whole texts of so many tokens."""
+        longest = {name: max(calls, key=len) for name, calls in self.seen.items()}
+        return {
+            n: spikes
+            for n, spikes in longest.items()
+            if tokens and len(spikes) % tokens == 0 and len(spikes) >= tokens
+        }
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()

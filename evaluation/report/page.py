@@ -1,0 +1,163 @@
+"""The page: contents and figures put into `page.html`."""
+
+import html
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+import spikeseq
+from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows, operations, scopes
+from spikeseq.evaluation.prices import LEVELS, THESIS, full
+from spikeseq.files import write_whole
+from spikeseq.recipes import plots
+from spikeseq.recipes.config import changes
+from spikeseq.recipes.registry import RECIPES
+
+from . import figures
+from .content import Content, read_content
+
+
+def write_report(folders: Sequence[Path], out: Path, text: str | None = None) -> None:
+    """One HTML file about finished runs of one recipe, which needs nothing beside it.
+
+    Args:
+        folders: run folders, the first of them the one that the page is about.
+        out: the file; it is written in one piece.
+        text: what membranes, spikes and attention are shown on; default a sentence of our own.
+    Raises:
+        ValueError: not an .html file, runs of several recipes, or one that is not finished.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out takes an .html file, got {out}")
+    contents = [read_content(folder, text) for folder in folders]
+    recipes = {content.config.recipe for content in contents}
+    if len(recipes) > 1:
+        raise ValueError(f"a report is about runs of one recipe, got {', '.join(sorted(recipes))}")
+    write_whole(out, render(contents).encode("utf-8"))
+
+
+def render(contents: Sequence[Content]) -> str:
+    """The page as text."""
+    contents = named_apart(contents)
+    recipe = contents[0].config.recipe
+    metrics = {content.name: content.metrics for content in contents}
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        title=f"{recipe}: {', '.join(metrics)}",
+        version=spikeseq.__version__,
+        data=contents[0].metrics["data"],
+        results=[{"run": c.name, **RECIPES[recipe].row(c.metrics)} for c in contents],
+        results_legend=RECIPES[recipe].legend,
+        compute=compute_rows(metrics, recipe),
+        compute_legend=LEGEND,
+        memory=memory_rows(metrics),
+        signature=contents[0].metrics["energy"]["signature"],
+        missing=sorted({name for c in contents for name in c.metrics["energy"]["not_counted"]}),
+        pictures=pictures(contents),
+        runs=[about(content) for content in contents],
+    )
+
+
+def named_apart(contents: Sequence[Content]) -> Sequence[Content]:
+    """Run folders of the same name get their whole paths."""
+    if len({content.name for content in contents}) < len(contents):
+        for content in contents:
+            content.name = str(content.folder)
+    return contents
+
+
+def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
+    """Heading, caption, text alternative and figure, in the order of the page."""
+    found = []
+
+    def add(heading: str, caption: str, alternative: str, figure: Any) -> None:
+        picture = figures.svg(figure)
+        label = html.escape(alternative, quote=True)
+        picture = picture.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+        found.append({"heading": heading, "caption": caption, "svg": Markup(picture)})
+
+    histories = {content.name: content.history for content in contents if content.history}
+    if histories:
+        ends = "; ".join(f"{name} ends at {rows[-1]['loss']:.3f}" for name, rows in histories.items())
+        score = RECIPES[contents[0].config.recipe].figure
+        caption = "Training loss and validation score after every epoch."
+        add("Learning", caption, f"Training loss by epoch: {ends}.", figures.learning(histories, score))
+    bars = energy_bars(contents)
+    if bars:
+        said = "; ".join(f"{name} {row['thesis']:,.3g} nJ" for name, row in bars.items())
+        add(
+            "Energy per token",
+            "By the thesis's equations, and with all operations and memory traffic at each level of memory.",
+            f"Energy per token by the thesis's equations: {said}.", figures.energy(bars),
+        )  # fmt: skip
+    for content in contents:
+        for heading, caption, alternative, figure in of_one(content):
+            add(f"{heading}: {content.name}", caption, alternative, figure)
+    return found
+
+
+def of_one(content: Content) -> Iterator[tuple[str, str, str, Any]]:
+    """Heading, caption, text alternative and figure of what is shown of every run by itself."""
+    if content.rates:
+        said = ", ".join(f"{layer} {rate:.2f}" for layer, rate in content.rates.items())
+        drawn = figures.spike_rates(content.rates)
+        caption = "All sub-steps of a token, over the test split."
+        yield "Spike rates", caption, f"Spikes per neuron and token: {said}.", drawn
+    if content.after:
+        said = ", ".join(f"{layer} {leak:.3f}, {v:.3f}" for layer, (leak, v) in content.after.items())
+        drawn = figures.parameters(content.before, content.after)
+        caption = "Before training and after it; means where a layer has many."
+        yield "Leak and threshold", caption, f"Leak and threshold after training: {said}.", drawn
+    if content.trace is not None:
+        tokens, logits, classes = content.trace
+        said = f"The verdict after the last of {len(tokens)} words is {classes[int(logits[-1].argmax())]}."
+        drawn = figures.plain(plots.trace_figure(tokens, logits, classes))
+        yield "Word by word", "The read-out after every word, as if the text ended there.", said, drawn
+    if content.attention is not None:
+        source, target, weights = content.attention
+        pairs = zip(target, weights, strict=True)
+        said = "; ".join(f"{word} looks at {source[int(row.argmax())]}" for word, row in pairs)
+        drawn = plots.attention_figure(source, target, weights)
+        caption = "Which source words (above) each target word (left) looks at; the mean over layers."
+        yield "Attention", caption, said, drawn
+    if content.spikes:
+        said = ", ".join(f"{layer} {int(spikes.sum())}" for layer, spikes in content.spikes.items())
+        drawn = figures.raster(content.spikes, content.tokens)
+        caption = f"Every spike of up to {figures.MOST_NEURONS} neurons a layer; the words below."
+        yield "Spikes", caption, f"Spikes by layer: {said}.", drawn
+
+
+def energy_bars(contents: Sequence[Content]) -> dict[str, dict[str, float]]:
+    """nJ by energy model for every run and variant that has been counted in full."""
+    bars = {}
+    for name, account, _ in scopes({content.name: content.metrics for content in contents}):
+        if "operations" in account:
+            counts = operations(account["operations"])
+            bars[name] = {
+                "thesis": THESIS.energy(counts) / 1e3,
+                **{f"full, {level}": full(level).energy(counts) / 1e3 for level in LEVELS},
+            }
+    return bars
+
+
+def about(content: Content) -> dict[str, Any]:
+    """The commands that make a run again, and what it ran on."""
+    config, metrics = content.config, content.metrics
+    sets = "".join(f" --set {key}={value}" for key, value in changes(config).items())
+    command = (
+        f"spikeseq train {config.recipe} --model {config.model.name} --data DATA --seed {config.seed}{sets}"
+    )
+    return {
+        "name": content.name,
+        "command": command,
+        "folder": content.folder.name,
+        "hardware": metrics["hardware"],
+        "seconds": metrics["seconds"]["train"],
+        "text": content.text,
+    }
