@@ -153,10 +153,10 @@ def ragged(module: nn.Module, arguments: dict[str, Any]) -> Ragged | None:
         if first.unsorted_indices is not None:
             lengths = lengths[first.unsorted_indices.cpu()]
         return Ragged(lengths, len(steps))
-    lengths = arguments.get("lengths")
-    if not isinstance(lengths, Tensor) or first is None or first.dim() < 2 or lengths.dim() != 1:
+    given = arguments.get("lengths")
+    if not isinstance(given, Tensor) or first is None or first.dim() < 2 or given.dim() != 1:
         return None
-    return Ragged(lengths, first.shape[1 if getattr(module, "batch_first", False) else 0])
+    return Ragged(given, first.shape[1 if getattr(module, "batch_first", False) else 0])
 
 
 def has_arithmetic(module: nn.Module) -> bool:
@@ -165,7 +165,7 @@ def has_arithmetic(module: nn.Module) -> bool:
     return leaf or any(p.dim() > 1 for p in module.parameters(recurse=False))
 
 
-def packed_bytes(module: nn.Module) -> int:
+def packed_bytes(module: Any) -> int:
     """Bytes of 8-bit weights, which torch hides from `parameters`."""
     if "quantized.dynamic" not in type(module).__module__:
         return 0

@@ -45,7 +45,7 @@ class SentimentView(nn.Module):
         super().__init__()
         steps = model.spiking.substeps
         self.embedding, self.integrator, self.readout = model.embedding, model.integrator, model.readout
-        layers = [layer for layer in model.spiking.layers]
+        layers: list[Any] = list(model.spiking.layers)
         self.maps = nn.ModuleList(layer.input_map for layer in layers)
         self.spikes = nn.ModuleList(
             Spikes(layer.lif, steps if i == 0 else 1) for i, layer in enumerate(layers)
@@ -85,7 +85,7 @@ def neurobench(model: SpikingClassifier, texts: Sequence[Tensor]) -> dict[str, A
             self.add_activation_module(Spikes)
 
     data = [(text, torch.zeros((), dtype=torch.int64)) for text in texts]
-    loader = torch.utils.data.DataLoader(data, batch_size=1)  # type: ignore[arg-type]
+    loader: Any = torch.utils.data.DataLoader(data, batch_size=1)  # type: ignore[arg-type]
     metrics = [[Footprint], [ActivationSparsity, SynapticOperations]]
     with torch.no_grad():
         harness = Benchmark(Wrapped(SentimentView(model)), loader, [], [], metrics)

@@ -35,7 +35,7 @@ class Operations:
     state_bytes: float = 0.0
     activation_bytes: float = 0.0
     spikes: float = 0.0
-    neurons: int = 0
+    neurons: float = 0
 
     def __iadd__(self, other: "Operations") -> "Operations":
         for name in COUNTS:

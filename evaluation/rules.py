@@ -81,12 +81,12 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
     before = 0 if state is not None else module.kernel_size - 1 if module.causal else module.kernel_size // 2
     mask = None if call.ragged is None or state is not None else call.ragged.mask(x, batch=x.dim() - 2)
     spikes, values = spikes_in(given), 0.0
-    for inputs, outputs in ranges(len(given), len(x), module.kernel_size, before):
+    for inputs, made in ranges(len(given), len(x), module.kernel_size, before):
         part = given[inputs]
         if not len(part):
             continue
         if mask is not None:
-            counts = (mask[inputs] & mask[outputs]).view(len(part), *[1] * (x.dim() - 3), -1, 1)
+            counts = (mask[inputs] & mask[made]).view(len(part), *[1] * (x.dim() - 3), -1, 1)
             part = part * counts if spikes is not None else counts.expand_as(part).to(part.dtype)
         values += float(part.double().sum()) if spikes is not None or mask is not None else part.numel()
     unit = 1.0 if not spikes else float(given.double().sum()) / spikes

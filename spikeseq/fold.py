@@ -46,7 +46,7 @@ def fold(model: Any) -> nn.Module:
 
 @fold.register
 def _(model: SpikingClassifier) -> nn.Module:
-    first = model.spiking.layers[0]
+    first: Any = model.spiking.layers[0]
     model.embedding = folded_table(model.embedding, first.input_map)
     first.input_map = Passed(first.input_map.out_features)
     model.spiking.input_size = first.input_map.out_features
@@ -109,7 +109,7 @@ class FoldedConv(nn.Module):
         return out if self.bias is None else out + self.bias
 
 
-def fold_recurrent(embedding: nn.Embedding, rnn: nn.RNNBase) -> tuple[nn.Embedding, "FoldedRecurrent"]:
+def fold_recurrent(embedding: nn.Embedding, rnn: Any) -> tuple[nn.Embedding, "FoldedRecurrent"]:
     """A table of projected inputs, and the recurrence that is left.
 
     Raises:
@@ -128,10 +128,10 @@ class FoldedRecurrent(nn.Module):
     """An nn.LSTM, nn.GRU or nn.RNN of one layer without its input projection: (L, B, gates * H) in.
 
     Args:
-        rnn: what it is made of.
+        rnn: the nn.LSTM, nn.GRU or nn.RNN that it is made of.
     """
 
-    def __init__(self, rnn: nn.RNNBase) -> None:
+    def __init__(self, rnn: Any) -> None:
         super().__init__()
         if rnn.num_layers != 1 or rnn.bidirectional or rnn.proj_size:
             raise ValueError(f"only one layer in one direction can be folded, got {rnn}")

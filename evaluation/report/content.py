@@ -16,7 +16,7 @@ from spikeseq.recipes.engine import LOG_FILE
 from spikeseq.recipes.translator import Translator
 
 EXAMPLES = {
-    "imdb": "In the first half the acting was charming and funny, but by the last scene it was flat and dull.",
+    "imdb": "In the first half the acting was charming and funny, but by the last scene it was flat.",
     "multi30k": "Ein Hund läuft über eine grüne Wiese .",
 }
 """What is shown where nothing else is asked for."""

@@ -62,12 +62,11 @@ def parameters(before: Mapping[str, tuple[float, float]], after: Mapping[str, tu
     names = list(after)[::-1]
     for which, (axis, label) in enumerate(zip(axes, ("leak", "threshold"), strict=True)):
         for i, name in enumerate(names):
-            values = before[name][which], after[name][which]
-            axis.plot(values, (i, i), color="#bbbbbb", zorder=1)
-        for values, colour, what in ((before, "#999999", "start"), (after, COLOURS[1], "trained")):
-            axis.scatter(
-                [values[name][which] for name in names], range(len(names)), color=colour, label=what, zorder=2
-            )
+            ends = (before[name][which], after[name][which])
+            axis.plot(ends, (i, i), color="#bbbbbb", zorder=1)
+        for source, colour, what in ((before, "#999999", "start"), (after, COLOURS[1], "trained")):
+            values = [source[name][which] for name in names]
+            axis.scatter(values, range(len(names)), color=colour, label=what, zorder=2)
         axis.set(xlabel=label)
     axes[0].set_yticks(range(len(names)), names, fontsize=8)
     axes[1].legend(fontsize=8)
