@@ -110,7 +110,9 @@ def energy(rows: Mapping[str, Mapping[str, float]]) -> Figure:
         values = [figures[one] for one in models]
         axes.barh(at, values, height=step * 0.9, color=colour, label=name)
         for y, value in zip(at, values, strict=True):
-            axes.text(value, y, f" {value:,.3g}", va="center", fontsize=7)
+            axes.text(
+                value, y, f" {value:,.0f}" if value >= 100 else f" {value:,.3g}", va="center", fontsize=7
+            )
     axes.set_yticks([-i for i in range(len(models))], models)
     axes.set(xlabel="nJ per token", xscale="log")
     axes.margins(x=0.15)
