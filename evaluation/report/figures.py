@@ -116,9 +116,7 @@ def energy(rows: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.set_yticks([-i for i in range(len(models))], models)
     axes.set(xlabel="nJ per token", xscale="log")
     axes.margins(x=0.15)
-    axes.legend(
-        fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12 - 0.3 / figure.get_figheight()), ncols=2
-    )
+    axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     return plain(figure)
 
 
