@@ -235,12 +235,13 @@ def energy(
     tables: dict[str, Any] = {}
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         named = {str(f): row for f, row in zip(runs, rows, strict=True) if row["recipe"] == recipe}
-        short = {Path(name).name: row for name, row in named.items()}
+        short = {Path(name).name.removeprefix(f"{recipe}-"): row for name, row in named.items()}
         named = short if len(short) == len(named) else named
         tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
         show_table(tables[recipe]["compute"], f"{recipe}: compute energy per token")
         people.print(LEGEND, highlight=False)
-        show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per token")
+        if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs
+            show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per token")
     missing = {name for row in rows for name in row["energy"]["not_counted"]}
     if missing:
         say(f"not counted: {', '.join(sorted(missing))}")
