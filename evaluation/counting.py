@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+from torch.overrides import TorchFunctionMode
 
-from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU
+from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU, SpikingRNN
 
 from .operations import FLOAT, Operations
 from .rules import RECURRENT, Call, Ragged, Rule, bound, rule_of
@@ -57,8 +58,12 @@ def count_operations(
 ) -> Account:
     """Counts what happens while `model(*args)` runs for every args in `inputs`.
 
-    Padding is not counted where a module says what is padding: by an argument `lengths` (time first) or a
-    PackedSequence. All modules inside then know it. Elsewhere give sequences one by one.
+    Padding is not counted where a module says what is padding: by `lengths` of its first argument, (L, B, *)
+    or (B, L, *), or by a PackedSequence. Modules inside then know it; images and
+    nn.MultiheadAttention do not. Elsewhere give sequences one by one.
+
+    Products and normalisations that are functions outside any known module (`F.linear`, `@`) are named in
+    `unknown`, as modules without a rule are. Single additions and scales between modules are not seen.
 
     Args:
         model: any module; it is run in evaluation mode.
@@ -71,13 +76,15 @@ def count_operations(
     if tokens < 1:
         raise ValueError(f"tokens must be at least 1, got {tokens}")
     counter = Counter(model)
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     try:
         model.eval()
-        for args in inputs:
-            model(*args)
+        with counter:
+            for args in inputs:
+                model(*args)
     finally:
-        model.train(training)
+        for module, mode in modes.items():
+            module.training = mode
         counter.remove()
     layers = {}
     for name, found in counter.layers.items():
@@ -94,10 +101,24 @@ def count_operations(
     )
 
 
-class Counter:
-    """Hooks on every module of a model. `layers`: totals by name; `unknown`: modules without a rule."""
+FUNCTIONS = {
+    *("linear", "bilinear", "matmul", "mm", "bmm", "mv", "addmm", "baddbmm", "addbmm", "addmv", "einsum"),
+    *("tensordot", "__matmul__", "__rmatmul__", "conv1d", "conv2d", "conv3d", "layer_norm", "batch_norm"),
+    *("group_norm", "rms_norm", "scaled_dot_product_attention", "embedding_bag"),
+}
+"""Of torch, that cost something wherever they are called."""
+
+
+class Counter(TorchFunctionMode):
+    """Hooks on every module of a model, and an eye on functions called between them.
+
+    `layers`: totals by name; `unknown`: modules that have run and have no rule, and such functions.
+    """
 
     def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.ruled = 0  # modules with a rule that are running
+        self.running, self.leaves = ["model"], [False]
         self.layers: dict[str, Operations] = {}
         self.unknown: list[str] = []
         self.packed_bytes = 0
@@ -109,24 +130,43 @@ class Counter:
             covered |= {f"{name}.{part}" if name else part for part in parts_covered(module)}
             if name in covered:
                 continue
-            if rule is None and has_arithmetic(module):
-                self.unknown.append(f"{name or 'model'} ({type(module).__name__})")
             self.packed_bytes += packed_bytes(module)
             self._watch(name, module, rule)
 
     def _watch(self, name: str, module: nn.Module, rule: Rule | None) -> None:
+        shown = f"{name or 'model'} ({type(module).__name__})"
+
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             own = ragged(module, bound(module, args, kwargs)) if rule is None else None
             self.batches.append(own or self.batches[-1])
+            self.running.append(shown)
+            self.leaves.append(has_arithmetic(module))
+            self.ruled += rule is not None
 
         def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             batch = self.batches.pop()
+            self.running.pop()
+            self.leaves.pop()
             if rule is not None:
                 total = self.layers.setdefault(name, Operations())
                 total += rule(module, Call(bound(module, args, kwargs), output, batch))
+                self.ruled -= 1
+            elif has_arithmetic(module):
+                self._miss(shown)
 
         self.hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
         self.hooks.append(module.register_forward_hook(after, with_kwargs=True))
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        called = getattr(function, "__name__", "")
+        if not self.ruled and called in FUNCTIONS:
+            where = self.running[-1]
+            self._miss(where if self.leaves[-1] else f"{called} in {where}")
+        return function(*args, **(kwargs or {}))
+
+    def _miss(self, what: str) -> None:
+        if what not in self.unknown:
+            self.unknown.append(what)
 
     def remove(self) -> None:
         for hook in self.hooks:
@@ -156,7 +196,12 @@ def ragged(module: nn.Module, arguments: dict[str, Any]) -> Ragged | None:
     given = arguments.get("lengths")
     if not isinstance(given, Tensor) or first is None or first.dim() < 2 or given.dim() != 1:
         return None
-    return Ragged(given, first.shape[1 if getattr(module, "batch_first", False) else 0])
+    batch_first = first.shape[1] != len(given) or getattr(module, "batch_first", False)
+    if first.shape[0 if batch_first else 1] != len(given):
+        return None
+    # What a module of ours has turned by itself goes on time first.
+    turned = batch_first and isinstance(module, SpikingRNN)
+    return Ragged(given, first.shape[1 if batch_first else 0], batch_first and not turned)
 
 
 def has_arithmetic(module: nn.Module) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from spikeseq.events import EventConv1d
+from spikeseq.fold import FoldedConv, FoldedRecurrent
 from spikeseq.models.seq2seq.stacks import SpikingStack
 from spikeseq.nn import TokenConv1d
 from spikeseq.nn.layer import SpikingLayer
@@ -41,18 +43,20 @@ def measure_energy(
     """
     account = count_operations(model, inputs, tokens=tokens, rate_tokens=rate_tokens)
     first, *others = energy_models
+    steps = sorted({module.substeps for module in model.modules() if hasattr(module, "substeps")})
+    what = f"per token{f', T = {steps[-1]}' if steps and account.spike_rate is not None else ''}"
     return {
         **priced(account.total, first),
         "core": priced(added(core_layers(model, account)), first),
         "spike_rate": account.spike_rate,
-        "operations": account.total.as_dict(),
+        "operations": account.total.counts(),
         "full": {one.name: one.energy(account.total) for one in others},
         "layers": {name: layer.as_dict() for name, layer in account.layers.items()},
         "parameters": account.parameters,
         "bytes": account.size,
         "not_counted": account.unknown,
-        "signature": f"per token; {first.signature}",
-        "signatures": {one.name: f"per token; {one.signature}" for one in others},
+        "signature": f"{what}; {first.signature}",
+        "signatures": {one.name: f"{what}; {one.signature}" for one in others},
     }
 
 
@@ -61,13 +65,25 @@ def priced(counts: Operations, energy_model: EnergyModel) -> dict[str, float]:
 
 
 def core_layers(model: nn.Module, account: Account) -> list[Operations]:
-    """Of convolutions, recurrent layers, and the maps of spiking ones."""
-    kinds = TokenConv1d | nn.RNNBase | nn.Conv1d | nn.Conv2d
-    names = {name for name, module in model.named_modules() if isinstance(module, kinds)}
+    """Of convolutions, recurrent layers, maps of spiking ones; folded, event-driven or in 8 bits too."""
+    names = set()
     for name, module in model.named_modules():
+        if isinstance(module, CORE) or eight_bits(module):
+            names.add(name)
         if isinstance(module, SpikingLayer):
             prefix = f"{name}." if name else ""
             names |= {f"{prefix}input_map", f"{prefix}feedback"}
         if isinstance(module, SpikingStack):
             names |= {f"{name}.maps.{i}" for i in range(len(module.maps))}
     return [layer for name, layer in account.layers.items() if name in names]
+
+
+CORE = (
+    *(TokenConv1d, EventConv1d, FoldedConv, FoldedRecurrent),
+    *(nn.RNNBase, nn.RNNCellBase, nn.Conv1d, nn.Conv2d),
+)
+
+
+def eight_bits(module: nn.Module) -> bool:
+    """Whether it is one of torch's quantised LSTMs or GRUs."""
+    return "quantized.dynamic" in type(module).__module__ and hasattr(module, "hidden_size")

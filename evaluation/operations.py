@@ -49,14 +49,19 @@ class Operations:
 
     def as_dict(self) -> dict[str, Any]:
         """What is not zero; `spike_rate` in the place of spikes and neurons."""
-        found = {name: getattr(self, name) for name in COUNTS if getattr(self, name) and name != "spikes"}
+        found = self.counts()
         return found | ({"spike_rate": self.spikes / self.neurons} if self.neurons else {})
+
+    def counts(self) -> dict[str, float]:
+        """What is not zero of all but the spikes."""
+        return {name: getattr(self, name) for name in COUNTS if getattr(self, name) and name != "spikes"}
 
 
 COUNTS = tuple(field.name for field in fields(Operations) if field.name != "neurons")
 
 
 LARGEST_SUM = 128  # spikes that one value can stand for; 8-bit pixels reach 255, and are analog
+LONGEST_MEAN, PIXELS = 256, 255
 LARGEST_PART = 16  # a sum of that many spikes may be the smallest of a tensor
 MANY = 8
 SAMPLE = 256
@@ -68,8 +73,9 @@ def spikes_in(x: Tensor) -> float | None:
 
     Spikes are 0 and 1, or sums of them, or either times one fixed scale: what comes out of average
     pooling, of dropout, of a mean over sub-steps. So all values must be whole multiples of one unit: 1, if
-    all are whole, else the smallest value or a whole part of it. A few values, or no zero among them, prove
-    little: then they must be means of spikes, at most 1, and the unit 1 over a whole number.
+    all are whole, else the smallest value or a whole part of it. Where no zero is among them, they must be
+    means of up to 256 spikes (of 16, if there are only a few values), so at most 1. Whole numbers up to 128
+    are taken for sums of spikes; larger ones, and steps of 1/255, are pixels.
     """
     x = x.detach()
     if not x.numel():
@@ -83,12 +89,22 @@ def spikes_in(x: Tensor) -> float | None:
     if most <= LARGEST_SUM and whole(values):
         return float(values.sum())
     positive = values[values > 0]
-    smallest, plenty = float(positive.min()), len(positive) >= MANY and least == 0
-    for part in range(1, LARGEST_PART + 1):
-        unit = smallest / part
-        mean = most <= 1 and abs(1 / unit - round(1 / unit)) < CLOSE / unit
-        if most / unit <= LARGEST_SUM and (mean or plenty) and whole(positive / unit):
-            return float((positive / unit).round().sum())
+    plenty, smallest = len(positive) >= MANY, float(positive.min())
+    if most <= 1:
+        for n in range(2, LARGEST_PART + 1):
+            if whole(positive * n):
+                return float((positive * n).round().sum())
+        if whole(positive * PIXELS) or not plenty:
+            return None
+    if plenty and least == 0:
+        for part in range(1, LARGEST_PART + 1):
+            unit = smallest / part
+            if most / unit <= LARGEST_SUM and whole(positive / unit):
+                return float((positive / unit).round().sum())
+    if plenty and most <= 1:
+        for n in range(LARGEST_PART + 1, LONGEST_MEAN + 1):
+            if whole(positive * n):
+                return float((positive * n).round().sum())
     return None
 
 
@@ -105,17 +121,17 @@ def rows_of(x: Tensor) -> float:
     return x.numel() / x.shape[-1]
 
 
-def product(x: Tensor, fan_out: int, *, bias: bool, spikes: float | None) -> Operations:
+def product(x: Tensor, fan_out: int, *, bias: bool, spikes: float | None, size: int = FLOAT) -> Operations:
     """A map of the rows of `x` to `fan_out` values: MACs, or ACs where they are spikes.
 
     Args:
-        spikes: as `spikes_in`. bias: added to each output.
+        spikes: as `spikes_in`. bias: added to each output. size: bytes of a weight.
     """
     outputs = rows_of(x) * fan_out
-    read = (x.numel() if spikes is None else spikes) * fan_out
+    values = x.numel() if spikes is None else spikes
     return Operations(
-        **{"macs" if spikes is None else "acs": read},
+        **{"macs" if spikes is None else "acs": values * fan_out},
         adds=outputs if bias else 0.0,
-        weight_bytes=FLOAT * (read + (outputs if bias else 0.0)),
-        activation_bytes=FLOAT * ((x.numel() if spikes is None else spikes) + outputs),
+        weight_bytes=size * values * fan_out + FLOAT * (outputs if bias else 0.0),
+        activation_bytes=FLOAT * (values + outputs),
     )

@@ -34,18 +34,26 @@ from .operations import FLOAT, Operations, product, rows_of, spikes_in
 
 @dataclass(frozen=True)
 class Ragged:
-    """A padded batch: (L, B, ...), of which `lengths` (B,) tokens count."""
+    """A padded batch: (L, B, ...), or (B, L, ...) if `batch_first`; `lengths` (B,) tokens count."""
 
     lengths: Tensor
     longest: int
+    batch_first: bool = False
 
     def mask(self, x: Tensor, batch: int = 1) -> Tensor | None:
-        """(L', B) true for the rows of x that count, L' a multiple of L; None if x is no such batch."""
+        """True for the rows of x that count, (L', B), L' a multiple of L; (B, L) if `batch_first`.
+
+        None if x is no such batch.
+        """
+        lengths = self.lengths.to(x.device)
+        if self.batch_first:
+            if x.shape[:2] != (len(lengths), self.longest):
+                return None
+            return torch.arange(self.longest, device=x.device) < lengths.unsqueeze(1)
         steps, left = divmod(len(x), self.longest) if self.longest else (0, 1)
-        if left or x.dim() <= batch or x.shape[batch] != len(self.lengths):
+        if left or x.dim() <= batch or x.shape[batch] != len(lengths):
             return None
-        at = torch.arange(len(x), device=x.device).unsqueeze(1)
-        return at < self.lengths.to(x.device) * steps
+        return torch.arange(len(x), device=x.device).unsqueeze(1) < lengths * steps
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ Rule = Callable[[Any, Call], Operations]
 
 def linear(module: Any, call: Call) -> Operations:
     x = call.rows(call.input)
-    return product(x, module.out_features, bias=module.bias is not None, spikes=spikes_in(x))
+    spikes, bias = spikes_in(x), module.bias is not None
+    return product(x, module.out_features, bias=bias, spikes=spikes, size=module.weight.element_size())
 
 
 def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operations:
@@ -92,15 +101,23 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
     unit = 1.0 if not spikes else float(given.double().sum()) / spikes
     rows = rows_of(x) if mask is None else float(mask.sum()) * x[0].numel() / (x.shape[-2] * x.shape[-1])
     outputs = module.out_features if isinstance(module, EventConv1d) else module.out_channels
-    return mapped(values / unit, outputs, rows, module.bias is not None, spikes is not None)
+    found = mapped(
+        values / unit, outputs, rows, module.bias is not None, spikes is not None,
+        size=module.weight.element_size(),
+    )  # fmt: skip
+    if call.arguments.get("plus") is not None:
+        found += Operations(adds=rows * outputs)
+    return found
 
 
-def mapped(values: float, fan_out: float, outputs: float, bias: bool, spiking: bool) -> Operations:
+def mapped(
+    values: float, fan_out: float, outputs: float, bias: bool, spiking: bool, size: int = FLOAT
+) -> Operations:
     """A convolution: `values` inputs, each counted once for every tap, into `outputs` rows of `fan_out`."""
     return Operations(
         **{"acs" if spiking else "macs": values * fan_out},
         adds=outputs * fan_out if bias else 0.0,
-        weight_bytes=FLOAT * (values + (outputs if bias else 0.0)) * fan_out,
+        weight_bytes=(size * values + FLOAT * (outputs if bias else 0.0)) * fan_out,
         activation_bytes=FLOAT * (values + outputs * fan_out),
     )
 
@@ -115,14 +132,17 @@ def convolution(module: Any, call: Call) -> Operations:
     seen = (batched.double() / unit if spikes is not None else torch.ones_like(batched).double()).sum(1, True)
     kernel = torch.ones(1, 1, *module.kernel_size, dtype=seen.dtype, device=seen.device)
     conv = (nn.functional.conv1d, nn.functional.conv2d)[spatial - 1]
-    padding = module.padding if module.padding_mode == "zeros" else 0
+    padding: Any = module.padding
+    if module.padding_mode != "zeros":  # copies of values, which are multiplied like any other
+        seen = nn.functional.pad(seen, module._reversed_padding_repeated_twice, mode=module.padding_mode)
+        padding = 0
     met = conv(seen, kernel, stride=module.stride, padding=padding, dilation=module.dilation)
     outputs = call.output.numel() / module.out_channels
     fan_out = module.out_channels / module.groups
     found = mapped(float(met.sum()), fan_out, 0.0, False, spikes is not None)
+    biases = outputs * module.out_channels if module.bias is not None else 0.0
     found += Operations(
-        adds=outputs * module.out_channels if module.bias is not None else 0.0,
-        activation_bytes=FLOAT * outputs * module.out_channels,
+        adds=biases, weight_bytes=FLOAT * biases, activation_bytes=FLOAT * outputs * module.out_channels
     )
     return found
 
@@ -152,24 +172,29 @@ RECURRENT = {"LSTM": (4, 8, 1, 2), "GRU": (3, 6, 2, 1), "RNN": (1, 1, 0, 1)}
 
 
 def recurrent(module: Any, call: Call) -> Operations:
-    """Every weight once a token: 4 (LSTM), 3 (GRU), 1 (RNN) times f_in f_out + f_out f_out, eq. 6.3, 6.4."""
+    """Every weight once a token: 4 (LSTM), 3 (GRU), 1 (RNN) times f_in f_out + f_out f_out, eq. 6.3, 6.4.
+
+    The input maps of a first layer whose input is spikes are ACs.
+    """
     x = tokens_of(module, call)
-    kind = type(module).__name__.removesuffix("Cell")
-    _, functions, sums, states = RECURRENT[kind]
-    weights, biases = (
-        sum(p.numel() for name, p in module.named_parameters() if name.startswith(prefix))
-        for prefix in ("weight", "bias")
-    )
-    layers = getattr(module, "num_layers", 1) * (2 if getattr(module, "bidirectional", False) else 1)
-    hidden, tokens = layers * module.hidden_size, rows_of(x)
-    outputs = module.hidden_size * (2 if getattr(module, "bidirectional", False) else 1)
+    gates, functions, sums, states = RECURRENT[type(module).__name__.removesuffix("Cell")]
+    layers, directions = getattr(module, "num_layers", 1), 2 if getattr(module, "bidirectional", False) else 1
+    sizes = {name: p.numel() for name, p in module.named_parameters()}
+    weights = sum(size for name, size in sizes.items() if name.startswith("weight"))
+    biases = sum(size for name, size in sizes.items() if name.startswith("bias"))
+    hidden, tokens, spikes = layers * directions * module.hidden_size, rows_of(x), spikes_in(x)
+    fan_out = directions * gates * module.hidden_size
+    analog = tokens * (weights if spikes is None else weights - x.shape[-1] * fan_out)
+    read = analog + (spikes or 0.0) * fan_out
+    between = tokens * 2 * (layers - 1) * directions * module.hidden_size
     return Operations(
-        macs=tokens * weights,
+        macs=analog,
+        acs=(spikes or 0.0) * fan_out,
         multiplies=tokens * hidden * functions,
         adds=tokens * (hidden * sums + biases),
-        weight_bytes=FLOAT * tokens * (weights + biases),
+        weight_bytes=FLOAT * (read + tokens * biases),
         state_bytes=FLOAT * tokens * 2 * states * hidden,
-        activation_bytes=FLOAT * (x.numel() + tokens * outputs),
+        activation_bytes=FLOAT * (x.numel() + between + tokens * directions * module.hidden_size),
     )
 
 
@@ -207,7 +232,9 @@ def tokens_of(module: Any, call: Call) -> Tensor:
     x = call.input
     if isinstance(x, PackedSequence):
         return x.data
-    return call.rows(x.transpose(0, 1) if getattr(module, "batch_first", False) and x.dim() == 3 else x)
+    turned = getattr(module, "batch_first", False) and x.dim() == 3
+    known = call.ragged is not None and call.ragged.batch_first
+    return call.rows(x.transpose(0, 1) if turned and not known else x)
 
 
 def dot_attention(module: Any, call: Call) -> Operations:
@@ -255,7 +282,11 @@ def multihead_attention(module: nn.MultiheadAttention, call: Call) -> Operations
     inputs = asked * 2 * size + given * (module.kdim + module.vdim)  # of the four projections
     maps = float(batch * inputs * size)
     found = products(batch * 2.0 * asked * given * size, batch * float(module.num_heads) * asked * given)
-    found += Operations(macs=maps, adds=batch * max(asked, given) * float(biases), weight_bytes=FLOAT * maps)
+    values = batch * (asked * (query.shape[-1] + 2 * size) + given * (module.kdim + module.vdim + 2 * size))
+    added = batch * max(asked, given) * float(biases)
+    found += Operations(
+        macs=maps, adds=added, weight_bytes=FLOAT * (maps + added), activation_bytes=FLOAT * float(values)
+    )
     return found
 
 
@@ -272,18 +303,22 @@ def neurons(module: LIF, call: Call) -> Operations:
     scale = 1.0 if readout == "spikes" else call.arguments.get("window") or steps
     spikes = float(out.double().sum()) * scale
     tokens = float(rows * batch if lengths is None else lengths.sum())
-    return fired(spikes, size, tokens, steps, currents=tokens * size, analog=readout == "membrane")
+    windows = steps / (call.arguments.get("window") or steps)
+    written = tokens * size * windows if readout == "membrane" else None
+    return fired(spikes, size, tokens, steps, currents=tokens * size, written=written)
 
 
 def fired(
-    spikes: float, size: int, tokens: float, steps: int, *, currents: float, analog: bool = False
+    spikes: float, size: int, tokens: float, steps: int, *, currents: float, written: float | None = None
 ) -> Operations:
+    """Of `size` neurons over `tokens` of `steps` sub-steps; they read `currents` values and write spikes, or
+    `written` analog values."""
     updates = tokens * steps * size
     return Operations(
         updates=updates,
         adds=spikes,  # the reset
         state_bytes=FLOAT * 2 * updates,
-        activation_bytes=FLOAT * (currents + (tokens * size if analog else spikes)),
+        activation_bytes=FLOAT * (currents + (spikes if written is None else written)),
         spikes=spikes,
         neurons=size,
     )

@@ -23,18 +23,21 @@ def folded(model: nn.Module) -> nn.Module | None:
 def quantised(model: nn.Module) -> nn.Module | None:
     """A copy whose LSTMs, GRUs and linear maps have 8-bit weights and products: torch's dynamic quantisation.
 
-    None for a model without an LSTM or GRU, and where torch has it no more.
+    None for a model without an LSTM or GRU, and where torch cannot do it (it is to move to another package).
     """
     if not any(isinstance(module, nn.LSTM | nn.GRU) for module in model.modules()):
         return None
-    try:
-        from torch.ao.quantization import quantize_dynamic
-    except ImportError:
-        return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is to move to another package
-        kinds = {nn.LSTM, nn.GRU, nn.Linear}
-        return quantize_dynamic(copy.deepcopy(model).eval(), kinds, dtype=torch.qint8)  # type: ignore[no-any-return]
+        warnings.simplefilter("ignore")
+        try:
+            from torch.ao.quantization import quantize_dynamic
+
+            kinds = {nn.LSTM, nn.GRU, nn.Linear}
+            return quantize_dynamic(  # type: ignore[no-any-return]
+                copy.deepcopy(model).eval(), kinds, dtype=torch.qint8
+            )
+        except (ImportError, RuntimeError):  # no such module, no engine for it
+            return None
 
 
 def brief(account: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def train(
     from spikeseq.recipes.config import ConfigError, load_config
     from spikeseq.recipes.plots import plot_history
     from spikeseq.recipes.progress import bars
-    from spikeseq.recipes.train import neighbours
+    from spikeseq.recipes.train import neighbours, split_of
     from spikeseq.recipes.train import train as run
 
     if device not in ("auto", "cpu", "cuda"):
@@ -77,7 +77,7 @@ def train(
     plot_history(folder)
     show_runs(
         neighbours(folder, metrics),
-        title=f"{recipe} on {metrics['data']}, {metrics.get('split', 'test')} split, seed {seed}",
+        title=f"{recipe} on {metrics['data']}, {split_of(metrics)} split, seed {seed}",
     )
     say(f"wrote {folder}")
     if json_:

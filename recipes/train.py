@@ -20,7 +20,7 @@ from spikeseq.files import write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.buffers import keep_buffers
 from spikeseq.recipes.config import flat
-from spikeseq.recipes.engine import RESUME_FILE, Progress, fit
+from spikeseq.recipes.engine import RESUME_FILE, Progress, fit, watch_spikes
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 
@@ -71,6 +71,8 @@ def train(
     with accelerator.main_process_first():  # so that the others find the corpus in the cache
         corpus = recipe.load(config, say if first else lambda text: None)
     task = recipe.task(config, corpus)
+    if watch := watch_spikes(task.model, settings.spike_penalty):  # a model without spikes is told so here
+        watch.close()
     if not first:
         fit(task, settings, folder, resume=resume, accelerator=accelerator, seed=config.seed)
         accelerator.wait_for_everyone()
@@ -178,15 +180,20 @@ def hardware(device: torch.device, processes: int = 1) -> str:
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
+def split_of(metrics: dict[str, Any]) -> str:
+    """The split that a run was read on; runs of an earlier version do not say it."""
+    return str(metrics.get("split", "test"))
+
+
 def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """The finished runs beside a run, on the same texts and seed: what it is compared with."""
-    found = []
+    found, split = [], split_of(metrics)
     for other in sorted(folder.resolve().parent.iterdir()):
         # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
         with contextlib.suppress(OSError, runs.RunError):
             row = runs.read_metrics(other)
-            same = ("recipe", "data", "texts", "seed", "split")
-            if row and all(row.get(key) == metrics.get(key) for key in same):
+            same = ("recipe", "data", "texts", "seed")
+            if row and all(row.get(key) == metrics.get(key) for key in same) and split_of(row) == split:
                 found.append(row)
     figure = RECIPES[metrics["recipe"]].figure
     return sorted(found, key=lambda row: -row["test"].get(figure, -math.inf))

@@ -11,6 +11,7 @@ from .functional.events import add_events
 from .functional.lif import choice
 from .functional.taps import flat, ranges
 from .models.sentiment import SpikingClassifier
+from .models.seq2seq.stacks import SpikingStack
 from .nn import SpikingConvBlock, TokenConv1d
 from .nn.layer import SpikingLayer
 
@@ -97,6 +98,7 @@ class EventConv1d(EventMap):
         for part in (self.bias, plus):
             if part is not None:
                 out += part
+        given = given.contiguous()
         for k, (rows, made) in enumerate(ranges(len(given), len(out), self.kernel_size, before)):
             self.add(flat(out, made), flat(given, rows), k)
         if not self.causal:
@@ -114,36 +116,42 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
     vocabulary, which see analog values, stay as they are.
 
     Args:
-        model: with spiking layers: `SpikingClassifier`, `ConvSeq2Seq`, or any that holds `SpikingRNN`s or
-            `SpikingConvBlock`s.
-        weights: "float32": the same results but for the order of additions. "int8": a quarter of the memory,
-            whole-number additions, and rounded weights.
+        model: with spiking layers: a `SpikingClassifier`, an encoder-decoder, or any that holds `SpikingRNN`s
+            or `SpikingConvBlock`s.
+        weights: "float32": the same results but for the order of additions. "int8": a quarter of these maps'
+            memory, whole-number additions, and rounded weights.
     Raises:
-        TypeError: nothing in the model is driven by spikes. ValueError: unknown weights.
+        TypeError: no map of spikes is known in the model, or it is compiled already.
+        ValueError: unknown weights.
     """
     choice("weights", weights, WEIGHTS)
+    if any(isinstance(module, EventMap) for module in model.modules()):
+        raise TypeError(f"this {type(model).__name__} is driven by events already")
     folded = isinstance(model, SpikingClassifier)
     model = fold_embeddings(model) if folded else copy.deepcopy(model).eval().requires_grad_(False)
     count = 0
-    for parent in list(model.modules()):
-        for name in names_of_spike_maps(parent):
+    for module in list(model.modules()):
+        for parent, name in spike_maps(module):
             part: Any = getattr(parent, name)
             kind = EventConv1d if isinstance(part, TokenConv1d) else EventLinear
             setattr(parent, name, kind(part, weights))
             count += 1
     if not count:
-        raise TypeError(f"nothing in {type(model).__name__} is driven by spikes; see compile_events")
+        kinds = "SpikingRNN, SpikingConvBlock, SpikingClassifier or an encoder-decoder"
+        raise TypeError(f"{type(model).__name__} holds no map of spikes, as a {kinds} does")
     return model
 
 
-def names_of_spike_maps(module: nn.Module) -> list[str]:
-    """The maps of a module whose input is spikes."""
+def spike_maps(module: nn.Module) -> list[tuple[nn.Module, str]]:
+    """The maps of a module whose input is spikes: what holds them, and by which name."""
     if isinstance(module, SpikingLayer):
-        maps = ["input_map"] if module.spiking_input else []
-        return maps + (["feedback"] if module.feedback is not None else [])
+        maps: list[tuple[nn.Module, str]] = [(module, "input_map")] if module.spiking_input else []
+        return maps + ([(module, "feedback")] if module.feedback is not None else [])
+    if isinstance(module, SpikingStack):
+        return [(module.maps, str(i)) for i in range(1, len(module.maps))]
     if isinstance(module, SpikingConvBlock):
-        return ["conv"]
-    return ["to_integrator"] if isinstance(module, SpikingClassifier) else []
+        return [(module, "conv")]
+    return [(module, "to_integrator")] if isinstance(module, SpikingClassifier) else []
 
 
 def weights_read(model: nn.Module, reset: bool = False) -> int:

@@ -47,6 +47,8 @@ def fold(model: Any) -> nn.Module:
 @fold.register
 def _(model: SpikingClassifier) -> nn.Module:
     first: Any = model.spiking.layers[0]
+    if isinstance(first.input_map, Passed):
+        raise TypeError("fold_embeddings found this SpikingClassifier folded already")
     model.embedding = folded_table(model.embedding, first.input_map)
     first.input_map = Passed(first.input_map.out_features)
     model.spiking.input_size = first.input_map.out_features
@@ -61,7 +63,7 @@ def _(model: RecurrentClassifier) -> nn.Module:
 
 @fold.register
 def _(model: nn.Sequential) -> nn.Module:
-    parts = list(model)
+    parts = list(model) if type(model) is nn.Sequential else []  # another forward would be lost
     if len(parts) > 1 and isinstance(parts[0], nn.Embedding):
         if isinstance(parts[1], nn.Linear):
             return nn.Sequential(folded_table(parts[0], parts[1]), *parts[2:])
@@ -81,12 +83,24 @@ class Passed(nn.Identity):
 
 
 def folded_table(embedding: nn.Embedding, linear: nn.Linear) -> nn.Embedding:
-    """An embedding whose rows are what `linear` makes of the rows of `embedding`."""
+    """An embedding whose rows are what `linear` makes of the rows of `embedding`.
+
+    Raises:
+        ValueError: rows are renormalised at every look-up (max_norm).
+    """
+    check_table(embedding)
     return nn.Embedding.from_pretrained(linear(embedding.weight), padding_idx=embedding.padding_idx)
+
+
+def check_table(embedding: nn.Embedding) -> None:
+    if embedding.max_norm is not None:
+        raise ValueError(f"an embedding with max_norm cannot be folded, got max_norm={embedding.max_norm}")
 
 
 class FoldedConv(nn.Module):
     """Embedding and convolution over K tokens as K look-ups that are added: ids (L, *) to (L, *, O).
+
+    It returns a state as `TokenConv1d` does: None, as it takes whole sequences.
 
     Args:
         embedding, conv: what is folded. Tokens that do not exist add nothing, as in `TokenConv1d`.
@@ -94,11 +108,12 @@ class FoldedConv(nn.Module):
 
     def __init__(self, embedding: nn.Embedding, conv: TokenConv1d) -> None:
         super().__init__()
+        check_table(embedding)
         self.before = conv.kernel_size - 1 if conv.causal else conv.kernel_size // 2
         self.tables = nn.Parameter(embedding.weight @ conv.weight)  # (K, V, O)
         self.bias = conv.bias
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor) -> tuple[Tensor, None]:
         out = self.tables.new_zeros((*ids.shape, self.tables.shape[2]))
         for k, table in enumerate(self.tables):
             shift = k - self.before
@@ -106,15 +121,20 @@ class FoldedConv(nn.Module):
             rows = len(ids) - abs(shift)
             if rows > 0:
                 out[to : to + rows] += table[ids[given : given + rows]]
-        return out if self.bias is None else out + self.bias
+        return (out if self.bias is None else out + self.bias), None
 
 
 def fold_recurrent(embedding: nn.Embedding, rnn: Any) -> tuple[nn.Embedding, "FoldedRecurrent"]:
     """A table of projected inputs, and the recurrence that is left.
 
     Raises:
-        ValueError: several layers or two directions.
+        TypeError: it is folded already. ValueError: several layers or two directions.
     """
+    check_table(embedding)
+    if not isinstance(rnn, nn.RNNBase):
+        raise TypeError(
+            f"fold_embeddings found a {type(rnn).__name__} where an nn.LSTM, nn.GRU or nn.RNN was"
+        )
     folded = FoldedRecurrent(rnn)
     projection = nn.functional.linear(
         embedding.weight, rnn.weight_ih_l0, rnn.bias_ih_l0 if rnn.bias else None

@@ -6,8 +6,8 @@ import spikeseq
 from spikeseq.evaluation.counting import count_operations
 from spikeseq.events import EventConv1d, EventLinear, weights_read
 from spikeseq.models import build_classifier
-from spikeseq.models.seq2seq import ConvSeq2Seq, greedy
-from spikeseq.nn import SpikingRNN
+from spikeseq.models.seq2seq import ConvSeq2Seq, build_seq2seq, greedy
+from spikeseq.nn import SpikingRNN, TokenConv1d
 
 
 def classifier(dtype=torch.float64, **changes):
@@ -48,6 +48,21 @@ def test_a_translation_model_says_the_same(changes):
     assert isinstance(events.decoder.blocks[0].conv, EventConv1d)
 
 
+def test_a_recurrent_encoder_decoder_says_the_same():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "embedding_size": 8}
+    model = build_seq2seq({"name": "attention-snn-snn", **sizes}, 40, 41).double().eval()
+    events = spikeseq.compile_events(model)
+    torch.testing.assert_close(events(*PAIRS), model(*PAIRS), rtol=1e-10, atol=1e-10)
+    assert weights_read(events) > 0
+
+
+def test_a_convolution_takes_any_layout():
+    conv = TokenConv1d(3, 4, 3, causal=True)
+    x = (torch.rand(5, 6, 3) < 0.4).float().transpose(0, 1)
+    torch.testing.assert_close(EventConv1d(conv)(x)[0], conv(x)[0])
+
+
 def test_weights_read_are_the_acs_of_the_account():
     for model, inputs in ((classifier(), TEXTS), (translator(), PAIRS)):
         events = spikeseq.compile_events(model)
@@ -77,10 +92,12 @@ def test_the_model_is_left_alone():
 
 
 def test_what_cannot_be_compiled():
-    with pytest.raises(TypeError, match="nothing in LSTM is driven by spikes"):
+    with pytest.raises(TypeError, match="LSTM holds no map of spikes"):
         spikeseq.compile_events(nn.LSTM(2, 3))
-    with pytest.raises(TypeError, match="nothing in SpikingRNN"):
+    with pytest.raises(TypeError, match="SpikingRNN holds no map"):
         spikeseq.compile_events(SpikingRNN(2, 3))  # its one map sees analog values
+    with pytest.raises(TypeError, match="driven by events already"):
+        spikeseq.compile_events(spikeseq.compile_events(classifier()))
     with pytest.raises(ValueError, match="weights must be one of"):
         spikeseq.compile_events(classifier(), weights="int4")
     layer = EventLinear(nn.Linear(2, 3))

@@ -65,13 +65,9 @@ def test_three_look_ups_for_a_convolution(causal, bias, tokens):
     folded = spikeseq.fold_embeddings(nn.Sequential(table, nn.Linear(4, 5)))
     assert folded[0].weight.shape == (10, 5)
 
-    class First(nn.Sequential):
-        def forward(self, ids):
-            return self[1](self[0](ids))[0]
-
-    model = First(table, conv).double()
+    model = nn.Sequential(table, conv).double()
     folded = spikeseq.fold_embeddings(model)
-    torch.testing.assert_close(folded(ids), model(ids), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(folded(ids)[0], model(ids)[0], rtol=1e-12, atol=1e-12)
     account = count_operations(folded, [(ids,)], tokens=1)
     assert account.total.macs == account.total.acs == 0 and account.unknown == []
     taps = sum(
@@ -90,3 +86,8 @@ def test_models_that_have_nothing_to_fold(model):
         spikeseq.fold_embeddings(model)
     with pytest.raises(ValueError, match="only one layer in one direction"):
         spikeseq.fold.fold_recurrent(nn.Embedding(3, 2), nn.LSTM(2, 3, num_layers=2))
+    for name in ("snn", "lstm"):
+        with pytest.raises(TypeError, match="fold_embeddings found"):
+            spikeseq.fold_embeddings(spikeseq.fold_embeddings(classifier(name)))
+    with pytest.raises(ValueError, match=r"an embedding with max_norm cannot be folded, got max_norm=1\.0"):
+        spikeseq.fold_embeddings(nn.Sequential(nn.Embedding(3, 2, max_norm=1.0), nn.Linear(2, 3)))

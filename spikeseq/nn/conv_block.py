@@ -55,8 +55,8 @@ class ConvBlock(nn.Module):
             state: as a former call returned it; only for causal blocks.
             lengths: (B,) tokens that count; later ones are silent.
             attend: adds what it makes of the current to the current of every sub-step that comes out. It asks
-                by what an integrator's membrane would hold, as the accumulated membranes of thesis 6.5.2 do:
-                spikes are too coarse a question.
+                by what an integrator's membrane would hold, divided by T, as thesis 6.5.2 asks by accumulated
+                membranes: spikes are too coarse a question.
             integrate: end in integrators: the sum over sub-steps comes out, (L, 1, B, C). The map is linear,
                 so spikes are summed before it; the bias and what `attend` gives are added once.
         """

@@ -153,3 +153,60 @@ def test_padding_costs_nothing_in_translation(name):
     # Positions are looked up once for a batch; all else is per sentence.
     for name in ("macs", "acs", "updates", "multiplies", "adds", "state_bytes", "spikes"):
         assert getattr(padded, name) == pytest.approx(getattr(single, name)), name
+
+
+def test_products_between_modules_are_named():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.rnn, self.unused = nn.Embedding(9, 4), nn.LSTM(4, 4), nn.CrossEntropyLoss()
+
+        def forward(self, ids):
+            return nn.functional.linear(self.rnn(self.embedding(ids))[0], self.embedding.weight) @ torch.ones(
+                9, 1
+            )
+
+    account = count_operations(Tied(), [(torch.ones(3, 1, dtype=torch.int64),)], tokens=3)
+    assert account.unknown == ["linear in model (Tied)", "matmul in model (Tied)"]
+
+
+def test_a_batch_with_the_batch_first():
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.map, self.rnn = nn.Linear(3, 4), nn.LSTM(4, 5, batch_first=True)
+
+        def forward(self, x, lengths):
+            return self.rnn(self.map(x))[0]
+
+    found = total(Wrapped(), torch.randn(2, 8, 3), torch.tensor([8, 2]))
+    assert found.macs == 10 * (3 * 4 + 4 * (4 * 5 + 5 * 5))
+
+
+@pytest.mark.parametrize("mode", ["circular", "replicate"])
+def test_padding_by_copies_is_multiplied(mode):
+    conv = nn.Conv1d(1, 2, 3, padding=1, padding_mode=mode)
+    assert total(conv, torch.randn(1, 1, 4)).macs == 4 * 3 * 2
+
+
+def test_spikes_into_a_recurrent_layer():
+    found = total(nn.GRU(3, 2), torch.tensor([[[0.0, 1.0, 1.0]], [[0.0, 0.0, 0.0]]]))
+    assert found.acs == 2 * 3 * 2 and found.macs == 2 * 3 * 2 * 2
+
+
+def test_modes_are_left_as_they_were():
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).train()
+    model[1].eval()
+    total(model, torch.randn(3, 2))
+    assert model.training and model[0].training and not model[1].training
+
+
+def test_8_bit_events_read_bytes():
+    from spikeseq.events import EventLinear
+
+    x, linear = torch.tensor([[0.0, 1.0, 1.0]]), nn.Linear(3, 4, bias=False)
+    assert (
+        total(EventLinear(linear), x).weight_bytes
+        == 4 * total(EventLinear(linear, "int8"), x).weight_bytes
+        == 32
+    )

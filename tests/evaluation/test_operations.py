@@ -30,14 +30,20 @@ def test_pooled_spikes(seed, window):
     assert spikes_in(torch.nn.functional.avg_pool2d(spikes(seed, 1, 1, 8, 8), 2)) is not None
 
 
+def test_long_means():
+    means = torch.tensor([20, 23, 30, 41, 18, 27, 33, 25, 22]) / 64
+    assert spikes_in(means) == 239
+
+
 @quick
 @given(st.integers(0, 1000))
 def test_analog_values_are_none(seed):
     random = torch.Generator().manual_seed(seed)
     for x in (torch.randn(30, generator=random), torch.rand(30, generator=random)):
         assert spikes_in(x) is None and spikes_in(x.relu() + 0.01) is None
-    pixels = torch.randint(0, 256, (200,), generator=random)
-    assert spikes_in(pixels / 255) is None
+    for brightest in (64, 256):
+        pixels = torch.randint(0, brightest, (200,), generator=random)
+        assert spikes_in(pixels / 255) is None
     mixed = spikes(seed, 400)
     mixed[300] = 0.3123
     assert spikes_in(mixed) is None

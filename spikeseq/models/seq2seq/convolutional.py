@@ -160,7 +160,7 @@ class ConvSeq2Seq(Seq2Seq):
         self.encoder = ConvSide(encoder, source_vocabulary, causal=False, **side)
         self.decoder = ConvSide(decoder, target_vocabulary, causal=True, **side)
         self.attention = nn.ModuleList(DotAttention(channels, channels, channels) for _ in range(layers))
-        self.normed = norm != "none"
+        self.asking = nn.Identity() if norm == "none" else nn.LayerNorm(channels, elementwise_affine=False)
         self.dropout = nn.Dropout(dropout)
         self.output_map = nn.Linear(channels, target_vocabulary)
         self.output_map.weight = self.decoder.embedding.tokens.weight
@@ -180,8 +180,7 @@ class ConvSeq2Seq(Seq2Seq):
 
         def attend(layer: int) -> Any:
             def context(current: Tensor) -> Tensor:
-                asking = nn.functional.layer_norm(current, current.shape[-1:]) if self.normed else current
-                found, weight = self.attention[layer](asking, memory.context, memory.lengths)
+                found, weight = self.attention[layer](self.asking(current), memory.context, memory.lengths)
                 weights.append(weight)
                 return found  # type: ignore[no-any-return]
 

@@ -35,9 +35,6 @@ class Hypothesis:
     attention: Tensor | None = field(default=None, compare=False)
 
 
-NOTHING = Hypothesis([], -math.inf)
-
-
 @torch.no_grad()
 def greedy(
     model: Seq2Seq,
@@ -64,7 +61,9 @@ def greedy(
         scores = totals / search.norms[n].to(totals)
         for row in ends.nonzero().flatten().tolist():
             whole = bool(possible[row])
-            found[int(sentences[row])] = search.hypothesis(row, float(scores[row])) if whole else NOTHING
+            found[int(sentences[row])] = (
+                search.hypothesis(row, float(scores[row])) if whole else Hypothesis([], -math.inf)
+            )
         rows = (~ends).nonzero().flatten()
         sentences, totals = sentences[rows], totals[rows]
         search.go_on(ids[rows], rows if len(rows) < len(ends) else None)
@@ -114,7 +113,7 @@ def beam_search(
     """
     positive_int("beam", beam)
     search = _Search(model, source, lengths, max_lengths, length_penalty, unk, attention, recompute)
-    found = dict.fromkeys(range(len(lengths)), NOTHING)
+    found = {i: Hypothesis([], -math.inf) for i in range(len(lengths))}
     sentences = torch.arange(len(lengths), device=source.device)  # (A,) those not done
     best = torch.full((len(lengths),), -math.inf, dtype=torch.float64, device=source.device)
     finished = torch.zeros_like(sentences)
