@@ -11,7 +11,7 @@ THESIS = {"imdb": ("6.8", TABLE_6_8), "multi30k": ("6.9", TABLE_6_9)}
 SCORES = {"imdb": "accuracy", "multi30k": "bleu_tok_lc"}
 LEGEND = (
     "MACs, ACs: millions per token, as they happen (thesis rows: ACs times spike rate). spikes: per"
-    " neuron and token. times: energy relative to the first spiking row, in thesis rows by its"
+    " neuron and token. times: energy relative to the first spiking row (or the first), in thesis rows by its"
     " equations and, in brackets, as printed. The MACs of int8 rows are 8-bit ones, and cheaper."
 )
 
@@ -84,7 +84,10 @@ def memory_rows(runs: dict[str, dict[str, Any]], prices: EnergyModel | None = No
         if "operations" in account:
             counts = operations(account["operations"])
             figures = {
-                one.name.removeprefix("full at "): f"{one.energy(counts) / 1e3:,.2f}" for one in models
+                one.name.removeprefix("full at ") if one is not prices else f"by {one.name}": (
+                    f"{one.energy(counts) / 1e3:,.2f}"
+                )
+                for one in models
             }
             rows.append(
                 {

@@ -43,6 +43,10 @@ class SentimentView(nn.Module):
 
     def __init__(self, model: SpikingClassifier) -> None:
         super().__init__()
+        if model.spiking.norm or model.spiking.recurrent or model.spiking.bidirectional:
+            raise ValueError(
+                "the harness is shown networks without normalisation, feedback or a second direction"
+            )
         steps = model.spiking.substeps
         self.embedding, self.integrator, self.readout = model.embedding, model.integrator, model.readout
         layers: list[Any] = list(model.spiking.layers)

@@ -217,17 +217,14 @@ def energy(
 ) -> None:
     """Energy per token of finished runs, side by side, as in thesis tables 6.8 and 6.9, and with memory."""
     from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows
-    from spikeseq.evaluation.prices import parse_energy_model
+    from spikeseq.evaluation.prices import full, parse_energy_model
     from spikeseq.recipes.evaluate import evaluate as test
-    from spikeseq.recipes.runs import METRICS_FILE, RunError, read_config, read_metrics
+    from spikeseq.recipes.runs import finished
 
     own = None if prices is None else parse_energy_model(prices)
     rows = []
     for folder in runs:
-        read_config(folder)
-        metrics = read_metrics(folder)
-        if metrics is None:
-            raise RunError(f"{folder} has no {METRICS_FILE}: the run is not finished; go on with --resume")
+        metrics = finished(folder)
         if data is not None:
             result = test(folder, data=data, split="test", say=say)
             metrics.update(test=result, spike_rate=result["spike_rate"], energy=result["energy"])
@@ -240,8 +237,13 @@ def energy(
         tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
         show_table(tables[recipe]["compute"], f"{recipe}: compute energy per token")
         people.print(LEGEND, highlight=False)
+        for signature in dict.fromkeys(row["energy"]["signature"] for row in named.values()):
+            people.print(signature, highlight=False)
         if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs
             show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per token")
+            people.print(
+                full().signature.replace("full at 32KB", "full, here the 32KB column"), highlight=False
+            )
     missing = {name for row in rows for name in row["energy"]["not_counted"]}
     if missing:
         say(f"not counted: {', '.join(sorted(missing))}")

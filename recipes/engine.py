@@ -1,5 +1,6 @@
 """The one training loop: any recipe's task in, a trained model and its history out."""
 
+import contextlib
 import io
 import json
 import math
@@ -141,60 +142,59 @@ def fit(
         if accelerator.is_main_process:
             write_log(folder, state.history)  # a kill may have come between the two files
 
-    while not state.finished(settings):
-        started = time.perf_counter()
-        whole = task.batches(state.epoch)
-        batches = dealt(whole, processes, rank)
-        progress.start_epoch(state.epoch, len(batches))
-        if processes > 1:  # each has random numbers of its own, which a resumed run finds again
-            torch.manual_seed(random.Random(f"{seed} {state.epoch} {rank}").getrandbits(63))
-        total = torch.zeros((), device=accelerator.device)
-        wrapped.train()
-        for batch in batches:
-            with accelerator.autocast():
-                loss = task.loss(wrapped, task.collate(batch, accelerator.device))
-                if watch:
-                    loss = loss + settings.spike_penalty * watch.penalty()
-            # A GPU's loss is read once an epoch only, because reading it waits for the device.
-            value = float(loss.detach()) if accelerator.device.type == "cpu" else None
-            _check_loss(value, state.epoch)
-            optimizer.zero_grad()
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
-            optimizer.step()
-            schedule.step()
-            project_parameters(model)
-            average.update_parameters(model)
-            total += loss.detach()
-            progress.step(math.nan if value is None else value)
-        mean = float(accelerator.reduce(total, "mean")) / len(batches)
-        _check_loss(mean, state.epoch)
-        trained = time.perf_counter() - started
-        scores = task.validate(average.module, accelerator.device) if accelerator.is_main_process else {}
-        (scores,) = broadcast_object_list([scores])
-        record = {
-            "epoch": state.epoch + 1,
-            "loss": mean,
-            "validation": scores,
-            "seconds": round(trained, 2),
-            "validation_seconds": round(time.perf_counter() - started - trained, 2),
-        }
-        if hasattr(task, "tokens"):
-            record["tokens_per_second"] = round(sum(map(task.tokens, whole)) / trained)
-        if watch:
-            rates = watch.rates()
-            record["spike_rate"] = round(sum(rates.values()) / len(rates), 4)
-            watch.reset()
-        state.history.append(record)
-        if scores["score"] > state.best:
-            state.best, state.best_epoch = scores["score"], state.epoch
-            best = {name: value.detach().clone() for name, value in average.module.state_dict().items()}
-        state.epoch += 1
-        if accelerator.is_main_process:
-            _save(folder, parts, best, state)
-        progress.end_epoch(record)
-    if watch:
-        watch.close()
+    with watch or contextlib.nullcontext():
+        while not state.finished(settings):
+            started = time.perf_counter()
+            whole = task.batches(state.epoch)
+            batches = dealt(whole, processes, rank)
+            progress.start_epoch(state.epoch, len(batches))
+            if processes > 1:  # each has random numbers of its own, which a resumed run finds again
+                torch.manual_seed(random.Random(f"{seed} {state.epoch} {rank}").getrandbits(63))
+            total = torch.zeros((), device=accelerator.device)
+            wrapped.train()
+            for batch in batches:
+                with accelerator.autocast():
+                    loss = task.loss(wrapped, task.collate(batch, accelerator.device))
+                    if watch:
+                        loss = loss + settings.spike_penalty * watch.penalty()
+                # A GPU's loss is read once an epoch only, because reading it waits for the device.
+                value = float(loss.detach()) if accelerator.device.type == "cpu" else None
+                _check_loss(value, state.epoch)
+                optimizer.zero_grad()
+                accelerator.backward(loss)
+                accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
+                optimizer.step()
+                schedule.step()
+                project_parameters(model)
+                average.update_parameters(model)
+                total += loss.detach()
+                progress.step(math.nan if value is None else value)
+            mean = float(accelerator.reduce(total, "mean")) / len(batches)
+            _check_loss(mean, state.epoch)
+            trained = time.perf_counter() - started
+            scores = task.validate(average.module, accelerator.device) if accelerator.is_main_process else {}
+            (scores,) = broadcast_object_list([scores])
+            record = {
+                "epoch": state.epoch + 1,
+                "loss": mean,
+                "validation": scores,
+                "seconds": round(trained, 2),
+                "validation_seconds": round(time.perf_counter() - started - trained, 2),
+            }
+            if hasattr(task, "tokens"):
+                record["tokens_per_second"] = round(sum(map(task.tokens, whole)) / trained)
+            if watch:
+                rates = watch.rates()
+                record["spike_rate"] = round(sum(rates.values()) / len(rates), 4)
+                watch.reset()
+            state.history.append(record)
+            if scores["score"] > state.best:
+                state.best, state.best_epoch = scores["score"], state.epoch
+                best = {name: value.detach().clone() for name, value in average.module.state_dict().items()}
+            state.epoch += 1
+            if accelerator.is_main_process:
+                _save(folder, parts, best, state)
+            progress.end_epoch(record)
     # Buffers, such as the statistics of a batch normalisation, are each process's own until here.
     model.load_state_dict(broadcast(best))
     return model.eval(), state

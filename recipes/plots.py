@@ -1,10 +1,8 @@
 """Pictures of a run: learning curves, and the verdict word by word."""
 
 import io
-import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from torch import Tensor
@@ -14,13 +12,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.engine import LOG_FILE
+from spikeseq.recipes.runs import read_log
 
 
 def plot_history(folder: Path) -> Path | None:
     """`learning.png` in a run folder: training loss and validation score by epoch."""
-    lines = (folder / LOG_FILE).read_text().splitlines() if (folder / LOG_FILE).exists() else []
-    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    records = read_log(folder)
     if not records:
         return None
     epochs = [record["epoch"] for record in records]

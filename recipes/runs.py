@@ -11,6 +11,7 @@ from torch import nn
 
 from spikeseq.files import write_whole
 from spikeseq.recipes.config import flat, load_config
+from spikeseq.recipes.engine import LOG_FILE
 
 FORMAT = "1"
 MODEL_FILE, CONFIG_FILE, METRICS_FILE = "model.safetensors", "config.yaml", "metrics.json"
@@ -122,6 +123,32 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
         return metrics
     except (ValueError, OSError) as error:
         raise RunError(f"{path} is damaged: {error}") from None
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """A record per epoch of `log.jsonl`; none where there is no such file.
+
+    Raises:
+        RunError: a line that is not a record.
+    """
+    path = folder / LOG_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        records = [json.loads(line) for line in lines]
+        for record in records:
+            record["epoch"], record["loss"], record["validation"]["score"]
+        return records
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """`metrics.json` of a finished run; RunError for another."""
+    read_config(folder)
+    metrics = read_metrics(folder)
+    if metrics is None:
+        raise RunError(f"{folder} has no {METRICS_FILE}: the run is not finished; go on with --resume")
+    return metrics
 
 
 def load(run: str | Path) -> Any:

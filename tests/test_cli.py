@@ -140,7 +140,7 @@ def test_energy_side_by_side(cli, runs, tmp_path):
     prices = tmp_path / "mine.yaml"
     prices.write_text("updates: 1000\n")
     again = json.loads(cli("energy", runs / "snn", "--prices", prices, "--json").out)["tables"]["imdb"]
-    assert again["full"][0]["mine"] == again["full"][0]["updates"] + ".00"
+    assert again["full"][0]["by mine"] == again["full"][0]["updates"] + ".00"
     assert "energy model must be" in refused(cli("energy", runs / "snn", "--prices", "nothing"))
     other = write_rows(tmp_path / "other.jsonl", rows(9))
     measured = json.loads(cli("energy", runs / "snn", "--data", other, "--json").out)["runs"]

@@ -1,6 +1,5 @@
 """What a report says of a run: read from its folder, and seen in its model on one text."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeseq.models.seq2seq.stacks import spread_leaks
+from spikeseq.models.seq2seq import EOS, SPECIALS
+from spikeseq.models.seq2seq.stacks import SpikingStack, spread_leaks
 from spikeseq.nn import LIF, LIFCell, NormalisedLIF
 from spikeseq.recipes import runs
 from spikeseq.recipes.classifier import Classifier
-from spikeseq.recipes.engine import LOG_FILE
 from spikeseq.recipes.translator import Translator
 
 EXAMPLES = {
@@ -61,14 +60,7 @@ def read_content(folder: Path, text: str | None) -> Content:
     Raises:
         runs.RunError: the folder is no finished run.
     """
-    config = runs.read_config(folder)
-    metrics = runs.read_metrics(folder)
-    if metrics is None:
-        raise runs.RunError(
-            f"{folder} has no {runs.METRICS_FILE}: the run is not finished; go on with --resume"
-        )
-    log = folder / LOG_FILE
-    history = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    config, metrics, history = runs.read_config(folder), runs.finished(folder), runs.read_log(folder)
     opened = runs.load(folder)
     content = Content(folder.name, folder, metrics, history, config, text or EXAMPLES[config.recipe])
     content.after = leaks_and_thresholds(opened.model)
@@ -78,7 +70,7 @@ def read_content(folder: Path, text: str | None) -> Content:
             see_classifier(content, opened)
         elif isinstance(opened, Translator):
             see_translator(content, opened)
-    content.spikes = watch.of_longest(len(content.tokens))
+    content.spikes = watch.whole(len(content.tokens))
     return content
 
 
@@ -92,9 +84,9 @@ def see_classifier(content: Content, classifier: Classifier) -> None:
 @torch.no_grad()
 def see_translator(content: Content, translator: Translator) -> None:
     (found,) = translator.translate_tokens([content.text], beam=1, attention=True)
-    content.tokens = [*found.source, "</s>"]
+    content.tokens = [*found.source, SPECIALS[EOS]]
     if found.attention is not None:
-        content.attention = translator.attention(content.text, beam=1)
+        content.attention = content.tokens, [*found.target, SPECIALS[EOS]], found.attention
 
 
 def leaks_and_thresholds(model: nn.Module) -> dict[str, tuple[float, float]]:
@@ -124,6 +116,12 @@ class Watch:
 
     def __init__(self, model: nn.Module) -> None:
         self.seen: dict[str, list[Tensor]] = {}
+        self.turned = {  # layers whose second half of neurons reads from the end
+            layer: stack.hidden_size
+            for stack in model.modules()
+            if isinstance(stack, SpikingStack) and stack.bidirectional
+            for layer in stack.layers
+        }
         self.handles = [
             module.register_forward_hook(self._hook(name), with_kwargs=True)
             for name, module in model.named_modules()
@@ -138,17 +136,21 @@ class Watch:
             elif kwargs.get("readout", "spikes") != "spikes":
                 kept = {key: value for key, value in kwargs.items() if key != "window"}
                 out, _ = module.forward(*args, **{**kept, "readout": "spikes"})
-            self.seen.setdefault(name, []).append(out[:, 0].flatten(1).detach())
+            spikes = out[:, 0].flatten(1).detach()
+            if module in self.turned:
+                forth, back = spikes.split(self.turned[module], 1)
+                turned = back.unflatten(0, (-1, module.substeps)).flip(0).flatten(0, 1)
+                spikes = torch.cat((forth, turned), 1)
+            self.seen.setdefault(name, []).append(spikes)
 
         return hook
 
-    def of_longest(self, tokens: int) -> dict[str, Tensor]:
-        """Each layer's longest call, of those layers that see whole texts of so many tokens."""
-        longest = {name: max(calls, key=len) for name, calls in self.seen.items()}
+    def whole(self, tokens: int) -> dict[str, Tensor]:
+        """Of layers that saw the text in one call, and nothing else: their spikes, (tokens * T, neurons)."""
+        once = {name: calls[0] for name, calls in self.seen.items() if len(calls) == 1}
+        steps = max((len(spikes) for spikes in once.values()), default=0)
         return {
-            n: spikes
-            for n, spikes in longest.items()
-            if tokens and len(spikes) % tokens == 0 and len(spikes) >= tokens
+            n: spikes for n, spikes in once.items() if tokens and len(spikes) == steps and steps % tokens == 0
         }
 
     def __enter__(self) -> "Watch":

@@ -15,18 +15,21 @@ from matplotlib.figure import Figure
 
 COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0", "#c14c8a", "#787774")
 WIDE, HIGH = 7.2, 3.0
+PIXELS_PER_POINT = 1.2
 MOST_NEURONS = 128  # rows of a raster
 
 
 def svg(figure: Figure) -> str:
     """The figure as an <svg> element; its words stay words."""
-    text = io.StringIO()
+    text, width = io.StringIO(), figure.get_figwidth()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikeseq"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     plt.close(figure)
     whole = text.getvalue()
-    return re.sub(r'width="[^"]+" height="[^"]+" ', "", whole[whole.index("<svg") :], count=1)
+    least = round(PIXELS_PER_POINT * 72 * width)  # narrower than that, its words could not be read
+    style = f'style="min-width: {least}px" '
+    return re.sub(r'width="[^"]+" height="[^"]+" ', style, whole[whole.index("<svg") :], count=1)
 
 
 def learning(histories: Mapping[str, Sequence[Mapping[str, Any]]], score: str) -> Figure:

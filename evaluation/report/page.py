@@ -1,12 +1,15 @@
 """The page: contents and figures put into `page.html`."""
 
 import html
+import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from omegaconf import OmegaConf
 
 import spikeseq
 from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows, operations, scopes
@@ -36,10 +39,14 @@ def write_report(folders: Sequence[Path], out: Path, text: str | None = None) ->
     recipes = {content.config.recipe for content in contents}
     if len(recipes) > 1:
         raise ValueError(f"a report is about runs of one recipe, got {', '.join(sorted(recipes))}")
-    write_whole(out, render(contents).encode("utf-8"))
+    for what in ("data", "split"):
+        values = sorted({str(content.metrics.get(what, "test")) for content in contents})
+        if len(values) > 1:
+            raise ValueError(f"runs on different {what} cannot be compared: {', '.join(values)}")
+    write_whole(out, render(contents, text).encode("utf-8"))
 
 
-def render(contents: Sequence[Content]) -> str:
+def render(contents: Sequence[Content], text: str | None = None) -> str:
     """The page as text."""
     contents = named_apart(contents)
     recipe = contents[0].config.recipe
@@ -57,10 +64,12 @@ def render(contents: Sequence[Content]) -> str:
         compute=compute_rows(metrics, recipe),
         compute_legend=LEGEND,
         memory=memory_rows(metrics),
-        signature=contents[0].metrics["energy"]["signature"],
+        split=contents[0].metrics.get("split", "test"),
+        signatures=sorted({s for c in contents for s in signatures(c.metrics["energy"])}),
         missing=sorted({name for c in contents for name in c.metrics["energy"]["not_counted"]}),
         pictures=pictures(contents),
         runs=[about(content) for content in contents],
+        report=report_command(contents, text),
     )
 
 
@@ -146,18 +155,28 @@ def energy_bars(contents: Sequence[Content]) -> dict[str, dict[str, float]]:
     return bars
 
 
+def signatures(account: dict[str, Any]) -> list[str]:
+    """What the figures of an account depend on."""
+    return [account["signature"], *account.get("signatures", {}).values()]
+
+
 def about(content: Content) -> dict[str, Any]:
-    """The commands that make a run again, and what it ran on."""
+    """The command that makes a run again, and what it ran on."""
     config, metrics = content.config, content.metrics
-    sets = "".join(f" --set {key}={value}" for key, value in changes(config).items())
-    command = (
-        f"spikeseq train {config.recipe} --model {config.model.name} --data DATA --seed {config.seed}{sets}"
-    )
+    source = config.data.source if config.data.source in ("sample", "hub") else "DATA"
+    options = ["--model", config.model.name, "--data", source, "--seed", str(config.seed)]
+    for key, value in changes(config).items():
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        options += ["--set", f"{key}={json.dumps(plain)}" if not isinstance(plain, str) else f"{key}={plain}"]
     return {
         "name": content.name,
-        "command": command,
-        "folder": content.folder.name,
+        "command": shlex.join(["spikeseq", "train", config.recipe, *options]),
         "hardware": metrics["hardware"],
         "seconds": metrics["seconds"]["train"],
         "text": content.text,
     }
+
+
+def report_command(contents: Sequence[Content], text: str | None) -> str:
+    options = ["--text", text] if text else []
+    return shlex.join(["spikeseq", "report", *(str(c.folder) for c in contents), *options])

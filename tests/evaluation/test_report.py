@@ -6,7 +6,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from recipe_case import TRANSLATION, command, quick, refused
+from recipe_case import TRANSLATION, command, quick, refused, write_rows
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
@@ -74,7 +74,7 @@ def test_a_page_about_runs_side_by_side(cli, runs, tmp_path):
     assert all(link.startswith("#") for link in page.links)  # nothing from elsewhere
     whole = "".join(page.words)
     assert "thesis 6.8: snn" in whole and "lstm, int8" in whole and text in whole
-    assert "spikeseq train imdb --model lstm --data DATA --seed 1 --set data.limit=120" in whole
+    assert "spikeseq train imdb --model lstm --data sample --seed 1 --set data.limit=120" in whole
 
 
 def test_a_page_about_a_translation(cli, runs, tmp_path):
@@ -120,3 +120,33 @@ def test_a_browser_shows_it(cli, runs, tmp_path, width):
     )  # fmt: skip
     found = re.search(r"<title>(.*?)</title>", done.stdout)
     assert found and found[1] == "true 7 true", done.stdout[-500:] + done.stderr[-500:]
+
+
+def test_runs_that_cannot_be_compared(cli, runs, tmp_path):
+    train(
+        load_config("imdb", model="bow", overrides=[*quick("bow"), "evaluate.split=validation"]),
+        tmp_path / "run",
+    )
+    message = refused(cli("report", runs / "bow", tmp_path / "run", "--out", tmp_path / "r.html"))
+    assert message == "runs on different split cannot be compared: test, validation"
+
+
+def test_a_damaged_log_is_named(cli, runs, tmp_path):
+    folder = shutil.copytree(runs / "bow", tmp_path / "run")
+    (folder / "log.jsonl").write_text("{")
+    assert f"{folder / 'log.jsonl'} is damaged" in refused(
+        cli("report", folder, "--out", tmp_path / "r.html")
+    )
+
+
+def test_settings_are_printed_as_a_shell_takes_them(cli, runs, tmp_path):
+    out = tmp_path / "r.html"
+    assert cli("report", runs / "translation", "--out", out).code == 0
+    assert "--set evaluate.beam=2" in "".join(Page(out.read_text()).words)
+    settings = [*quick("snn"), "data.vectors=null", "train.learning_rate=0.01"]
+    train(
+        load_config("imdb", model="snn", data=str(write_rows(tmp_path / "x.csv")), overrides=settings),
+        tmp_path / "r",
+    )
+    assert cli("report", tmp_path / "r", "--out", out).code == 0
+    assert "--data DATA" in out.read_text() and "data.vectors=null" in out.read_text()
