@@ -43,7 +43,8 @@ def measure_energy(
     """
     account = count_operations(model, inputs, tokens=tokens, rate_tokens=rate_tokens)
     first, *others = energy_models
-    steps = sorted({module.substeps for module in model.modules() if hasattr(module, "substeps")})
+    modules: list[Any] = list(model.modules())
+    steps = sorted({module.substeps for module in modules if hasattr(module, "substeps")})
     what = f"per token{f', T = {steps[-1]}' if steps and account.spike_rate is not None else ''}"
     return {
         **priced(account.total, first),

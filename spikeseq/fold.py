@@ -131,7 +131,7 @@ def fold_recurrent(embedding: nn.Embedding, rnn: Any) -> tuple[nn.Embedding, "Fo
         TypeError: it is folded already. ValueError: several layers or two directions.
     """
     check_table(embedding)
-    if not isinstance(rnn, nn.RNNBase):
+    if not issubclass(type(rnn), nn.RNNBase):
         raise TypeError(
             f"fold_embeddings found a {type(rnn).__name__} where an nn.LSTM, nn.GRU or nn.RNN was"
         )
