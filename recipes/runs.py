@@ -95,8 +95,11 @@ def read_config(folder: Path) -> DictConfig:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise ValueError("not a mapping")
-        # A run of an older version lacks what was added since.
+        # A run of an older version lacks settings that were added since, but no section; a cut file does.
         defaults = load_config(config.recipe, model=config.model.name, data=config.data.source)
+        cut = [section for section in defaults if section not in config]
+        if cut:
+            raise ValueError(f"it has no {cut[0]}")
         merged = OmegaConf.merge(defaults, config)
         lost = sorted(flat(defaults).keys() - flat(merged).keys())
         if lost:

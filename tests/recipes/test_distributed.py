@@ -238,7 +238,7 @@ def test_an_error_in_one_process_ends_the_other(trained):
 
 def test_the_command_line(tmp_path, cache):
     """One process builds the corpus, makes the folder and prints; nothing is written or said twice."""
-    settings = sets(quick(train__average=0.9))
+    settings = sets(quick(train__average=0.9, data__limit=118))  # not in the cache
     command = ["train", "imdb", "--out", "run", "--device", "cpu", "--json", *settings]
     done = torchrun("-m", "spikeseq.cli", *command, cwd=tmp_path)
     assert done.code == 0, done.err
