@@ -97,7 +97,7 @@ def read_config(folder: Path) -> DictConfig:
             raise ValueError("not a mapping")
         # A run of an older version lacks settings that were added since, but no section; a cut file does.
         defaults = load_config(config.recipe, model=config.model.name, data=config.data.source)
-        cut = [section for section in defaults if section not in config]
+        cut = [str(section) for section in defaults if section not in config]
         if cut:
             raise ValueError(f"it has no {cut[0]}")
         merged = OmegaConf.merge(defaults, config)
