@@ -33,3 +33,19 @@ def cache(session_cache, monkeypatch):
     """Lets this test and the processes that it starts use `session_cache`."""
     monkeypatch.setenv("SPIKESEQ_CACHE", str(session_cache))
     return session_cache
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """`cli("train", "imdb", ...)` in this process."""
+    from recipe_case import command
+
+    return lambda *args, stdin=b"": command(monkeypatch, capsys, *args, stdin=stdin)
+
+
+@pytest.fixture(scope="module")
+def training(session_cache, tmp_path_factory):
+    """A folder for the runs of a module, and the cache that they are trained with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKESEQ_CACHE", str(session_cache))
+        yield tmp_path_factory.mktemp("runs")

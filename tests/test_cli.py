@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import torch
 from matplotlib import image
-from recipe_case import MODELS, command, quick, refused, rows, sets, write_rows
+from recipe_case import MODELS, quick, refused, rows, sets, write_rows
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
@@ -22,23 +22,14 @@ pytestmark = pytest.mark.usefixtures("cache")
 SPIKESEQ = str(Path(sys.executable).with_name("spikeseq"))
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """`cli("train", "imdb", ...)` in this process."""
-    return lambda *args, stdin=b"": command(monkeypatch, capsys, *args, stdin=stdin)
-
-
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, session_cache):
+def runs(training):
     """One finished run of each model on texts of three classes."""
-    folder = tmp_path_factory.mktemp("runs")
-    data = write_rows(folder / "mine.csv")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPIKESEQ_CACHE", str(session_cache))
-        for model in MODELS:
-            settings = quick(model, **{"data.vectors": None, "data.min_frequency": 1})
-            train(load_config("imdb", model=model, data=str(data), overrides=settings), folder / model)
-    return folder
+    data = write_rows(training / "mine.csv")
+    for model in MODELS:
+        settings = quick(model, **{"data.vectors": None, "data.min_frequency": 1})
+        train(load_config("imdb", model=model, data=str(data), overrides=settings), training / model)
+    return training
 
 
 @pytest.fixture

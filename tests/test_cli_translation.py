@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from recipe_case import TRANSLATION, command, quick, refused, sets
+from recipe_case import TRANSLATION, quick, refused, sets
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
@@ -11,20 +11,12 @@ from spikeseq.recipes.train import train
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    return lambda *args, stdin=b"": command(monkeypatch, capsys, *args, stdin=stdin)
-
-
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, session_cache):
+def runs(training):
     """A run that translates, one that does not."""
-    folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPIKESEQ_CACHE", str(session_cache))
-        train(load_config("multi30k", model="conv-snn-snn", overrides=TRANSLATION), folder / "translation")
-        train(load_config("imdb", model="bow", overrides=quick("bow")), folder / "sentiment")
-    return folder
+    train(load_config("multi30k", model="conv-snn-snn", overrides=TRANSLATION), training / "translation")
+    train(load_config("imdb", model="bow", overrides=quick("bow")), training / "sentiment")
+    return training
 
 
 def test_a_run_of_the_other_recipe_is_named(cli, runs):

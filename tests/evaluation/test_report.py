@@ -6,7 +6,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from recipe_case import TRANSLATION, command, quick, refused, write_rows
+from recipe_case import TRANSLATION, quick, refused, write_rows
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
@@ -16,19 +16,11 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, session_cache):
-    folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPIKESEQ_CACHE", str(session_cache))
-        for model in ("snn", "lstm", "bow"):
-            train(load_config("imdb", model=model, overrides=quick(model)), folder / model)
-        train(load_config("multi30k", model="conv-snn-snn", overrides=TRANSLATION), folder / "translation")
-    return folder
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    return lambda *args: command(monkeypatch, capsys, *args)
+def runs(training):
+    for model in ("snn", "lstm", "bow"):
+        train(load_config("imdb", model=model, overrides=quick(model)), training / model)
+    train(load_config("multi30k", model="conv-snn-snn", overrides=TRANSLATION), training / "translation")
+    return training
 
 
 class Page(HTMLParser):
