@@ -46,8 +46,10 @@ inline void add_block(const std::vector<int32_t>& events, const W* weight, int64
   else add_rows(events, weight, out, width, sums);
 }
 
-template <typename S>
-int64_t add_float(int64_t rows, int64_t in, int64_t out, const S* x, const S* weight, S* base, std::atomic<bool>& bad) {
+// For every row, `add(r, c, width, events)` for each block of outputs c..c + width. Returns the weights read; `bad`
+// is set where a value is no number of spikes.
+template <typename S, typename Add>
+int64_t each_block(int64_t rows, int64_t in, int64_t out, const S* x, std::atomic<bool>& bad, const Add& add) {
   std::atomic<int64_t> reads{0};
   at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
     std::vector<int32_t> events;
@@ -55,13 +57,7 @@ int64_t add_float(int64_t rows, int64_t in, int64_t out, const S* x, const S* we
     for (int64_t r = begin; r < end; ++r) {
       if (!events_of(x + r * in, in, events)) { bad = true; return; }
       seen += events.size();
-      for (int64_t c = 0; c < out; c += kBlock) {
-        S sums[kBlock];
-        const int64_t width = std::min(kBlock, out - c);
-        std::copy_n(base + r * out + c, width, sums);
-        add_block<S, S>(events, weight + c, out, width, sums);
-        std::copy_n(sums, width, base + r * out + c);
-      }
+      for (int64_t c = 0; c < out; c += kBlock) add(r, c, std::min(kBlock, out - c), events);
     }
     reads += seen * out;
   });
@@ -69,25 +65,23 @@ int64_t add_float(int64_t rows, int64_t in, int64_t out, const S* x, const S* we
 }
 
 template <typename S>
+int64_t add_float(int64_t rows, int64_t in, int64_t out, const S* x, const S* weight, S* base, std::atomic<bool>& bad) {
+  return each_block(rows, in, out, x, bad, [&](int64_t r, int64_t c, int64_t width, const std::vector<int32_t>& events) {
+    S sums[kBlock];
+    std::copy_n(base + r * out + c, width, sums);
+    add_block<S, S>(events, weight + c, out, width, sums);
+    std::copy_n(sums, width, base + r * out + c);
+  });
+}
+
+template <typename S>
 int64_t add_int8(int64_t rows, int64_t in, int64_t out, const S* x, const int8_t* weight, const S* scale, S* base,
                  std::atomic<bool>& bad) {
-  std::atomic<int64_t> reads{0};
-  at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
-    std::vector<int32_t> events;
-    int64_t seen = 0;
-    for (int64_t r = begin; r < end; ++r) {
-      if (!events_of(x + r * in, in, events)) { bad = true; return; }
-      seen += events.size();
-      for (int64_t c = 0; c < out; c += kBlock) {
-        int32_t sums[kBlock] = {0};
-        const int64_t width = std::min(kBlock, out - c);
-        add_block<int32_t, int8_t>(events, weight + c, out, width, sums);
-        for (int64_t i = 0; i < width; ++i) base[r * out + c + i] += scale[c + i] * static_cast<S>(sums[i]);
-      }
-    }
-    reads += seen * out;
+  return each_block(rows, in, out, x, bad, [&](int64_t r, int64_t c, int64_t width, const std::vector<int32_t>& events) {
+    int32_t sums[kBlock] = {0};
+    add_block<int32_t, int8_t>(events, weight + c, out, width, sums);
+    for (int64_t i = 0; i < width; ++i) base[r * out + c + i] += scale[c + i] * static_cast<S>(sums[i]);
   });
-  return reads;
 }
 
 // Adds to `base` (R, O); returns how many weights were read.
