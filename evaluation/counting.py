@@ -11,8 +11,10 @@ from torch.overrides import TorchFunctionMode
 
 from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU, SpikingRNN
 
+from .call import Call, Ragged, Rule, bound
 from .operations import FLOAT, Operations
-from .rules import RECURRENT, Call, Ragged, Rule, bound, rule_of
+from .rules import rule_of
+from .rules_recurrent import RECURRENT
 
 
 @dataclass
