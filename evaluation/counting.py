@@ -14,7 +14,7 @@ from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU, Spikin
 from .call import Call, Ragged, Rule, bound
 from .operations import FLOAT, Operations
 from .rules import rule_of
-from .rules_recurrent import RECURRENT
+from .rules_recurrent import quantised_sizes
 
 
 @dataclass
@@ -220,7 +220,5 @@ def packed_bytes(module: Any) -> int:
         return int(module.in_features * module.out_features + FLOAT * module.out_features)
     if not hasattr(module, "hidden_size"):
         return 0
-    gates, directions = RECURRENT[type(module).__name__][0], 2 if module.bidirectional else 1
-    inputs = [module.input_size] + [module.hidden_size * directions] * (module.num_layers - 1)
-    rows = directions * gates * module.hidden_size
-    return int(sum(rows * (size + module.hidden_size + 2 * FLOAT) for size in inputs))
+    _, weights, biases = quantised_sizes(module)
+    return weights + FLOAT * biases

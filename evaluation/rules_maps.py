@@ -37,7 +37,7 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
         values += float(part.double().sum()) if spikes is not None or mask is not None else part.numel()
     unit = 1.0 if not spikes else float(given.double().sum()) / spikes
     rows = rows_of(x) if mask is None else float(mask.sum()) * x[0].numel() / (x.shape[-2] * x.shape[-1])
-    outputs = module.out_features if isinstance(module, EventConv1d) else module.out_channels
+    outputs = module.out_channels
     found = mapped(
         values / unit, outputs, rows, module.bias is not None, spikes is not None,
         size=module.weight.element_size(),

@@ -67,14 +67,22 @@ def tokens_of(module: Any, call: Call) -> Tensor:
     return call.rows(x.transpose(0, 1) if turned and not known else x)
 
 
+def quantised_sizes(module: Any) -> tuple[list[int], int, int]:
+    """Inputs of each layer, weights and biases of all, of an 8-bit LSTM or GRU: it hides its parameters."""
+    gates, hidden = RECURRENT[type(module).__name__][0], module.hidden_size
+    directions = 2 if module.bidirectional else 1
+    inputs = [module.input_size] + [hidden * directions] * (module.num_layers - 1)
+    rows = directions * gates * hidden
+    return inputs, sum(rows * (size + hidden) for size in inputs), 2 * rows * len(inputs)
+
+
 def quantised_recurrent(module: Any, call: Call) -> Operations:
     """The 8-bit form of `recurrent`; gates and states stay float32."""
     x = tokens_of(module, call)
     gates, functions, sums, states = RECURRENT[type(module).__name__]
     tokens, hidden = rows_of(x), module.hidden_size
     directions = 2 if module.bidirectional else 1
-    inputs = [x.shape[-1]] + [hidden * directions] * (module.num_layers - 1)
-    weights = sum(directions * gates * hidden * (size + hidden) for size in inputs)
+    inputs, weights, _ = quantised_sizes(module)
     cells = module.num_layers * directions * hidden
     return Operations(
         int8_macs=tokens * weights,

@@ -13,6 +13,7 @@ from .functional.taps import flat, ranges
 from .models.sentiment import SpikingClassifier
 from .models.seq2seq.stacks import SpikingStack
 from .nn import SpikingConvBlock, TokenConv1d
+from .nn.conv import over_tokens
 from .nn.layer import SpikingLayer
 
 WEIGHTS = ("float32", "int8")
@@ -44,7 +45,7 @@ class EventMap(nn.Module):
     scale: Tensor | None
     bias: Tensor | None
 
-    def add(self, base: Tensor, x: Tensor, k: int = 0) -> None:
+    def add_rows(self, base: Tensor, x: Tensor, k: int = 0) -> None:
         """base (R, O) += x (R, I) through matrix k."""
         self.reads += add_events(base, x, self.weight[k], None if self.scale is None else self.scale[k])
 
@@ -70,7 +71,7 @@ class EventLinear(EventMap):
         counts = x.round()
         if not torch.allclose(x, counts, rtol=0, atol=1e-4):  # rounded where it was a mean times its count
             raise ValueError("events are numbers of spikes (0, 1, ...), got other values")
-        self.add(out.view(-1, self.out_features), counts.reshape(-1, self.in_features))
+        self.add_rows(out.view(-1, self.out_features), counts.reshape(-1, self.in_features))
         return out
 
 
@@ -83,29 +84,21 @@ class EventConv1d(EventMap):
 
     def __init__(self, conv: TokenConv1d, weights: str = "float32") -> None:
         super().__init__(conv.weight, conv.bias, weights)
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
         self.kernel_size, self.causal = conv.kernel_size, conv.causal
 
     def forward(
         self, x: Tensor, state: Tensor | None = None, *, plus: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """As `TokenConv1d`."""
-        kept = self.kernel_size - 1
-        before = kept if self.causal else self.kernel_size // 2
-        given = x
-        if state is not None:
-            given, before = torch.cat((state, x)), 0
-        out = x.new_zeros((*x.shape[:-1], self.out_features))
-        for part in (self.bias, plus):
-            if part is not None:
-                out += part
-        given = given.contiguous()
-        for k, (rows, made) in enumerate(ranges(len(given), len(out), self.kernel_size, before)):
-            self.add(flat(out, made), flat(given, rows), k)
-        if not self.causal:
-            return out, None
-        if len(given) < kept:
-            given = torch.cat((given.new_zeros((kept - len(given), *given.shape[1:])), given))
-        return out, given[len(given) - kept :]
+        return over_tokens(self, x, state, plus)
+
+    def add(self, base: Tensor, x: Tensor, before: int) -> Tensor:
+        """base (L, *, O) += the taps' rows for every spike of x (L', *, I)."""
+        x = x.contiguous()
+        for k, (rows, made) in enumerate(ranges(len(x), len(base), self.kernel_size, before)):
+            self.add_rows(flat(base, made), flat(x, rows), k)
+        return base
 
 
 def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:

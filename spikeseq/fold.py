@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from .models.sentiment import RecurrentClassifier, SpikingClassifier
 from .nn import TokenConv1d
 
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-
 
 def fold_embeddings(model: nn.Module) -> nn.Module:
     """A copy of `model`, for inference, whose first map is part of its embedding table.
@@ -156,7 +154,6 @@ class FoldedRecurrent(nn.Module):
         if rnn.num_layers != 1 or rnn.bidirectional or rnn.proj_size:
             raise ValueError(f"only one layer in one direction can be folded, got {rnn}")
         self.kind, self.hidden_size = type(rnn).__name__, rnn.hidden_size
-        self.gates = GATES[self.kind]
         self.activation = torch.relu if getattr(rnn, "nonlinearity", "tanh") == "relu" else torch.tanh
         self.weight = nn.Parameter(rnn.weight_hh_l0.detach().clone())
         # A GRU's reset gate scales what this bias is part of.

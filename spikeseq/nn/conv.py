@@ -1,12 +1,49 @@
 """Convolutions over tokens, time first, with an explicit state: the last inputs of the chunk before."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..functional.lif import check_tensor, positive_int
 from ..functional.taps import add_taps
+
+
+def over_tokens(
+    conv: Any, x: Tensor, state: Tensor | None, plus: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """The forward pass of a convolution over tokens, however it multiplies: `conv.add(base, inputs, before)`.
+
+    Args:
+        conv: with `in_channels`, `out_channels`, `kernel_size`, `causal`, `bias` and `add`.
+        x, state, plus: as `TokenConv1d.forward`.
+    """
+    if check_tensor("x", x).shape[-1] != conv.in_channels:
+        raise ValueError(f"x must have {conv.in_channels} features, got {tuple(x.shape)}")
+    kept = conv.kernel_size - 1
+    before = kept if conv.causal else conv.kernel_size // 2
+    given = x
+    if state is not None:
+        if not conv.causal:
+            raise ValueError("state goes with a causal convolution; this one sees later tokens too")
+        if tuple(state.shape) != (kept, *x.shape[1:]):
+            raise ValueError(f"state must be {(kept, *x.shape[1:])}, got {tuple(state.shape)}")
+        given, before = torch.cat((state, x)), 0
+    start = conv.bias if plus is None else plus if conv.bias is None else plus + conv.bias
+    shape = (*x.shape[:-1], conv.out_channels)
+    # A tensor of our own, which the taps are added to in place.
+    base = (
+        x.new_zeros(shape)
+        if start is None
+        else start.expand(shape).clone(memory_format=torch.contiguous_format)
+    )
+    out = conv.add(base, given, before)
+    if not conv.causal:
+        return out, None
+    if len(given) < kept:
+        given = torch.cat((given.new_zeros((kept - len(given), *given.shape[1:])), given))
+    return out, given[len(given) - kept :]
 
 
 class TokenConv1d(nn.Module):
@@ -53,31 +90,11 @@ class TokenConv1d(nn.Module):
             state: (K - 1, *, in_channels), the inputs before x; only if causal. Default zeros.
             plus: something to add, such as a residual; broadcast to the output.
         """
-        if check_tensor("x", x).shape[-1] != self.in_channels:
-            raise ValueError(f"x must have {self.in_channels} features, got {tuple(x.shape)}")
-        kept = self.kernel_size - 1
-        before = kept if self.causal else self.kernel_size // 2
-        given = x
-        if state is not None:
-            if not self.causal:
-                raise ValueError("state goes with a causal convolution; this one sees later tokens too")
-            if tuple(state.shape) != (kept, *x.shape[1:]):
-                raise ValueError(f"state must be {(kept, *x.shape[1:])}, got {tuple(state.shape)}")
-            given, before = torch.cat((state, x)), 0
-        start = self.bias if plus is None else plus if self.bias is None else plus + self.bias
-        shape = (*x.shape[:-1], self.out_channels)
-        # A tensor of our own, which the taps are added to in place.
-        base = (
-            x.new_zeros(shape)
-            if start is None
-            else start.expand(shape).clone(memory_format=torch.contiguous_format)
-        )
-        out = add_taps(base, given, self.weight, before)
-        if not self.causal:
-            return out, None
-        if len(given) < kept:
-            given = torch.cat((given.new_zeros((kept - len(given), *given.shape[1:])), given))
-        return out, given[len(given) - kept :]
+        return over_tokens(self, x, state, plus)
+
+    def add(self, base: Tensor, x: Tensor, before: int) -> Tensor:
+        """`functional.taps.add_taps` with the own weight."""
+        return add_taps(base, x, self.weight, before)
 
     def extra_repr(self) -> str:
         kind = "causal" if self.causal else "centred"
