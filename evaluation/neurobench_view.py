@@ -43,9 +43,11 @@ class SentimentView(nn.Module):
 
     def __init__(self, model: SpikingClassifier) -> None:
         super().__init__()
-        if model.spiking.norm or model.spiking.recurrent or model.spiking.bidirectional:
+        odd = model.spiking.norm or model.spiking.recurrent or model.spiking.bidirectional
+        if odd or model.context is not None:
             raise ValueError(
-                "the harness is shown networks without normalisation, feedback or a second direction"
+                "the harness is shown networks of one token at a time (kernel_size 1), without normalisation,"
+                " feedback or a second direction"
             )
         steps = model.spiking.substeps
         self.embedding, self.integrator, self.readout = model.embedding, model.integrator, model.readout

@@ -1,8 +1,9 @@
 """Parallel texts as token ids: tokenizers, vocabularies, and what a translation model needs of them later."""
 
 import json
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,33 @@ def encode_pairs(pairs: Pairs, source: Side, target: Side) -> EncodedPairs:
         for side, texts in ((source, pairs.sources), (target, pairs.targets))
     )
     return EncodedPairs(sources, targets, list(pairs.sources), list(pairs.targets))
+
+
+def check_merge_dropout(config: Any) -> None:
+    """Raises ValueError unless `data.merge_dropout` is a share, and there are pieces where it is above 0."""
+    share = config.merge_dropout
+    if not 0 <= share < 1:
+        raise ValueError(f"data.merge_dropout must be in [0, 1), got {share}")
+    if share and config.tokenizer != "subword":
+        raise ValueError(f"data.merge_dropout goes with data.tokenizer=subword, got {config.tokenizer!r}")
+
+
+def with_dropped_merges(pairs: EncodedPairs, source: Side, share: float, rng: random.Random) -> EncodedPairs:
+    """The same pairs with other pieces on the source side, drawn at random: `SubwordTokenizer.sample`.
+
+    share: of the merges that are left out. rng: what the pieces depend on, beside the pairs.
+
+    A draw longer than the longest sentence of `pairs` gives way to the usual pieces, so that it fits where
+    that one did.
+    """
+    assert isinstance(source.tokenizer, SubwordTokenizer)
+    longest = max(map(len, pairs.sources))
+    sources = []
+    for usual, text in zip(pairs.sources, pairs.source_texts, strict=True):
+        pieces = source.tokenizer.sample(text, alpha=share, seed=rng.randrange(2**31))
+        drawn = [*ids_of(pieces, source.vocab), EOS]
+        sources.append(drawn if len(drawn) <= longest else usual)
+    return replace(pairs, sources=sources)
 
 
 def text_files(source: Side, target: Side) -> dict[str, str | bytes]:

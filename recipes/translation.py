@@ -12,6 +12,7 @@ from spikeseq.models.seq2seq import BOS, Seq2Seq, build_seq2seq
 from spikeseq.recipes.parallel_corpus import (
     ParallelCorpus,
     Say,
+    check_merge_dropout,
     encode_pairs,
     load_pairs,
     load_parallel_corpus,
@@ -48,6 +49,7 @@ class Translation:
             )
         if config.train.batch_tokens < 1:
             raise ValueError(f"train.batch_tokens must be at least 1, got {config.train.batch_tokens}")
+        check_merge_dropout(config.data)
         build_seq2seq(config.model, 5, 5)
         return load_parallel_corpus(config.data, say)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikeseq.evaluation.bleu import score
 from spikeseq.models.seq2seq import BOS, Seq2Seq, build_seq2seq, inside
-from spikeseq.recipes.parallel_corpus import EncodedPairs, ParallelCorpus, Side, padded
+from spikeseq.recipes.parallel_corpus import EncodedPairs, ParallelCorpus, Side, padded, with_dropped_merges
 from spikeseq.recipes.translator import Translator
 from spikeseq.tokenizers import SubwordTokenizer
 
@@ -45,9 +45,10 @@ def token_batches(
 class TranslationTask:
     """A translation model on a parallel corpus. See `engine.Task`.
 
-    batch_tokens: padded tokens per batch. seed: of the batches' order. label_smoothing: as
-    `settings.TrainSettings`. beam, length_penalty: of the search that the test split is translated with;
-    validation is greedy.
+    batch_tokens: padded tokens per batch. seed: of the batches' order, and of dropped merges.
+    label_smoothing: as `settings.TrainSettings`. beam, length_penalty: of the search that the test split is
+    translated with; validation is greedy. merge_dropout: share of the merges of pieces that are left out of
+    the source sentences trained on, anew in every epoch (BPE-dropout, Provilkov et al., 2020).
     """
 
     model: Seq2Seq
@@ -57,17 +58,19 @@ class TranslationTask:
     label_smoothing: float
     beam: int
     length_penalty: float
+    merge_dropout: float = 0.0
 
-    def batches(self, epoch: int) -> list[list[int]]:
-        split = self.corpus.splits["train"]
-        return token_batches(lengths_of(split), self.batch_tokens, random.Random(f"{self.seed} {epoch}"))
+    def batches(self, epoch: int) -> list[EncodedPairs]:
+        split, rng = self.corpus.splits["train"], random.Random(f"{self.seed} {epoch}")
+        if self.merge_dropout:
+            split = with_dropped_merges(split, self.corpus.source, self.merge_dropout, rng)
+        return [split.part(rows) for rows in token_batches(lengths_of(split), self.batch_tokens, rng)]
 
-    def tokens(self, batch: list[int]) -> int:
-        targets = self.corpus.splits["train"].targets
-        return sum(len(targets[i]) for i in batch)
+    def tokens(self, batch: EncodedPairs) -> int:
+        return sum(map(len, batch.targets))
 
-    def collate(self, batch: list[int], device: torch.device) -> tuple[Tensor, ...]:
-        return collate(self.corpus.splits["train"], batch, device)
+    def collate(self, batch: EncodedPairs, device: torch.device) -> tuple[Tensor, ...]:
+        return collate(batch, device)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         return token_loss(model, batch, self.label_smoothing)
@@ -106,11 +109,11 @@ def lengths_of(split: EncodedPairs) -> list[tuple[int, int]]:
     return [(len(s), len(t)) for s, t in zip(split.sources, split.targets, strict=True)]
 
 
-def collate(split: EncodedPairs, batch: list[int], device: torch.device) -> tuple[Tensor, ...]:
+def collate(pairs: EncodedPairs, device: torch.device) -> tuple[Tensor, ...]:
     """Source (S, B) and its lengths; target (L, B) from `<bos>` on and its lengths; labels, one per token."""
-    source, source_lengths = padded([split.sources[i] for i in batch])
-    labels, target_lengths = padded([split.targets[i] for i in batch])
-    target = torch.cat((torch.full((1, len(batch)), BOS), labels[:-1]))
+    source, source_lengths = padded(pairs.sources)
+    labels, target_lengths = padded(pairs.targets)
+    target = torch.cat((torch.full((1, len(pairs)), BOS), labels[:-1]))
     rows = labels[inside(target_lengths, len(labels))]
     return tuple(x.to(device) for x in (source, source_lengths, target, target_lengths, rows))
 
@@ -125,7 +128,7 @@ def perplexity(model: Seq2Seq, split: EncodedPairs, tokens: int, device: torch.d
     """exp of the mean cross-entropy per target token, `<eos>` included."""
     total, count = 0.0, 0
     for indices in token_batches(lengths_of(split), tokens, None):
-        batch = collate(split, indices, device)
+        batch = collate(split.part(indices), device)
         total += float(token_loss(model, batch)) * len(batch[-1])
         count += len(batch[-1])
     return math.exp(min(total / count, 50.0))
@@ -141,5 +144,5 @@ def build_translation_task(
         model = build_seq2seq(config.model, len(corpus.source.vocab), len(corpus.target.vocab))
     return TranslationTask(
         model, corpus, train.batch_tokens, config.seed, train.label_smoothing,
-        config.evaluate.beam, config.evaluate.length_penalty,
+        config.evaluate.beam, config.evaluate.length_penalty, config.data.get("merge_dropout", 0.0),
     )  # fmt: skip

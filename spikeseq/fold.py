@@ -45,11 +45,14 @@ def fold(model: Any) -> nn.Module:
 @fold.register
 def _(model: SpikingClassifier) -> nn.Module:
     first: Any = model.spiking.layers[0]
-    if isinstance(first.input_map, Passed):
+    if isinstance(model.context, TokenConv1d):
+        model.context = FoldedConv(model.embedding, model.context)
+        model.embedding = nn.Identity()  # type: ignore[assignment]
+    elif isinstance(first.input_map, nn.Linear):
+        model.embedding = folded_table(model.embedding, first.release_map())
+        model.spiking.input_size = model.embedding.embedding_dim
+    else:
         raise TypeError("fold_embeddings found this SpikingClassifier folded already")
-    model.embedding = folded_table(model.embedding, first.input_map)
-    first.input_map = Passed(first.input_map.out_features)
-    model.spiking.input_size = first.input_map.out_features
     return model
 
 
@@ -70,14 +73,6 @@ def _(model: nn.Sequential) -> nn.Module:
     kinds = ", ".join(type(part).__name__ for part in parts[:2])
     expected = "an nn.Sequential must begin with an nn.Embedding and an nn.Linear or TokenConv1d"
     raise TypeError(f"{expected}, got {kinds or 'none'}")
-
-
-class Passed(nn.Identity):
-    """Stands where a map was that has been folded; what comes in is its output already."""
-
-    def __init__(self, out_features: int) -> None:
-        super().__init__()
-        self.in_features = self.out_features = out_features
 
 
 def folded_table(embedding: nn.Embedding, linear: nn.Linear) -> nn.Embedding:

@@ -29,7 +29,7 @@ PAIRS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("changes", [{}, {"recurrent": True}])
+@pytest.mark.parametrize("changes", [{}, {"recurrent": True}, {"kernel_size": 3}])
 def test_a_classifier_says_the_same(changes):
     model = classifier(**changes)
     events = spikeseq.compile_events(model)

@@ -54,6 +54,21 @@ def test_what_folding_saves(name, macs, left):
     assert spikeseq.fold_embeddings(model).embedding.weight.shape == (20, rows)
 
 
+def test_a_classifier_of_three_tokens_looks_up_three_rows():
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 5, "hidden_size": 7, "kernel_size": 3}
+    model = spread(build_classifier({"name": "snn", **sizes}, 20, 2).double().eval())
+    folded = spikeseq.fold_embeddings(model)
+    torch.testing.assert_close(folded(*BATCH), model(*BATCH), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(folded.trace(*BATCH), model.trace(*BATCH), rtol=1e-12, atol=1e-12)
+    inputs = [(BATCH[0][:, :1], BATCH[1][:1])]
+    plain, left = (count_operations(m, inputs, tokens=9).total for m in (model, folded))
+    assert plain.macs == pytest.approx((5 * 7 * (9 + 8 + 7) + 16 * 2) / 9)
+    assert left.macs == pytest.approx(16 * 2 / 9) and left.acs == pytest.approx(plain.acs)
+    with pytest.raises(TypeError, match="folded already"):
+        spikeseq.fold_embeddings(folded)
+
+
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("tokens", [1, 2, 8])

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..nn import Integrator, SequenceDropout, SpikingRNN
+from ..functional.lif import positive_int
+from ..nn import CausalConv1d, Integrator, SequenceDropout, SpikingRNN
 
 
 class SpikingClassifier(nn.Module):
@@ -23,6 +24,9 @@ class SpikingClassifier(nn.Module):
         classes: number of classes.
         embedding_size: width of a row; 100 as in the thesis.
         hidden_size: neurons of each LIF layer; 128 gives the thesis's 0.03 M parameters.
+        kernel_size: tokens that the first map sees: the last and those before it. 1, as in the thesis, is a
+            word at a time; 3 also tells "not good" from "good", and folded into the embedding
+            (`spikeseq.fold_embeddings`) it multiplies nothing either.
         integrators: neurons of the integrating layer.
         substeps: T; the thesis uses 5.
         embedding_dropout, dropout: shares silenced by masks that are fixed over a text.
@@ -36,6 +40,7 @@ class SpikingClassifier(nn.Module):
         *,
         embedding_size: int = 100,
         hidden_size: int = 128,
+        kernel_size: int = 1,
         integrators: int = 16,
         substeps: int = 5,
         embedding_dropout: float = 0.5,
@@ -54,6 +59,13 @@ class SpikingClassifier(nn.Module):
             readout="rate",
             **neuron,
         )
+        self.context: nn.Module | None = None
+        if positive_int("kernel_size", kernel_size) > 1:
+            linear = self.spiking.layers[0].release_map()  # type: ignore[operator]
+            self.context = CausalConv1d(embedding_size, hidden_size, kernel_size)
+            # As many times the inputs, and the same currents to start with.
+            nn.init.normal_(self.context.weight, std=float(linear.weight.detach().std()) / kernel_size**0.5)
+            self.spiking.input_size = hidden_size
         self.dropout = SequenceDropout(dropout)
         self.to_integrator = nn.Linear(hidden_size, integrators, bias=False)
         self.integrator = Integrator()
@@ -63,6 +75,8 @@ class SpikingClassifier(nn.Module):
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The integrator's membrane (L, B, integrators) after each token, and (B, integrators) at the end."""
         x, _ = self.embedding_dropout(self.embedding(tokens))
+        if self.context is not None:
+            x, _ = self.context(x)
         rates, _ = self.spiking(x, lengths=lengths)
         rates, _ = self.dropout(rates)
         # The map is linear, so the spikes of a token are summed first: T times their rate.

@@ -13,6 +13,14 @@ SPREAD = 4.0  # thresholds; the first layer then starts with about one spike in 
 LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights start as if it forgot this much
 
 
+class Passed(nn.Identity):
+    """Stands where a map was that is part of something else now; what comes in is its output already."""
+
+    def __init__(self, out_features: int) -> None:
+        super().__init__()
+        self.in_features = self.out_features = out_features
+
+
 class SpikingLayer(nn.Module):
     """Linear map, optional normalisation of currents, LIF neurons, optional feedback.
 
@@ -41,7 +49,7 @@ class SpikingLayer(nn.Module):
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
-        self.input_map = nn.Linear(input_size, hidden_size, bias=bias, **factory)
+        self.input_map: nn.Linear | Passed = nn.Linear(input_size, hidden_size, bias=bias, **factory)
         self.norm = nn.LayerNorm(hidden_size, **factory) if norm == "layer" else None
         self.feedback = nn.Linear(hidden_size, hidden_size, bias=False, **factory) if recurrent else None
         self.lif = LIF(**neuron, **factory)
@@ -57,7 +65,7 @@ class SpikingLayer(nn.Module):
         Spikes: with the soft reset every spike removes one threshold, so that a neuron's rate is its
         rectified mean current per threshold; sqrt(2 pi / inputs) keeps it (the analogue of He et al. 2015).
         """
-        if self.input_map.weight.is_meta:  # no values yet, to start from or to set
+        if isinstance(self.input_map, Passed) or self.input_map.weight.is_meta:  # nothing to set
             return
         leak = min(float(self.lif.leak.detach().mean()), LONGEST_MEMORY)
         threshold = float(self.lif.threshold.detach().mean())
@@ -76,6 +84,14 @@ class SpikingLayer(nn.Module):
             nn.init.orthogonal_(start, gain=0.5 * threshold)  # there is no QR in half precision
             with torch.no_grad():
                 weight.copy_(start)
+
+    def release_map(self) -> nn.Linear:
+        """Hands out the map, for others to build from; from now on what comes in are currents."""
+        linear = self.input_map
+        if not isinstance(linear, nn.Linear):
+            raise TypeError("the map of this layer was released already")
+        self.input_map = Passed(linear.out_features)
+        return linear
 
     def state_shape(self, batch: int) -> tuple[int, ...]:
         """(B, H), or (1 + planes, B, H) for a surrogate with memory."""

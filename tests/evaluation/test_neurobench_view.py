@@ -44,6 +44,12 @@ def test_operations_sparsity_and_footprint(model):
     assert found["ActivationSparsity"] == pytest.approx(1 - rate / 5, abs=0.02)
 
 
+def test_what_is_not_shown():
+    model = build_classifier({"name": "snn", "kernel_size": 3}, 50, 2).eval()
+    with pytest.raises(ValueError, match="kernel_size 1"):
+        SentimentView(model)
+
+
 def test_without_the_package(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "neurobench.benchmarks", None)
     with pytest.raises(ImportError, match="pip install --no-deps neurobench snntorch"):

@@ -11,13 +11,15 @@ from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import parameters_without_embeddings
 
 VOCABULARY = 30
-MODELS = ("snn", "lstm", "gru", "rnn", "lstm-mean", "bow")
+MODELS = ("snn", "snn-of-three", "lstm", "gru", "rnn", "lstm-mean", "bow")
 
 
 def build(name, classes=3, dtype=torch.float64):
     """A model in evaluation mode with weights that make different texts different."""
     torch.manual_seed(0)
-    config = {"name": name.removesuffix("-mean"), "embedding_size": 6, "hidden_size": 10}
+    config = {"name": name.split("-")[0], "embedding_size": 6, "hidden_size": 10}
+    if name.endswith("-of-three"):
+        config["kernel_size"] = 3
     if name.endswith("-mean"):
         config["pooling"] = "mean"
     model = build_classifier(config, VOCABULARY, classes).to(dtype).eval()
@@ -93,6 +95,28 @@ def test_the_spiking_model_by_its_parts():
             integrator = integrator + model.to_integrator(x)
     expected = model.readout(integrator / 4**0.5)
     torch.testing.assert_close(model(tokens, lengths)[0], expected)
+
+
+def test_a_kernel_of_three_sees_the_two_tokens_before():
+    model = build("snn-of-three")
+    tokens, lengths = ragged((6,))
+    rows = torch.cat((torch.zeros(2, 6).double(), model.embedding(tokens)[:, 0]))
+    currents = torch.stack([
+        sum(rows[i + k] @ model.context.weight[k] for k in range(3)) + model.context.bias for i in range(6)
+    ])  # fmt: skip
+    rates, _ = model.spiking(currents.unsqueeze(1))
+    total = (rates[:, 0] * 5) @ model.to_integrator.weight.t()
+    torch.testing.assert_close(model(tokens, lengths)[0], model.readout(total.sum(0) / 6**0.5))
+    with pytest.raises(ValueError, match="kernel_size must be"):
+        build_classifier({"name": "snn", "kernel_size": 0}, 10, 2)
+
+
+def test_a_kernel_of_three_starts_with_currents_of_the_same_size():
+    torch.manual_seed(0)
+    one, three = (SpikingClassifier(20, kernel_size=k, hidden_size=400) for k in (1, 3))
+    x = torch.randn(50, 20, 100)
+    expected = one.spiking.layers[0].input_map(x).std().item()
+    assert three.context(x)[0][2:].std().item() == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -67,9 +67,41 @@ def test_epochs_differ_and_repeat(corpus):
     assert task.batches(0) == task.batches(0) != task.batches(1)
 
 
+def test_dropped_merges_change_source_pieces_and_nothing_else(tmp_path):
+    config = config_of("conv-snn-snn", "data.merge_dropout=0.2")
+    corpus = load_parallel_corpus(config.data)
+    task, split = build_translation_task(config, corpus), corpus.splits["train"]
+    usual = dict(zip(split.source_texts, split.sources, strict=True))
+    first, again, second = task.batches(0), task.batches(0), task.batches(1)
+    assert first == again
+    seen = {epoch: {text: ids for b in batches for text, ids in zip(b.source_texts, b.sources, strict=True)}
+            for epoch, batches in enumerate((first, second))}  # fmt: skip
+    assert seen[0] != seen[1] and seen[0].keys() == seen[1].keys() == usual.keys()
+    assert sum(seen[0][text] != usual[text] for text in usual) > 0.5 * len(usual)
+    assert sum(map(len, seen[0].values())) > sum(map(len, usual.values()))
+    assert max(map(len, seen[0].values())) <= max(map(len, usual.values()))
+    for text, ids in seen[0].items():
+        assert UNK not in ids
+        assert corpus.source.detokenise(corpus.source.vocab.decode(ids[:-1])) == text.lower()
+    assert sorted(x for b in first for x in b.targets) == sorted(split.targets)
+    assert corpus.splits["train"].sources == list(usual[text] for text in split.source_texts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["data.merge_dropout=1.0"], r"data.merge_dropout must be in \[0, 1\), got 1.0"),
+        (["data.merge_dropout=0.1", "data.tokenizer=spacy"], "goes with data.tokenizer=subword, got 'spacy'"),
+    ],
+)
+def test_dropped_merges_need_a_share_and_pieces(changes, message):
+    with pytest.raises(ValueError, match=message):
+        RECIPES["multi30k"].load(config_of("conv-snn-snn", *changes), lambda text: None)
+
+
 def test_a_batch_and_its_loss_by_hand(corpus):
     split = corpus.splits["train"]
-    source, source_lengths, target, target_lengths, labels = collate(split, [3, 5], torch.device("cpu"))
+    source, source_lengths, target, target_lengths, labels = collate(split.part([3, 5]), torch.device("cpu"))
     assert source[: source_lengths[1], 1].tolist() == split.sources[5]
     assert target[: target_lengths[0], 0].tolist() == [2, *split.targets[3][:-1]]
     columns = [split.targets[3], split.targets[5]]
@@ -111,7 +143,7 @@ def test_every_combination_builds_and_learns(corpus, model):
     torch.manual_seed(0)
     config = config_of(model)
     net = build_seq2seq(config.model, len(corpus.source.vocab), len(corpus.target.vocab))
-    batch = collate(corpus.splits["train"], list(range(16)), torch.device("cpu"))
+    batch = collate(corpus.splits["train"].part(list(range(16))), torch.device("cpu"))
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     losses = []
     for _ in range(12):
@@ -130,7 +162,7 @@ def test_the_convolutional_family_overfits_the_sample(corpus, model):
     torch.manual_seed(0)
     config = config_of(model, "model.channels=48", "model.dropout=0.0", "model.embedding_dropout=0.0")
     net = build_seq2seq(config.model, len(corpus.source.vocab), len(corpus.target.vocab))
-    batch = collate(corpus.splits["train"], list(range(40)), torch.device("cpu"))
+    batch = collate(corpus.splits["train"].part(list(range(40))), torch.device("cpu"))
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
     for _ in range(120):
         optimizer.zero_grad()
