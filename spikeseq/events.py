@@ -65,13 +65,12 @@ class EventLinear(EventMap):
 
     def forward(self, x: Tensor) -> Tensor:
         """(*, I) to (*, O)."""
-        out = x.new_zeros((*x.shape[:-1], self.out_features))
-        if self.bias is not None:
-            out += self.bias
-        counts = x.round()
-        if not torch.allclose(x, counts, rtol=0, atol=1e-4):  # rounded where it was a mean times its count
-            raise ValueError("events are numbers of spikes (0, 1, ...), got other values")
-        self.add_rows(out.view(-1, self.out_features), counts.reshape(-1, self.in_features))
+        shape = (*x.shape[:-1], self.out_features)
+        if self.bias is None:
+            out = x.new_zeros(shape)
+        else:
+            out = self.bias.to(x.dtype).expand(shape).clone(memory_format=torch.contiguous_format)
+        self.add_rows(out.view(-1, self.out_features), x.reshape(-1, self.in_features))
         return out
 
 

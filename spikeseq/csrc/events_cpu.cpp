@@ -12,52 +12,158 @@
 #include <cstdint>
 #include <vector>
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+#include "vectors.h"
+
 namespace spikeseq {
 namespace {
 
-constexpr int64_t kBlock = 64;        // outputs whose sums stay in registers
-constexpr double kMostSpikes = 4096;  // of one value
+constexpr int32_t kMostSpikes = 4096;  // of one value
+constexpr double kRounding = 1e-4;     // a mean times its count is no whole number to the last bit
 
-// The neurons that fired, each as often as it did. False where a value is no number of spikes.
-template <typename S>
-bool events_of(const S* row, int64_t in, std::vector<int32_t>& events) {
-  events.clear();
-  for (int64_t j = 0; j < in; ++j) {
-    const S value = row[j];
-    if (value == S(0)) continue;
-    if (!(value > S(0) && value <= S(kMostSpikes) && value == std::floor(value))) return false;
-    events.insert(events.end(), static_cast<size_t>(value), static_cast<int32_t>(j));
+constexpr int64_t kGroup = 8;          // neurons whose spikes are found at once
+
+// A vector of small numbers as what they are summed in.
+template <typename Sum, typename W>
+inline typename Vector<Sum>::Lanes widened(const W* from) {
+#ifdef __AVX2__
+  if constexpr (std::is_same_v<W, int8_t>) {  // one instruction, which compilers do not find
+    const __m128i given = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return reinterpret_cast<typename Vector<Sum>::Lanes>(_mm256_cvtepi8_epi32(given));
   }
-  return true;
+#endif
+  typedef W Given __attribute__((vector_size(Vector<Sum>::kLanes * sizeof(W))));
+  Given given;
+  std::memcpy(&given, from, sizeof given);
+  return __builtin_convertvector(given, typename Vector<Sum>::Lanes);
 }
 
-// sums[0..width) += the rows of all events; with a constant width the sums stay in registers.
-template <typename Sum, typename W>
-inline void add_rows(const std::vector<int32_t>& events, const W* weight, int64_t out, int64_t width, Sum* sums) {
+// For every set of 8 bits, the places of those that are set, and how many.
+struct Places {
+  int8_t at[256][kGroup] = {};
+  uint8_t count[256] = {};
+  constexpr Places() {
+    for (int bits = 0; bits < 256; ++bits)
+      for (int i = 0; i < kGroup; ++i)
+        if (bits >> i & 1) at[bits][count[bits]++] = static_cast<int8_t>(i);
+  }
+};
+constexpr Places kPlaces;
+
+using Counts = Vector<int32_t>::Lanes;
+
+// One bit for each of 8 counts that is not zero.
+inline uint32_t fired(Counts counts) {
+#ifdef __AVX2__
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(counts > 0));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < kGroup; ++i) bits |= static_cast<uint32_t>(counts[i] > 0) << i;
+  return bits;
+#endif
+}
+
+// The spikes of one row of neurons after the other.
+class Events {
+ public:
+  explicit Events(int64_t in) : in_(in), counts_(in + kGroup), neurons_(in + kGroup) {}
+
+  // The neurons that fired, each as often as it did; no branch depends on a single neuron. False where a value is
+  // no number of spikes.
+  template <typename S>
+  bool read(const S* row) {
+    Counts good = ~Counts{}, spikes{};
+    int32_t *kept = counts_.data(), *neurons = neurons_.data();
+    int64_t size = 0;
+    for (int64_t j = 0; j < in_; j += kGroup) {
+      Values<S> given{};
+      if (in_ - j >= kGroup) std::memcpy(&given, row + j, sizeof given);  // of a constant size, which is a load
+      else std::memcpy(&given, row + j, sizeof(S) * (in_ - j));
+      const Counts counts = __builtin_convertvector(given + S(0.5), Counts);
+      const Values<S> off = given - __builtin_convertvector(counts, Values<S>);
+      good &= __builtin_convertvector((off <= S(kRounding)) & (off >= S(-kRounding)), Counts);
+      good &= (counts >= 0) & (counts <= kMostSpikes);
+      spikes += counts;
+      Vector<int32_t>::store(kept + j, counts);
+      const uint32_t bits = fired(counts);
+      Vector<int32_t>::store(neurons + size, widened<int32_t>(kPlaces.at[bits]) + static_cast<int32_t>(j));
+      size += kPlaces.count[bits];
+    }
+    size_ = size;
+    int64_t all = 0;
+    for (int i = 0; i < kGroup; ++i) {
+      if (!good[i]) return false;
+      all += spikes[i];
+    }
+    if (size_ < all) again(all);
+    return true;
+  }
+
+  int64_t size() const { return size_; }
+  const int32_t* begin() const { return neurons_.data(); }
+  const int32_t* end() const { return neurons_.data() + size_; }
+
+ private:
+  template <typename S>
+  using Values __attribute__((vector_size(kGroup * sizeof(S)))) = S;
+
+  // Neurons that fired more than once.
+  void again(int64_t all) {
+    if (static_cast<int64_t>(neurons_.size()) < all + kGroup) neurons_.resize(all + kGroup);
+    for (int64_t j = 0; j < in_; ++j)
+      for (int32_t more = 1; more < counts_[j]; ++more) neurons_[size_++] = static_cast<int32_t>(j);
+  }
+
+  int64_t in_, size_ = 0;
+  std::vector<int32_t> counts_, neurons_;  // by neuron; in the order read. Both have room for a group past the last
+};
+
+// to[0..N vectors) += the rows of all events, the sums in registers.
+template <int N, typename Sum, typename W>
+inline void gather(const Events& events, const W* rows, int64_t stride, Sum* to) {
+  constexpr int64_t kLanes = Vector<Sum>::kLanes;
+  typename Vector<Sum>::Lanes sums[N];
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) sums[n] = Vector<Sum>::load(to + n * kLanes);
   for (const int32_t j : events) {
-    const W* row = weight + j * out;
-    for (int64_t c = 0; c < width; ++c) sums[c] += row[c];
+    const W* row = rows + j * stride;
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) sums[n] += widened<Sum>(row + n * kLanes);
   }
+#pragma GCC unroll 16
+  for (int n = 0; n < N; ++n) Vector<Sum>::store(to + n * kLanes, sums[n]);
 }
 
+// to[0..out) += the rows of all events.
 template <typename Sum, typename W>
-inline void add_block(const std::vector<int32_t>& events, const W* weight, int64_t out, int64_t width, Sum* sums) {
-  if (width == kBlock) add_rows(events, weight, out, kBlock, sums);
-  else add_rows(events, weight, out, width, sums);
+void add_rows(const Events& events, const W* weight, int64_t out, Sum* to) {
+  constexpr int kVectors = std::is_same_v<Sum, W> ? 16 : 8;  // widening takes registers of its own
+  over_columns<Sum, kVectors>(out, [&](int64_t c, auto vectors) {
+    if constexpr (decltype(vectors)::value > 0) {
+      gather<decltype(vectors)::value>(events, weight + c, out, to + c);
+    } else {
+      for (const int32_t j : events)
+        for (int64_t i = c; i < out; ++i) to[i] += weight[j * out + i];
+    }
+  });
 }
 
-// For every row, `add(r, c, width, events)` for each block of outputs c..c + width. Returns the weights read; `bad`
-// is set where a value is no number of spikes.
+// For every row, `add(r, events, sums)`, with room for the sums of 8-bit weights. Returns the weights read; `bad` is
+// set where a value is no number of spikes.
 template <typename S, typename Add>
-int64_t each_block(int64_t rows, int64_t in, int64_t out, const S* x, std::atomic<bool>& bad, const Add& add) {
+int64_t each_row(int64_t rows, int64_t in, int64_t out, const S* x, std::atomic<bool>& bad, const Add& add) {
   std::atomic<int64_t> reads{0};
   at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
-    std::vector<int32_t> events;
+    Events events(in);
+    std::vector<int32_t> sums(out);
     int64_t seen = 0;
     for (int64_t r = begin; r < end; ++r) {
-      if (!events_of(x + r * in, in, events)) { bad = true; return; }
+      if (!events.read(x + r * in)) { bad = true; return; }
       seen += events.size();
-      for (int64_t c = 0; c < out; c += kBlock) add(r, c, std::min(kBlock, out - c), events);
+      add(r, events, sums);
     }
     reads += seen * out;
   });
@@ -66,21 +172,18 @@ int64_t each_block(int64_t rows, int64_t in, int64_t out, const S* x, std::atomi
 
 template <typename S>
 int64_t add_float(int64_t rows, int64_t in, int64_t out, const S* x, const S* weight, S* base, std::atomic<bool>& bad) {
-  return each_block(rows, in, out, x, bad, [&](int64_t r, int64_t c, int64_t width, const std::vector<int32_t>& events) {
-    S sums[kBlock];
-    std::copy_n(base + r * out + c, width, sums);
-    add_block<S, S>(events, weight + c, out, width, sums);
-    std::copy_n(sums, width, base + r * out + c);
+  return each_row(rows, in, out, x, bad, [&](int64_t r, const Events& events, auto&) {
+    add_rows(events, weight, out, base + r * out);
   });
 }
 
 template <typename S>
 int64_t add_int8(int64_t rows, int64_t in, int64_t out, const S* x, const int8_t* weight, const S* scale, S* base,
                  std::atomic<bool>& bad) {
-  return each_block(rows, in, out, x, bad, [&](int64_t r, int64_t c, int64_t width, const std::vector<int32_t>& events) {
-    int32_t sums[kBlock] = {0};
-    add_block<int32_t, int8_t>(events, weight + c, out, width, sums);
-    for (int64_t i = 0; i < width; ++i) base[r * out + c + i] += scale[c + i] * static_cast<S>(sums[i]);
+  return each_row(rows, in, out, x, bad, [&](int64_t r, const Events& events, std::vector<int32_t>& sums) {
+    std::fill(sums.begin(), sums.end(), 0);
+    add_rows(events, weight, out, sums.data());
+    for (int64_t i = 0; i < out; ++i) base[r * out + i] += scale[i] * static_cast<S>(sums[i]);
   });
 }
 

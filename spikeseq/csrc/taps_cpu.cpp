@@ -11,8 +11,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <vector>
+
+#include "vectors.h"
 
 namespace spikeseq {
 namespace {
@@ -21,13 +22,6 @@ namespace {
 constexpr double kDensest = 0.3;
 constexpr int64_t kRows = 64;        // output rows whose sums stay in cache while a tap's weights are read
 constexpr int64_t kGradRows = 128;   // rows whose gradients stay in cache while all neurons read them
-
-template <typename S>
-struct Vector {  // 32 bytes, at any address
-  typedef S Lanes __attribute__((vector_size(32)));
-  static Lanes load(const S* from) { Lanes v; std::memcpy(&v, from, sizeof v); return v; }
-  static void store(S* to, Lanes v) { std::memcpy(to, &v, sizeof v); }
-};
 
 struct Taps {
   int64_t given, made, middle, in, out, taps, before;
@@ -49,16 +43,6 @@ inline void gather(int64_t count, const uint16_t* index, const S* values, const 
   }
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n) Vector<S>::store(to + n * kLanes, sums[n]);
-}
-
-// The same over all `width` columns: chunks that fit the registers, then what is left.
-template <typename S, typename Each>
-void over_columns(int64_t width, const Each& each) {
-  constexpr int64_t kLanes = 32 / sizeof(S);
-  int64_t c = 0;
-  for (; c + 16 * kLanes <= width; c += 16 * kLanes) each(c, std::integral_constant<int, 16>());
-  for (; c + kLanes <= width; c += kLanes) each(c, std::integral_constant<int, 1>());
-  if (c < width) each(c, std::integral_constant<int, 0>());
 }
 
 template <typename S, int N>

@@ -60,6 +60,13 @@ def test_values_that_are_no_spikes(add, value):
         add(torch.zeros(1, 3), torch.tensor([[1.0, value]]), torch.zeros(2, 3))
 
 
+@pytest.mark.parametrize("add", [add_events, dense_events])
+def test_counts_made_of_means_are_rounded(add):
+    x, weight, base = torch.tensor([[0.6 * 5, 1 / 3 * 3, -1e-6]]), torch.randn(3, 2), torch.zeros(1, 2)
+    assert add(base, x, weight) == 4 * 2
+    torch.testing.assert_close(base[0], 3 * weight[0] + weight[1])
+
+
 def test_the_kernel_adds_one_by_one_and_not_for_ever():
     with pytest.raises(ValueError, match="events are numbers of spikes"):
         add_events(torch.zeros(1, 3), torch.tensor([[1.0, 1e9]]), torch.zeros(2, 3))
