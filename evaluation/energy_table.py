@@ -45,16 +45,16 @@ def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str,
 def scopes(runs: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], float | None]]:
     """Name, account and score of each run, of the scope of table 6.9, and of what would be deployed."""
     for name, metrics in runs.items():
-        energy = metrics["energy"]
-        score = metrics["test"].get(SCORES[metrics["recipe"]])
-        if metrics["recipe"] == "multi30k":
-            core = {**energy["core"], "spike_rate": energy["spike_rate"]}
-            yield f"{name}, convolutions or recurrences", core, score
-            yield f"{name}, all", energy, score
-        else:
-            yield name, energy, score
-        for kind, variant in energy.get("variants", {}).items():
-            yield f"{name}, {kind}", variant, variant.get("accuracy", score)
+        energy, figure = metrics["energy"], SCORES[metrics["recipe"]]
+        forms = {name: energy} | {f"{name}, {kind}": one for kind, one in energy.get("variants", {}).items()}
+        for form, account in forms.items():
+            score = account.get(figure, metrics["test"].get(figure))
+            if metrics["recipe"] == "multi30k":
+                core = {**account["core"], "spike_rate": account["spike_rate"]}
+                yield f"{form}, convolutions or recurrences", core, score
+                yield f"{form}, all", account, score
+            else:
+                yield form, account, score
 
 
 def macs_of(account: dict[str, Any]) -> float:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from spikeseq.evaluation.energy import measure_energy
+from spikeseq.evaluation.variants import brief, quantised
 from spikeseq.models.seq2seq import BOS, Seq2Seq, build_seq2seq
 from spikeseq.recipes.parallel_corpus import (
     ParallelCorpus,
@@ -71,7 +73,10 @@ class Translation:
         }
 
     def energy(self, config: Any, task: TranslationTask, model: Seq2Seq, split: str) -> dict[str, Any]:
-        """Over evenly spread pairs, the reference as target: per target token, its `<eos>` included."""
+        """Over evenly spread pairs, the reference as target: per target token, its `<eos>` included.
+
+        Under "variants" the same of recurrent baselines in 8 bits (`int8`), which translate the split again.
+        """
         pairs = task.corpus.splits[split]
         count = min(config.evaluate.energy_texts, len(pairs))
         chosen = torch.linspace(0, len(pairs) - 1, count).long().tolist()
@@ -86,7 +91,17 @@ class Translation:
                 )
             )
         sources, targets = (sum(len(side[i]) for i in chosen) for side in (pairs.sources, pairs.targets))
-        return measure_energy(model, inputs, tokens=targets, rate_tokens={"encoder.": sources})
+
+        def measure(one: nn.Module) -> dict[str, Any]:
+            return measure_energy(one, inputs, tokens=targets, rate_tokens={"encoder.": sources})
+
+        account = measure(model)
+        account["variants"] = {}
+        variant = quantised(model) if account["spike_rate"] is None else None
+        if isinstance(variant, Seq2Seq):
+            bleu = round(task.translate(variant, pairs)["bleu_tok_lc"], 3)
+            account["variants"]["int8"] = {**brief(measure(variant)), "bleu_tok_lc": bleu}
+        return account
 
     def open(self, folder: Path, config: Any) -> Translator:
         source, target = read_sides(folder, config.data)

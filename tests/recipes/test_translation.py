@@ -5,12 +5,14 @@ import random
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 import spikeseq
+from spikeseq.evaluation.energy_table import compute_rows
 from spikeseq.models.seq2seq import MODELS, UNK, build_seq2seq
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.evaluate import compare, evaluate
@@ -236,6 +238,27 @@ def test_any_length_and_one_leak_for_all_can_be_set():
     )
     config = config_of("attention-snn-snn", "model.leak=0.9", "model.bypass=false")
     assert build_seq2seq(config.model, 9, 9).encoder.layers[0].leak.shape == (1,)
+
+
+@pytest.mark.parametrize(("model", "kinds"), [("attention-gru-gru", ["int8"]), ("attention-gru-snn", [])])
+def test_recurrent_baselines_are_also_measured_in_8_bits(corpus, model, kinds):
+    config = config_of(model)
+    few = replace(corpus, splits={"test": corpus.splits["test"].part(list(range(4)))})
+    task = build_translation_task(config, few)
+    task.model.eval()
+    account = RECIPES["multi30k"].energy(config, task, task.model, "test")
+    assert list(account["variants"]) == kinds
+    for variant in account["variants"].values():
+        assert 0 <= variant["bleu_tok_lc"] <= 100 and variant["not_counted"] == []
+        assert variant["operations"]["int8_macs"] + variant["macs"] == pytest.approx(account["macs"])
+        assert variant["core"]["picojoules"] < account["core"]["picojoules"] / 10
+        rows = compute_rows({"run": {"recipe": "multi30k", "energy": account, "test": {}}}, "multi30k")
+        labels = [row["model"] for row in rows if row["model"].startswith("run")]
+        assert labels == [
+            f"run{form}, {scope}"
+            for form in ("", ", int8")
+            for scope in ("convolutions or recurrences", "all")
+        ]
 
 
 def test_a_run_is_not_compared_with_itself(run):
