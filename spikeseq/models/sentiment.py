@@ -10,6 +10,14 @@ from torch import Tensor, nn
 
 from ..functional.lif import positive_int
 from ..nn import CausalConv1d, Integrator, SequenceDropout, SpikingRNN
+from ..nn.dropout import check_share
+
+
+def drop_words(model: Any, tokens: Tensor) -> Tensor:
+    """Tokens, in training some of them replaced by padding, whose vector is zero: `model.word_dropout`."""
+    if not model.training or not model.word_dropout:
+        return tokens
+    return tokens.masked_fill(torch.rand(tokens.shape, device=tokens.device) < model.word_dropout, 0)
 
 
 class SpikingClassifier(nn.Module):
@@ -30,6 +38,7 @@ class SpikingClassifier(nn.Module):
         integrators: neurons of the integrating layer.
         substeps: T; the thesis uses 5.
         embedding_dropout, dropout: shares silenced by masks that are fixed over a text.
+        word_dropout: share of the words taken for padding in training (Iyyer et al., 2015).
         neuron: arguments of `LIF`.
     """
 
@@ -45,9 +54,11 @@ class SpikingClassifier(nn.Module):
         substeps: int = 5,
         embedding_dropout: float = 0.5,
         dropout: float = 0.2,
+        word_dropout: float = 0.0,
         **neuron: Any,
     ) -> None:
         super().__init__()
+        self.word_dropout = check_share(word_dropout)
         self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=0)
         self.embedding_dropout = SequenceDropout(embedding_dropout)
         self.spiking = SpikingRNN(
@@ -74,7 +85,7 @@ class SpikingClassifier(nn.Module):
 
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The integrator's membrane (L, B, integrators) after each token, and (B, integrators) at the end."""
-        x, _ = self.embedding_dropout(self.embedding(tokens))
+        x, _ = self.embedding_dropout(self.embedding(drop_words(self, tokens)))
         if self.context is not None:
             x, _ = self.context(x)
         rates, _ = self.spiking(x, lengths=lengths)
@@ -117,8 +128,10 @@ class RecurrentClassifier(nn.Module):
         pooling: str = "last",
         embedding_dropout: float = 0.5,
         dropout: float = 0.2,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.word_dropout = check_share(word_dropout)
         if kind not in RNNS:
             raise ValueError(f"kind must be one of {', '.join(RNNS)}, got {kind!r}")
         if pooling not in ("last", "mean"):
@@ -132,7 +145,7 @@ class RecurrentClassifier(nn.Module):
 
     def outputs(self, tokens: Tensor) -> Tensor:
         """The outputs of the recurrent layer (L, B, H). Causal, so what follows a text's end does no harm."""
-        x, _ = self.embedding_dropout(self.embedding(tokens))
+        x, _ = self.embedding_dropout(self.embedding(drop_words(self, tokens)))
         return self.rnn(x)[0]  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:

@@ -140,6 +140,20 @@ def test_dropout_masks_are_fixed_over_a_text():
     assert not torch.equal(x[:, 0], x[:, 1])
 
 
+@pytest.mark.parametrize("name", ["snn", "lstm"])
+def test_dropped_words_are_padding_in_training_only(name):
+    model = build_classifier({"name": name, "word_dropout": 0.3}, VOCABULARY, 2)
+    seen = []
+    model.embedding.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    tokens = torch.ones(300, 4, dtype=torch.int64)
+    for training in (True, False):
+        model.train(training)(tokens, torch.full((4,), 300))
+    assert 0.2 < (seen[0] == 0).float().mean() < 0.4 and torch.equal(seen[1], tokens)
+    assert (tokens == 1).all()  # the caller's own
+    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\)"):
+        build_classifier({"name": name, "word_dropout": 1.0}, VOCABULARY, 2)
+
+
 def test_the_default_sizes_are_the_thesis():
     snn = build_classifier(load_config("imdb", data="/x").model, 1000, 2)
     assert parameters_without_embeddings(snn) <= 35_000
