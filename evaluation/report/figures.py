@@ -123,6 +123,17 @@ def energy(rows: Mapping[str, Mapping[str, float]]) -> Figure:
     return plain(figure)
 
 
+def tradeoff(points: Mapping[str, tuple[float, float]], score: str) -> Figure:
+    """Score against nJ per token, a point per model or variant."""
+    figure, axes = plt.subplots(figsize=(WIDE, 1.5 * HIGH), layout="constrained")
+    for i, (colour, (name, point)) in enumerate(zip(cycle(len(points)), points.items(), strict=True)):
+        axes.scatter(*point, color=colour, marker="osD^v"[i // len(COLOURS) % 5], label=name, zorder=2)
+    axes.set(xlabel="nJ per token", ylabel=score, xscale="log")
+    axes.grid(color="#eeeeee", zorder=0)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return plain(figure)
+
+
 def cycle(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 

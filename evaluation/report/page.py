@@ -105,6 +105,15 @@ def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
             "By the thesis's equations, and with all operations and memory traffic at each level of memory.",
             f"Energy per token by the thesis's equations: {said}.", figures.energy(bars),
         )  # fmt: skip
+    points = score_points(contents)
+    if len(contents) > 1 and len(points) > 1:
+        figure = RECIPES[contents[0].config.recipe].figure
+        said = "; ".join(f"{name} {value:.2f} at {nj:,.3g} nJ" for name, (nj, value) in points.items())
+        add(
+            "Score against energy",
+            "Up and to the left is better. By the thesis's equations: compute only.",
+            f"{figure} and energy per token: {said}.", figures.tradeoff(points, figure),
+        )  # fmt: skip
     for content in contents:
         for heading, caption, alternative, figure in of_one(content):
             add(f"{heading}: {content.name}", caption, alternative, figure)
@@ -153,6 +162,16 @@ def energy_bars(contents: Sequence[Content]) -> dict[str, dict[str, float]]:
                 **{f"full, {level}": full(level).energy(counts) / 1e3 for level in LEVELS},
             }
     return bars
+
+
+def score_points(contents: Sequence[Content]) -> dict[str, tuple[float, float]]:
+    """nJ per token by the thesis's equations, and the score, of every run and variant that has both."""
+    found = scopes({content.name: content.metrics for content in contents})
+    return {
+        name: (account["picojoules"] / 1e3, score)
+        for name, account, score in found
+        if "operations" in account and account["picojoules"] > 0 and score is not None
+    }
 
 
 def signatures(account: dict[str, Any]) -> list[str]:

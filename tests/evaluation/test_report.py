@@ -59,8 +59,8 @@ def test_a_page_about_runs_side_by_side(cli, runs, tmp_path):
     assert done.code == 0 and f"wrote {out}" in done.err
     page = Page(out.read_text())
     assert page.headings == [
-        "Results", "Energy", "Learning", "Energy per token", "Spike rates: snn", "Leak and threshold: snn",
-        "Word by word: snn", "Spikes: snn", "Word by word: lstm", "Made by",
+        "Results", "Energy", "Learning", "Energy per token", "Score against energy", "Spike rates: snn",
+        "Leak and threshold: snn", "Word by word: snn", "Spikes: snn", "Word by word: lstm", "Made by",
     ]  # fmt: skip
     assert all(picture["role"] == "img" and len(picture["aria-label"]) > 20 for picture in page.pictures)
     assert all(link.startswith("#") for link in page.links)  # nothing from elsewhere
@@ -111,7 +111,7 @@ def test_a_browser_shows_it(cli, runs, tmp_path, width):
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     found = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert found and found[1] == "true 7 true", done.stdout[-500:] + done.stderr[-500:]
+    assert found and found[1] == "true 8 true", done.stdout[-500:] + done.stderr[-500:]
 
 
 def test_runs_that_cannot_be_compared(cli, runs, tmp_path):
