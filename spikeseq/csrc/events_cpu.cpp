@@ -8,63 +8,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
-#ifdef __AVX2__
-#include <immintrin.h>
-#endif
-
-#include "vectors.h"
+#include "events.h"
 
 namespace spikeseq {
 namespace {
 
 constexpr int32_t kMostSpikes = 4096;  // of one value
 constexpr double kRounding = 1e-4;     // a mean times its count is no whole number to the last bit
-
-constexpr int64_t kGroup = 8;          // neurons whose spikes are found at once
-
-// A vector of small numbers as what they are summed in.
-template <typename Sum, typename W>
-inline typename Vector<Sum>::Lanes widened(const W* from) {
-#ifdef __AVX2__
-  if constexpr (std::is_same_v<W, int8_t>) {  // one instruction, which compilers do not find
-    const __m128i given = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-    return reinterpret_cast<typename Vector<Sum>::Lanes>(_mm256_cvtepi8_epi32(given));
-  }
-#endif
-  typedef W Given __attribute__((vector_size(Vector<Sum>::kLanes * sizeof(W))));
-  Given given;
-  std::memcpy(&given, from, sizeof given);
-  return __builtin_convertvector(given, typename Vector<Sum>::Lanes);
-}
-
-// For every set of 8 bits, the places of those that are set, and how many.
-struct Places {
-  int8_t at[256][kGroup] = {};
-  uint8_t count[256] = {};
-  constexpr Places() {
-    for (int bits = 0; bits < 256; ++bits)
-      for (int i = 0; i < kGroup; ++i)
-        if (bits >> i & 1) at[bits][count[bits]++] = static_cast<int8_t>(i);
-  }
-};
-constexpr Places kPlaces;
-
-using Counts = Vector<int32_t>::Lanes;
-
-// One bit for each of 8 counts that is not zero.
-inline uint32_t fired(Counts counts) {
-#ifdef __AVX2__
-  return _mm256_movemask_ps(reinterpret_cast<__m256>(counts > 0));
-#else
-  uint32_t bits = 0;
-  for (int i = 0; i < kGroup; ++i) bits |= static_cast<uint32_t>(counts[i] > 0) << i;
-  return bits;
-#endif
-}
 
 // The spikes of one row of neurons after the other.
 class Events {
@@ -88,9 +42,7 @@ class Events {
       good &= (counts >= 0) & (counts <= kMostSpikes);
       spikes += counts;
       Vector<int32_t>::store(kept + j, counts);
-      const uint32_t bits = fired(counts);
-      Vector<int32_t>::store(neurons + size, widened<int32_t>(kPlaces.at[bits]) + static_cast<int32_t>(j));
-      size += kPlaces.count[bits];
+      size = append_fired(counts > 0, j, neurons, size);
     }
     size_ = size;
     int64_t all = 0;
@@ -103,8 +55,7 @@ class Events {
   }
 
   int64_t size() const { return size_; }
-  const int32_t* begin() const { return neurons_.data(); }
-  const int32_t* end() const { return neurons_.data() + size_; }
+  const int32_t* neurons() const { return neurons_.data(); }
 
  private:
   template <typename S>
@@ -120,36 +71,6 @@ class Events {
   int64_t in_, size_ = 0;
   std::vector<int32_t> counts_, neurons_;  // by neuron; in the order read. Both have room for a group past the last
 };
-
-// to[0..N vectors) += the rows of all events, the sums in registers.
-template <int N, typename Sum, typename W>
-inline void gather(const Events& events, const W* rows, int64_t stride, Sum* to) {
-  constexpr int64_t kLanes = Vector<Sum>::kLanes;
-  typename Vector<Sum>::Lanes sums[N];
-#pragma GCC unroll 16
-  for (int n = 0; n < N; ++n) sums[n] = Vector<Sum>::load(to + n * kLanes);
-  for (const int32_t j : events) {
-    const W* row = rows + j * stride;
-#pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) sums[n] += widened<Sum>(row + n * kLanes);
-  }
-#pragma GCC unroll 16
-  for (int n = 0; n < N; ++n) Vector<Sum>::store(to + n * kLanes, sums[n]);
-}
-
-// to[0..out) += the rows of all events.
-template <typename Sum, typename W>
-void add_rows(const Events& events, const W* weight, int64_t out, Sum* to) {
-  constexpr int kVectors = std::is_same_v<Sum, W> ? 16 : 8;  // widening takes registers of its own
-  over_columns<Sum, kVectors>(out, [&](int64_t c, auto vectors) {
-    if constexpr (decltype(vectors)::value > 0) {
-      gather<decltype(vectors)::value>(events, weight + c, out, to + c);
-    } else {
-      for (const int32_t j : events)
-        for (int64_t i = c; i < out; ++i) to[i] += weight[j * out + i];
-    }
-  });
-}
 
 // For every row, `add(r, events, sums)`, with room for the sums of 8-bit weights. Returns the weights read; `bad` is
 // set where a value is no number of spikes.
@@ -173,7 +94,7 @@ int64_t each_row(int64_t rows, int64_t in, int64_t out, const S* x, std::atomic<
 template <typename S>
 int64_t add_float(int64_t rows, int64_t in, int64_t out, const S* x, const S* weight, S* base, std::atomic<bool>& bad) {
   return each_row(rows, in, out, x, bad, [&](int64_t r, const Events& events, auto&) {
-    add_rows(events, weight, out, base + r * out);
+    add_rows(events.neurons(), events.size(), weight, out, base + r * out);
   });
 }
 
@@ -182,7 +103,7 @@ int64_t add_int8(int64_t rows, int64_t in, int64_t out, const S* x, const int8_t
                  std::atomic<bool>& bad) {
   return each_row(rows, in, out, x, bad, [&](int64_t r, const Events& events, std::vector<int32_t>& sums) {
     std::fill(sums.begin(), sums.end(), 0);
-    add_rows(events, weight, out, sums.data());
+    add_rows(events.neurons(), events.size(), weight, out, sums.data());
     for (int64_t i = 0; i < out; ++i) base[r * out + i] += scale[i] * static_cast<S>(sums[i]);
   });
 }

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import spike_of
+from ..ops import recurrent
 from .lif import LIF
 
 SPREAD = 4.0  # thresholds; the first layer then starts with about one spike in ten sub-steps
@@ -118,6 +119,13 @@ class SpikingLayer(nn.Module):
             )
         return self._with_feedback(current, state, lengths, substeps, readout, window or substeps)
 
+    def _plain(self) -> bool:
+        """Whether nobody looks at the single sub-steps: no hooks, and a linear map for feedback."""
+        hooked = any(
+            module._forward_hooks or module._forward_pre_hooks for module in (self.feedback, self.lif)
+        )
+        return type(self.feedback) is nn.Linear and type(self.lif) is LIF and not hooked
+
     def _with_feedback(
         self,
         current: Tensor,
@@ -127,12 +135,20 @@ class SpikingLayer(nn.Module):
         readout: str,
         window: int,
     ) -> tuple[Tensor, Tensor]:
-        """I[t] = W_ih x + W_hh o[t-1]: one sub-step at a time, because o[t-1] must be known."""
+        """I[t] = W_ih x + W_hh o[t-1]: fused where the op serves, else one sub-step at a time."""
         assert self.feedback is not None
+        neuron = self.lif.neuron()
+        surrogate, weight = neuron["surrogate"], self.feedback.weight
+        if self._plain() and recurrent.serves(current, state, weight, surrogate.memory_planes):
+            rows = 1 if readout == "spikes" else window
+            return recurrent.lif_recurrent(
+                current, state, weight, neuron["leak"], neuron["threshold"], lengths, substeps, rows,
+                neuron["reset"], readout, surrogate.name, float(surrogate.height), float(surrogate.width),
+                neuron["detach_reset"],
+            )  # fmt: skip
         if state is None:
             spike = torch.zeros_like(current[0])
         else:
-            neuron = self.lif.neuron()
             spike = spike_of(state, threshold=neuron["threshold"], surrogate=neuron["surrogate"]).to(
                 current.dtype
             )

@@ -116,7 +116,7 @@ def _processor() -> str:
 
 def _sources(device: str) -> list[Path]:
     if device == "cpu":
-        return [CSRC / f"{name}_cpu.cpp" for name in ("lif", "norm_lif", "taps", "events")]
+        return [CSRC / f"{name}_cpu.cpp" for name in ("lif", "norm_lif", "taps", "events", "recurrent")]
     if device == "cuda":
         return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu"]
     raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")
@@ -130,7 +130,9 @@ def _load(device: str) -> Path:
     key = hashlib.sha256()
     for path in sorted(CSRC.glob("*.[hc]*")):
         key.update(path.read_bytes())
-    identity = (flags, CUDA_FLAGS, torch.__version__, torch.version.cuda, _processor(), platform.machine())
+    built = [path.name for path in sources]
+    versions = (torch.__version__, torch.version.cuda)
+    identity = (built, flags, CUDA_FLAGS, *versions, _processor(), platform.machine())
     key.update(repr(identity).encode())
     if device == "cuda":
         # torch builds for these, whichever card is current.

@@ -1,0 +1,101 @@
+"""LIF with feedback as one op: I[t] = current[t] + W o[t-1].
+
+Native on a CPU for float32 and float64; everywhere else, and for surrogates with a memory, `SpikingLayer`
+goes one sub-step at a time, which is also the oracle.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from . import OPTIONS, _check_values, library
+from .build import ensure_native
+from .reference import Options
+
+INPUTS = "Tensor weight, Tensor leak, Tensor threshold, Tensor? lengths"
+library.define(
+    f"lif_recurrent(Tensor current, Tensor state, {INPUTS}, {OPTIONS})"
+    " -> (Tensor out, Tensor final_state, Tensor membranes)"
+)
+library.define(
+    f"lif_recurrent_backward(Tensor grad_out, Tensor grad_final, Tensor membranes, {INPUTS}, {OPTIONS})"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+def serves(current: Tensor, state: Tensor | None, weight: Tensor, surrogate_planes: int) -> bool:
+    """Whether the fused op takes these: on a CPU, of one type, no memory, not while traced or transformed.
+
+    What does not fit together it does not take either: the other way says what is wrong.
+    """
+    tensors = [current, weight, *([] if state is None else [state])]
+    return (
+        all(t.device.type == "cpu" and t.dtype == current.dtype for t in tensors)
+        and current.dtype in (torch.float32, torch.float64)
+        and current.dim() == 3
+        and (state is None or state.shape == current.shape[1:])
+        and not surrogate_planes
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+        and ensure_native("cpu")
+    )
+
+
+def lif_recurrent(
+    current: Tensor,
+    state: Tensor | None,
+    weight: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, Tensor]:
+    """The read-out and the final state (B, H) of neurons that hear each other's spikes.
+
+    Args:
+        current: (L, B, H). state: (B, H) or None. weight: (H, H), from the neuron in its column to that in
+            its row. leak, threshold: (1,) or (H,). lengths: (B,) or None. options: the fields of `Options`.
+    """
+    _check_values(len(current), leak, threshold, lengths)
+    if leak.numel() != threshold.numel():  # one of them per layer, the other per channel
+        leak, threshold = leak.expand(current.shape[2]), threshold.expand(current.shape[2])
+    state = current.new_zeros(current.shape[1:]) if state is None else state
+    out, final, _ = _LifRecurrent.apply(current, state, weight, leak, threshold, lengths, *options)
+    return out, final
+
+
+class _LifRecurrent(torch.autograd.Function):
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.spikeseq.lif_recurrent(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _current, _state, *rest = inputs
+        out, final, membranes = output
+        ctx.mark_non_differentiable(membranes)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(membranes, *rest[:4])
+        ctx.options, ctx.out, ctx.final = rest[4:], out.shape, final.shape
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_out: Any, grad_final: Any, _membranes: Any) -> tuple[Any, ...]:
+        membranes, *inputs = ctx.saved_tensors
+        grad_out = membranes.new_zeros(()).expand(ctx.out) if grad_out is None else grad_out
+        grad_final = membranes.new_zeros(()).expand(ctx.final) if grad_final is None else grad_final
+        grads = torch.ops.spikeseq.lif_recurrent_backward(
+            grad_out, grad_final, membranes, *inputs, *ctx.options
+        )
+        return (*grads, None, *[None] * len(ctx.options))
+
+
+@torch.library.register_fake("spikeseq::lif_recurrent", lib=library)
+def _fake(current: Tensor, state: Tensor, weight: Any, leak: Any, threshold: Any, lengths: Any,
+          *options: Any) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    o = Options(*options)
+    steps = current.shape[0] * o.substeps
+    out = current.new_empty((steps // o.window, *current.shape[1:]))
+    return out, state.new_empty(state.shape), state.new_empty((steps + 1, *state.shape))
