@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from . import OPTIONS, _check_values, library
+from . import OPTIONS, _check_values, _no_second_backward, library
 from .build import ensure_native
 from .reference import Options
 
@@ -81,15 +80,24 @@ class _LifRecurrent(torch.autograd.Function):
         ctx.options, ctx.out, ctx.final = rest[4:], out.shape, final.shape
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_out: Any, grad_final: Any, _membranes: Any) -> tuple[Any, ...]:
         membranes, *inputs = ctx.saved_tensors
         grad_out = membranes.new_zeros(()).expand(ctx.out) if grad_out is None else grad_out
         grad_final = membranes.new_zeros(()).expand(ctx.final) if grad_final is None else grad_final
-        grads = torch.ops.spikeseq.lif_recurrent_backward(
-            grad_out, grad_final, membranes, *inputs, *ctx.options
-        )
+        grads = _Backward.apply(grad_out, grad_final, membranes, *inputs, *ctx.options)
         return (*grads, None, *[None] * len(ctx.options))
+
+
+class _Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        return torch.ops.spikeseq.lif_recurrent_backward(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        pass
+
+    backward = staticmethod(_no_second_backward)
 
 
 @torch.library.register_fake("spikeseq::lif_recurrent", lib=library)
