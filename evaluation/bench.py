@@ -21,10 +21,12 @@ from spikeseq.nn import SpikingRNN
 from .agreement import compare, oracle
 from .bench_events import PEERS as EVENT_PEERS
 from .bench_events import event_benchmarks
+from .bench_models import LOOP, model_benchmarks, recurrent_benchmarks, step_benchmarks
 from .bench_translate import PEERS as TRANSLATION_PEERS
 from .bench_translate import translate_benchmarks
+from .goals import GOALS, judge
 from .peers import LIF_PEERS, RNN_PEERS, LifPeer
-from .timing import TOTAL, Benchmark, Contender, Step, inference, measure, training
+from .timing import Benchmark, Contender, Step, inference, measure, training
 
 OURS = "spikeseq"
 LEAK, THRESHOLD = 0.95, 1.0
@@ -42,6 +44,8 @@ class Sizes:
     greedy: tuple[int, int, int, int] = (1000, 100, 14, 256)  # sentences, per batch, tokens, width
     state: tuple[int, int, int, int] = (50, 50, 30, 256)
     events: tuple[int, int, int] = (250, 5, 128)  # tokens, sub-steps, width
+    model: tuple[int, int, int] = (250, 64, 128)  # tokens, batch, width
+    step: int = 128
 
 
 @dataclass(frozen=True)
@@ -50,36 +54,6 @@ class Family:
 
     peers: tuple[str, ...]
     make: Callable[[Sizes, Sequence[str]], Iterable[Benchmark]]
-
-
-@dataclass(frozen=True)
-class Goal:
-    """In the benchmark of this title, every one of the peers takes so many times our time or more."""
-
-    text: str
-    title: str
-    peers: tuple[str, ...]
-    at_least: float
-
-
-SPIKING = ("spikingjelly", "snntorch", "norse")
-GOALS = (
-    Goal("one lif forward + backward, batch 64, 4 x as fast", "lif 1250x64x128", SPIKING, 4.0),
-    Goal("one lif forward + backward, batch 1, 40 x as fast", "lif 1250x1x128", SPIKING, 40.0),
-    Goal(
-        "a training step of SpikingRNN(128, 128), T = 5, no longer than nn.LSTM's",
-        "layer T=5 training 250x64x128",
-        ("lstm",),
-        1.0,
-    ),
-    Goal(
-        "1,000 sentences in at most 3 x the time of GRUs with attention of the same width",
-        "translate greedy 1000x14",
-        ("gru",),
-        1 / 3,
-    ),
-    Goal("incremental decoding 3 x as fast as anew", "translate state 50x30", ("recompute",), 3.0),
-)
 
 
 def run_bench(
@@ -287,6 +261,9 @@ def layer_step(layer: nn.Module, x: Tensor, grad: Tensor, mode: str) -> Step:
 FAMILIES = {
     "lif": Family(tuple(LIF_PEERS), lif_benchmarks),
     "layer": Family(tuple(RNN_PEERS), layer_benchmarks),
+    "recurrent": Family(tuple(RNN_PEERS), lambda sizes, peers: recurrent_benchmarks(sizes.layer, peers)),
+    "model": Family(("lstm", LOOP), lambda sizes, peers: model_benchmarks(sizes.model, peers)),
+    "step": Family(tuple(RNN_PEERS), lambda sizes, peers: step_benchmarks(sizes.step, peers)),
     "translate": Family(
         TRANSLATION_PEERS, lambda sizes, peers: translate_benchmarks(sizes.greedy, sizes.state, peers)
     ),
@@ -295,26 +272,6 @@ FAMILIES = {
 
 
 # --- Results
-
-
-def judge(goal: Goal, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Whether a goal is met; None where a peer that it names was not timed and the others are no obstacle."""
-    timed = [result for result in results if result["title"] == goal.title]
-    contenders: dict[str, Any] = timed[0]["contenders"] if timed else {}
-    ratios = {peer: contenders[peer]["ratio"][TOTAL] for peer in goal.peers if peer in contenders}
-    nearest = min(ratios, key=ratios.__getitem__, default=None)
-    measured = None if nearest is None else ratios[nearest]
-    met = None if measured is None or len(ratios) < len(goal.peers) else measured >= goal.at_least
-    if measured is not None and measured < goal.at_least:
-        met = False
-    return {
-        "goal": goal.text,
-        "benchmark": goal.title,
-        "at_least": goal.at_least,
-        "measured": measured,
-        "against": nearest,
-        "met": met,
-    }
 
 
 def describe_machine() -> dict[str, Any]:

@@ -271,7 +271,9 @@ def report(
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="lif, layer, translate, events; default all."),
+        typer.Argument(
+            metavar="NAME...", help="lif, layer, recurrent, model, step, translate, events; default all."
+        ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
     json_: Json = False,

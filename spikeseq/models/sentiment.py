@@ -95,7 +95,7 @@ class SpikingClassifier(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         _, final = self.membrane(tokens, lengths)
-        return self.readout(final / lengths.clamp(min=1).unsqueeze(1).sqrt())
+        return self.readout(final / lengths.clamp(min=1).unsqueeze(1).to(final.dtype).sqrt())
 
     def trace(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits after every token (L, B, classes), each as if the text ended there (thesis Fig. 6.4)."""

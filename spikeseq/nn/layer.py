@@ -121,9 +121,8 @@ class SpikingLayer(nn.Module):
 
     def _plain(self) -> bool:
         """Whether nobody looks at the single sub-steps: no hooks, and a linear map for feedback."""
-        hooked = any(
-            module._forward_hooks or module._forward_pre_hooks for module in (self.feedback, self.lif)
-        )
+        watched: list[Any] = [self.feedback, self.lif]
+        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in watched)
         return type(self.feedback) is nn.Linear and type(self.lif) is LIF and not hooked
 
     def _with_feedback(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from spikeseq.evaluation import agreement, bench, peers, table, timing
+from spikeseq.evaluation import agreement, bench, goals, peers, table, timing
 
 TINY = bench.Sizes(lif=((8, 2, 3), (8, 1, 3)), layer=(4, 2, 3), substeps=(2, 1))
 INSTALLED = [name for name, peer in peers.LIF_PEERS.items() if not peer.missing()]
@@ -195,7 +195,7 @@ def result_of(**ratios):
     ],
 )
 def test_goals(ratios, measured, against, met):
-    verdict = bench.judge(bench.Goal("fast", "work", ("a", "b"), 4.0), [result_of(**ratios)])
+    verdict = goals.judge(goals.Goal("fast", "work", ("a", "b"), 4.0), [result_of(**ratios)])
     assert (verdict["measured"], verdict["against"], verdict["met"]) == (measured, against, met)
     assert ("goal met" in table.goal_line(verdict)) == (met is True)
 

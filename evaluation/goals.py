@@ -1,0 +1,66 @@
+"""What the timings should reach, and whether they do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .timing import TOTAL
+
+
+@dataclass(frozen=True)
+class Goal:
+    """In the benchmark of this title, every one of the peers takes so many times our time or more."""
+
+    text: str
+    title: str
+    peers: tuple[str, ...]
+    at_least: float
+
+
+SPIKING = ("spikingjelly", "snntorch", "norse")
+LAYER = "layer T={} training 250x64x128"
+GOALS = (
+    Goal("one lif forward + backward, batch 64, 15 x as fast", "lif 1250x64x128", SPIKING, 15.0),
+    Goal("one lif forward + backward, batch 1, 100 x as fast", "lif 1250x1x128", SPIKING, 100.0),
+    Goal("a training step, T = 5, at most 0.3 of nn.LSTM's", LAYER.format(5), ("lstm",), 1 / 0.3),
+    Goal("a training step, T = 5, at most 0.4 of nn.GRU's", LAYER.format(5), ("gru",), 1 / 0.4),
+    Goal("a training step, T = 5, at most 0.9 of nn.RNN's", LAYER.format(5), ("rnn",), 1 / 0.9),
+    Goal("a training step, T = 1, at most 0.15 of nn.LSTM's", LAYER.format(1), ("lstm",), 1 / 0.15),
+    Goal(
+        "with feedback, T = 1, at most 1.5 of nn.RNN's",
+        "recurrent T=1 training 250x64x128",
+        ("rnn",),
+        1 / 1.5,
+    ),
+    Goal("the sentiment network at most 0.4 of nn.LSTM(200)'s", "model training 250x64", ("lstm",), 1 / 0.4),
+    Goal("its training step 1/20 of the Python loop's", "model training 250x64", ("reference-loop",), 20.0),
+    Goal("its inference 1/100 of the Python loop's", "model inference 250x1", ("reference-loop",), 100.0),
+    Goal("one token in no more than an nn.LSTMCell's time", "step 2x128", ("lstm",), 1.0),
+    Goal(
+        "1,000 sentences in at most 3 x the time of GRUs with attention of the same width",
+        "translate greedy 1000x14",
+        ("gru",),
+        1 / 3,
+    ),
+    Goal("incremental decoding 3 x as fast as anew", "translate state 50x30", ("recompute",), 3.0),
+)
+
+
+def judge(goal: Goal, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Whether a goal is met; None where a peer that it names was not timed and the others are no obstacle."""
+    timed = [result for result in results if result["title"] == goal.title]
+    contenders: dict[str, Any] = timed[0]["contenders"] if timed else {}
+    ratios = {peer: contenders[peer]["ratio"][TOTAL] for peer in goal.peers if peer in contenders}
+    nearest = min(ratios, key=ratios.__getitem__, default=None)
+    measured = None if nearest is None else ratios[nearest]
+    met = None if measured is None or len(ratios) < len(goal.peers) else measured >= goal.at_least
+    if measured is not None and measured < goal.at_least:
+        met = False
+    return {
+        "goal": goal.text,
+        "benchmark": goal.title,
+        "at_least": goal.at_least,
+        "measured": measured,
+        "against": nearest,
+        "met": met,
+    }
