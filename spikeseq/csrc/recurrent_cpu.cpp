@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "binding.h"
-#include "events.h"
+#include "fired.h"
 #include "problem.h"
 #include "rows.h"
 
@@ -38,22 +38,6 @@ struct Feedback {
   int64_t at(int64_t t, int64_t b) const { return (t * shape.batch + b) * shape.inner; }
   int64_t steps(int64_t b) const { return shape.steps_of(b * shape.inner); }
 };
-
-// The neurons whose membrane is above the threshold.
-template <typename S>
-int64_t fired(int64_t n, const S* u, const S* threshold, int32_t* neurons) {
-  typedef S Values __attribute__((vector_size(kGroup * sizeof(S))));
-  int64_t size = 0, j = 0;
-  for (; j + kGroup <= n; j += kGroup) {
-    Values membrane, v;
-    std::memcpy(&membrane, u + j, sizeof membrane);
-    std::memcpy(&v, threshold + j, sizeof v);
-    size = append_fired(__builtin_convertvector(membrane > v, Counts), j, neurons, size);
-  }
-  for (; j < n; ++j)
-    if (fires(u[j], threshold[j])) neurons[size++] = static_cast<int32_t>(j);
-  return size;
-}
 
 // One sequence. `weight` is (H, H), a row for the neuron that fired.
 template <typename S>

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from ..functional import READOUTS
 from ..functional.lif import choice, positive_int
+from . import stack
 from .checks import add_batch, check_hx, check_input, check_lengths
 from .dropout import SequenceDropout
 from .layer import SpikingLayer
@@ -155,10 +156,11 @@ class SpikingRNN(nn.Module):
         if len(x) == 0:
             raise ValueError(f"input must have at least one token, got {tuple(x.shape)}")
         lengths = check_lengths(lengths, x)
-        states: list[Tensor | None] = [None] * len(self.layers)
         if hx is not None:
             check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
-            states = list(hx.unbind(0))
+        if lengths is None and self._in_one_call(x, hx):
+            return stack.run(self.layers, x, hx, substeps=self.substeps, readout=self.readout)
+        states: list[Tensor | None] = [None] * len(self.layers) if hx is None else list(hx.unbind(0))
         D, T = self.num_directions, self.substeps
         for index in range(self.num_layers):
             # Tokens are repeated T times at the first layer; from there on a row is a sub-step.
@@ -182,6 +184,12 @@ class SpikingRNN(nn.Module):
             if index < self.num_layers - 1:
                 x, _ = self.between(x)
         return x, torch.stack([state for state in states if state is not None])
+
+    def _in_one_call(self, x: Tensor, hx: Tensor | None) -> bool:
+        """Whether the layers are run by `stack`, which knows no dropout and one direction."""
+        if self.bidirectional or (self.training and self.dropout) or (hx is not None and hx.dtype != x.dtype):
+            return False
+        return stack.serves(self.layers, x)
 
     def reset_parameters(self) -> None:
         """Draws start weights anew (see `SpikingLayer.reset_parameters`); leaks and thresholds stay."""

@@ -116,7 +116,9 @@ def _processor() -> str:
 
 def _sources(device: str) -> list[Path]:
     if device == "cpu":
-        return [CSRC / f"{name}_cpu.cpp" for name in ("lif", "norm_lif", "taps", "events", "recurrent")]
+        return [
+            CSRC / f"{name}_cpu.cpp" for name in ("lif", "norm_lif", "taps", "events", "recurrent", "stack")
+        ]
     if device == "cuda":
         return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu"]
     raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")

@@ -1,0 +1,133 @@
+// Inference by layers of LIF neurons in one call, for streams and single sequences: every sequence is followed through
+// all layers, sub-step by sub-step, with membranes and spikes in cache. Spikes go from layer to layer as lists of the
+// neurons that fired; no gradients, nothing is kept.
+#include <ATen/Dispatch.h>
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/List.h>
+#include <ATen/core/Tensor.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "binding.h"
+#include "fired.h"
+#include "problem.h"
+#include "rows.h"
+
+namespace spikeseq {
+namespace {
+
+constexpr int64_t kShort = 64;  // sub-steps of all sequences together
+
+template <typename S>
+struct Layer {
+  int64_t size;
+  const S *weight, *bias;  // (inputs, size), a row for each neuron of the layer before; of the first layer unused
+  bool turned;             // weight is (size, inputs) instead: for short runs, turning it would cost more than it saves
+  std::vector<S> leak, threshold;
+};
+
+// One value per neuron, moved into its bounds as `nn.LIF` does it.
+template <typename S>
+std::vector<S> bounded(const char* name, const at::Tensor& values, int64_t size, S least, S most) {
+  const S* v = values.const_data_ptr<S>();
+  std::vector<S> spread(size);
+  for (int64_t j = 0; j < size; ++j) {
+    const S value = v[values.numel() == 1 ? 0 : j];
+    TORCH_CHECK_VALUE(value == value, name, " must be a number, got nan");
+    spread[j] = std::clamp(value, least, most);
+  }
+  return spread;
+}
+
+// As `add_rows`, in the same order, from the transposed weights.
+template <typename S>
+void add_columns(const int32_t* neurons, int64_t count, const S* weight, int64_t n, S* to) {
+  for (int64_t k = 0; k < n; ++k)
+    for (int64_t i = 0; i < count; ++i) to[k] += weight[k * n + neurons[i]];
+}
+
+// Sequence b: currents of the first layer (L, B, H) to read-outs, its membranes (layers, B, H) moved on.
+template <typename S>
+void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout readout, int64_t substeps,
+             int64_t tokens, int64_t batch, int64_t b, const S* current, S* membranes, S* out) {
+  const int64_t n = layers[0].size;
+  std::vector<S> input(n), next(n), count(n, S(0));
+  std::vector<int32_t> neurons(n + kGroup);
+  for (int64_t l = 0; l < tokens; ++l) {
+    for (int64_t t = 0; t < substeps; ++t) {
+      int64_t spikes = 0;
+      for (size_t i = 0; i < layers.size(); ++i) {
+        const Layer<S>& layer = layers[i];
+        S* u = membranes + (i * batch + b) * n;
+        const S* given = current + (l * batch + b) * n;
+        if (i > 0) {
+          if (layer.bias) std::copy_n(layer.bias, n, input.data());
+          else std::fill(input.begin(), input.end(), S(0));
+          if (layer.turned) add_columns(neurons.data(), spikes, layer.weight, n, input.data());
+          else add_rows(neurons.data(), spikes, layer.weight, n, input.data());
+          given = input.data();
+        }
+        rows.update(n, u, given, layer.leak.data(), layer.threshold.data(), next.data());
+        std::copy_n(next.data(), n, u);
+        if (i + 1 < layers.size()) spikes = fired(n, u, layer.threshold.data(), neurons.data());
+      }
+      const S *u = membranes + ((layers.size() - 1) * batch + b) * n, *v = layers.back().threshold.data();
+      if (readout == Readout::spikes) {
+        S* o = out + ((l * substeps + t) * batch + b) * n;
+        for (int64_t j = 0; j < n; ++j) o[j] = fires(u[j], v[j]) ? S(1) : S(0);
+      } else if (readout == Readout::rate) {
+        for (int64_t j = 0; j < n; ++j) count[j] += fires(u[j], v[j]) ? S(1) : S(0);
+      } else if (t + 1 == substeps) {
+        std::copy_n(u, n, out + (l * batch + b) * n);
+      }
+    }
+    if (readout == Readout::rate) {
+      for (int64_t j = 0; j < n; ++j) out[(l * batch + b) * n + j] = count[j] / S(substeps);
+      std::fill(count.begin(), count.end(), S(0));
+    }
+  }
+}
+
+// Read-out (L or L * substeps, B, H) and the membranes after it.
+std::tuple<at::Tensor, at::Tensor> lif_stack(
+    const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
+    const at::TensorList leaks, const at::TensorList thresholds, double smallest_threshold, int64_t substeps,
+    std::string_view reset, std::string_view readout) {
+  const int64_t tokens = x.size(0), batch = x.size(1), n = weights[0].size(0);
+  const Choice choice = choice_of(reset, readout, "piecewise_linear", 1, 1, false);
+  const at::Tensor first =
+      at::linear(x, weights[0], biases.empty() ? std::optional<at::Tensor>() : biases[0]).contiguous();
+  at::Tensor membranes = state.clone(at::MemoryFormat::Contiguous);
+  at::Tensor out = at::empty({choice.readout == Readout::spikes ? tokens * substeps : tokens, batch, n}, first.options());
+  const bool turned = tokens * batch * substeps < kShort;
+  std::vector<at::Tensor> own;  // what the layers point into
+  const auto values = [&](const at::Tensor& t) { own.push_back(t.contiguous()); return own.back(); };
+  AT_DISPATCH_FLOATING_TYPES(first.scalar_type(), "lif_stack", [&] {
+    using S = scalar_t;
+    std::vector<Layer<S>> layers;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const at::Tensor weight = values(turned || i == 0 ? weights[i] : weights[i].t());
+      const S* bias = biases.empty() ? nullptr : values(biases[i]).const_data_ptr<S>();
+      layers.push_back({n, weight.const_data_ptr<S>(), bias, turned, bounded<S>("leak", values(leaks[i]), n, S(0), S(1)),
+                        bounded<S>("threshold", values(thresholds[i]), n, S(smallest_threshold),
+                                   std::numeric_limits<S>::max())});
+    }
+    const Rows<S> rows(choice);
+    at::parallel_for(0, batch, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b)
+        run_one(layers, rows, choice.readout, substeps, tokens, batch, b, first.const_data_ptr<S>(),
+                membranes.data_ptr<S>(), out.data_ptr<S>());
+    });
+  });
+  return {out, membranes};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(spikeseq, CPU, m) { m.impl("lif_stack", &lif_stack); }
+
+}  // namespace spikeseq

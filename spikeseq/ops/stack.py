@@ -1,0 +1,21 @@
+"""Inference by layers of LIF neurons as one op, for streams and single sequences: schema and shapes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import library
+
+library.define(
+    "lif_stack(Tensor x, Tensor state, Tensor[] weights, Tensor[] biases, Tensor[] leaks,"
+    " Tensor[] thresholds, float smallest_threshold, int substeps, str reset, str readout)"
+    " -> (Tensor out, Tensor final_state)"
+)
+
+
+@torch.library.register_fake("spikeseq::lif_stack", lib=library)
+def _fake(x: Tensor, state: Tensor, weights: Any, biases: Any, leaks: Any, thresholds: Any, smallest: float,
+          substeps: int, reset: str, readout: str) -> tuple[Tensor, Tensor]:  # fmt: skip
+    rows = len(x) * substeps if readout == "spikes" else len(x)
+    return x.new_empty((rows, *state.shape[1:])), torch.empty_like(state)

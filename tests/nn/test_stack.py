@@ -1,0 +1,116 @@
+"""All layers in one call against the layers one by one."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import spikeseq
+from spikeseq.functional import ApproximateLIF
+from spikeseq.nn import SpikingRNN, stack
+
+HIDDEN = 13
+
+
+def network(seed=0, layers=2, dtype=torch.float64, **options):
+    torch.manual_seed(seed)
+    rnn = SpikingRNN(5, HIDDEN, num_layers=layers, dtype=dtype, **options).eval()
+    with torch.no_grad():
+        for layer in rnn.layers:
+            layer.input_map.weight.mul_(2)
+            layer.lif.leak.mul_(0.7 + 0.3 * torch.rand_like(layer.lif.leak))
+    return rnn
+
+
+@torch.no_grad()
+def both_ways(rnn, x, hx):
+    one_call = rnn(x, hx)
+    taken, stack.serves = stack.serves, lambda *args: False
+    try:
+        return one_call, rnn(x, hx)
+    finally:
+        stack.serves = taken
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(["membrane", "rate", "spikes"]), st.sampled_from(["soft", "soft_immediate", "hard"]),
+    st.integers(1, 3), st.integers(1, 4), st.integers(1, 12), st.integers(1, 4),
+    st.booleans(), st.booleans(), st.booleans(), st.integers(0, 99),
+)  # fmt: skip
+def test_it_is_the_layers(
+    readout, reset, layers, substeps, tokens, batch, per_channel, bias, with_state, seed
+):
+    rnn = network(
+        seed, layers, readout=readout, reset=reset, substeps=substeps, per_channel=per_channel, bias=bias
+    )
+    x = torch.randn(tokens, batch, 5, dtype=torch.float64)
+    hx = 2 * torch.randn(layers, batch, HIDDEN, dtype=torch.float64) if with_state else None
+    given = None if hx is None else hx.clone()
+    found, expected = both_ways(rnn, x, hx)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert hx is None or torch.equal(hx, given)
+
+
+def calls(monkeypatch):
+    seen = []
+    real = stack.run
+    monkeypatch.setattr(stack, "run", lambda *args, **rest: seen.append(1) or real(*args, **rest))
+    return seen
+
+
+def test_when_it_is_taken(monkeypatch):
+    seen, x = calls(monkeypatch), torch.randn(3, 2, 5, dtype=torch.float64)
+    rnn = network()
+    with torch.no_grad():
+        rnn(x)
+        assert len(seen) == 1
+        network(dropout=0.5)(x)
+        assert len(seen) == 2
+        others = (
+            network(dropout=0.5).train(), network(norm="layer"), network(recurrent=True),
+            network(bidirectional=True), network(surrogate=ApproximateLIF()),
+        )  # fmt: skip
+        for other in others:
+            other(x)
+        rnn(x, lengths=torch.tensor([3, 1]))
+        with spikeseq.monitor(rnn):
+            rnn(x)
+    rnn(x)  # a gradient may be wanted
+    assert len(seen) == 2
+
+
+def test_leaks_past_their_bounds_are_the_bounds():
+    rnn = network()
+    with torch.no_grad():
+        rnn.layers[0].lif.leak.fill_(1.5)
+        rnn.layers[1].lif.threshold.fill_(-1.0)
+        found, expected = both_ways(rnn, torch.randn(4, 2, 5, dtype=torch.float64), None)
+    torch.testing.assert_close(found[0], expected[0])
+    with torch.no_grad(), pytest.raises(ValueError, match="leak must"):
+        rnn.layers[0].lif.leak.fill_(float("nan"))
+        rnn(torch.randn(4, 2, 5, dtype=torch.float64))
+
+
+def test_weights_and_states_of_any_layout():
+    rnn = network(dtype=torch.float32)
+    wide = torch.randn(2 * HIDDEN, 2 * HIDDEN)
+    rnn.layers[1].input_map.weight = torch.nn.Parameter(wide[::2, ::2])
+    x, hx = torch.randn(2, 4, 5).transpose(0, 1)[..., :5], torch.randn(HIDDEN, 2, 2).permute(1, 2, 0)
+    assert not hx.is_contiguous()
+    found, expected = both_ways(rnn, x, hx)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-4)
+
+
+def test_streamed_is_whole():
+    rnn = network()
+    x = torch.randn(40, 2, 5, dtype=torch.float64)
+    with torch.no_grad():
+        whole, final = rnn(x)
+        state, rows = None, []
+        for token in x:  # short runs go the other way round the weights
+            out, state = rnn(token.unsqueeze(0), state)
+            rows.append(out)
+    torch.testing.assert_close(torch.cat(rows), whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state, final, rtol=1e-12, atol=1e-12)
