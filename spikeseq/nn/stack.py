@@ -3,7 +3,7 @@
 A token of a stream costs a few microseconds of arithmetic; going through modules costs many times that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from .layer import SpikingLayer
 from .lif import LIF, SMALLEST_THRESHOLD
 
 
-def serves(layers: Sequence[Any], x: Tensor) -> bool:
+def serves(layers: Iterable[Any], x: Tensor) -> bool:
     """Whether the op can stand in for `layers`: inference on a CPU, plain layers, no hooks."""
     if (
         torch.is_grad_enabled()
@@ -44,7 +44,7 @@ def plain(layer: SpikingLayer, dtype: torch.dtype) -> bool:
 
 
 def run(
-    layers: Sequence[Any], x: Tensor, hx: Tensor | None, *, substeps: int, readout: str
+    layers: Iterable[Any], x: Tensor, hx: Tensor | None, *, substeps: int, readout: str
 ) -> tuple[Tensor, Tensor]:
     """(L, B, I) and membranes (layers, B, H), default zeros, to the read-out and the membranes after it."""
     maps = [layer._modules["input_map"] for layer in layers]
