@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import spikeseq
 from spikeseq.functional import lif
@@ -21,12 +21,12 @@ from spikeseq.nn import SpikingRNN
 from .agreement import compare, oracle
 from .bench_events import PEERS as EVENT_PEERS
 from .bench_events import event_benchmarks
-from .bench_models import LOOP, model_benchmarks, recurrent_benchmarks, step_benchmarks
+from .bench_models import LOOP, layer_step, model_benchmarks, recurrent_benchmarks, step_benchmarks
 from .bench_translate import PEERS as TRANSLATION_PEERS
 from .bench_translate import translate_benchmarks
 from .goals import GOALS, judge
 from .peers import LIF_PEERS, RNN_PEERS, LifPeer
-from .timing import Benchmark, Contender, Step, inference, measure, training
+from .timing import Benchmark, Contender, Step, measure, training
 
 OURS = "spikeseq"
 LEAK, THRESHOLD = 0.95, 1.0
@@ -247,15 +247,6 @@ def layer_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmark]:
                 ),
                 partial(check_layer, spiking, x),
             )
-
-
-def layer_step(layer: nn.Module, x: Tensor, grad: Tensor, mode: str) -> Step:
-    """One step of any module with nn.LSTM's signature."""
-    if mode == "inference":
-        layer.eval()
-        return inference(lambda: layer(x))
-    leaf = x.clone().requires_grad_()
-    return training(lambda: layer(leaf)[0], (leaf, *layer.parameters()), grad)
 
 
 FAMILIES = {

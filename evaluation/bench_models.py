@@ -13,11 +13,11 @@ from spikeseq.nn import SpikingRNN
 from spikeseq.ops.reference import Options, Spike, slope, update
 
 from .agreement import refuse
+from .peers import RNN_PEERS
 from .timing import Benchmark, Contender, Step, inference, training
 
 VOCABULARY = 10_000
 CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
-LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 LOOP = "reference-loop"
 
 Sizes = tuple[int, int, int]
@@ -37,8 +37,8 @@ def recurrent_benchmarks(size: Sizes, peers: Sequence[str]) -> Iterator[Benchmar
             *(
                 Contender(
                     peer,
-                    f"nn.{LAYERS[peer].__name__}",
-                    partial(layer_step, LAYERS[peer](width, width), x, grad),
+                    f"nn.{RNN_PEERS[peer].__name__}",
+                    partial(layer_step, RNN_PEERS[peer](width, width), x, grad),
                 )
                 for peer in peers
             ),
@@ -47,7 +47,11 @@ def recurrent_benchmarks(size: Sizes, peers: Sequence[str]) -> Iterator[Benchmar
     )
 
 
-def layer_step(layer: nn.Module, x: Tensor, grad: Tensor) -> Step:
+def layer_step(layer: nn.Module, x: Tensor, grad: Tensor, mode: str = "training") -> Step:
+    """One step of any module with nn.LSTM's signature."""
+    if mode == "inference":
+        layer.eval()
+        return inference(lambda: layer(x))
     leaf = x.clone().requires_grad_()
     return training(lambda: layer(leaf)[0], (leaf, *layer.parameters()), grad)
 
