@@ -59,7 +59,9 @@ def test_a_later_target_token_never_changes_an_earlier_output(seed, at, combinat
     before = model(source, lengths, target)
     target[at] = (target[at] + 1) % 9 + 4
     after = model(source, lengths, target)
-    assert torch.equal(before[:at], after[:at]) and not torch.equal(before[at:], after[at:])
+    # To rounding: how many neurons fired decides which way a product is summed.
+    torch.testing.assert_close(after[:at], before[:at], rtol=1e-10, atol=1e-10)
+    assert (after[at:] - before[at:]).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize("encoder, decoder, stream", SIDES)
