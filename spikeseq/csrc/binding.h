@@ -1,5 +1,5 @@
 // Tensors to plain pointers and back: one body for every device. `Device` supplies forward, backward,
-// sum_channels and check.
+// empty, sum_channels and check.
 #pragma once
 
 #include <ATen/Functions.h>
@@ -77,11 +77,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif(
 
   std::vector<int64_t> sizes = current.sizes().vec();
   sizes[0] = shape.steps() / window;
-  at::Tensor out = at::empty(sizes, current.options());
+  at::Tensor out = Device::empty(sizes, current.options());
   at::Tensor final_state = at::empty(state.sizes(), state.options());
   std::vector<int64_t> saved = state.sizes().vec();
   saved.insert(saved.begin(), shape.checkpoints());
-  at::Tensor checkpoints = at::empty(saved, state.options());
+  at::Tensor checkpoints = Device::empty(saved, state.options());
   if (shape.neurons() == 0) return {out, final_state, checkpoints};
   dispatch(current.scalar_type(), [&](auto in, auto s) {
     using In = decltype(in);
@@ -109,7 +109,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
   const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
 
-  at::Tensor grad_current = at::empty(current.sizes(), current.options());
+  at::Tensor grad_current = Device::empty(current.sizes(), current.options());
   at::Tensor grad_state = at::empty(final_state.sizes(), final_state.options());
   at::Tensor grad_leak = at::empty({shape.neurons()}, final_state.options());
   at::Tensor grad_threshold = at::empty({shape.neurons()}, final_state.options());

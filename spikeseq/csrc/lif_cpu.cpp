@@ -21,7 +21,7 @@
 namespace spikeseq {
 namespace {
 
-constexpr int64_t kBlock = 1024;
+constexpr int64_t kBlock = 2048;
 
 // ---- blocks ------------------------------------------------------------------------------------
 
@@ -136,10 +136,11 @@ struct History {
   int64_t size;
   std::vector<S> membrane, slopes, memory, current_buffer;
   History(int64_t size, int planes)
-      : size(size), membrane((kInterval + 1) * size), slopes(kInterval * size),
+      : size(size), membrane((kInterval + 1) * size), slopes((planes > 1 ? kInterval : 1) * size),
         memory((planes - 1) * size), current_buffer(size) {}
   S* u(int64_t i) { return &membrane[i * size]; }       // before sub-step i of the interval
-  S* slope(int64_t i) { return &slopes[i * size]; }     // of the spike of sub-step i
+  // Of the spike of sub-step i; one row for all where no memory decides it and it can be had at any time.
+  S* slope(int64_t i) { return &slopes[memory.empty() ? 0 : i * size]; }
   S* plane(int p) { return memory.empty() ? nullptr : &memory[p * size]; }
 };
 
@@ -164,9 +165,9 @@ void recompute(const Shape& shape, const Choice& choice, const Rows<S>& rows, co
         continue;
       }
       rows.update(s.size, h.u(i) + o, current + o, &block.leak[o], &block.threshold[o], h.u(i + 1) + o);
-      S* f = planes > 1 ? h.plane(0) + o : nullptr;
-      S* count = planes > 1 ? h.plane(1) + o : nullptr;
-      if (f) rows.remember(s.size, h.u(i + 1) + o, &block.threshold[o], scale, f, count);
+      if (planes == 1) continue;
+      S *f = h.plane(0) + o, *count = h.plane(1) + o;
+      rows.remember(s.size, h.u(i + 1) + o, &block.threshold[o], scale, f, count);
       rows.slope(s.size, h.u(i + 1) + o, &block.inverse_threshold[o], scale, f, count, h.slope(i) + o);
     }
   }
@@ -208,6 +209,8 @@ void backward_block(const Shape& shape, const Choice& choice, const Rows<S>& row
         if (t >= s.steps) continue;
         if (choice.readout == Readout::membrane && window_ends)
           for (int64_t j = o; j < o + s.size; ++j) a_membrane[j] += static_cast<S>(grad_out[j]);
+        if (planes == 1)
+          rows.slope(s.size, h.u(i + 1) + o, &block.inverse_threshold[o], scale, nullptr, nullptr, h.slope(i) + o);
         rows.adjoint(s.size, h.u(i + 1) + o, h.u(i) + o, h.slope(i) + o, g + o, &block.leak[o],
                      &block.threshold[o], &block.inverse_threshold[o], keep_reset, &a_membrane[o],
                      &a_spike[o], &a_leak[o], &a_threshold[o], &grad_current[o]);
@@ -256,9 +259,10 @@ void sum_channels(const Shape& shape, const S* per_neuron, S* per_channel) {
 }  // namespace
 
 struct Cpu {
+  static at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) { return empty_kept(sizes, options); }
+
   template <typename In, typename S>
   static void forward(const Shape& shape, const Choice& choice, const Forward<In, S>& f) {
-    prefer_huge_pages(f.out, sizeof(In) * shape.steps() / shape.window * shape.neurons());
     const Rows<S> rows(choice);
     for_each_block(shape, [&](int64_t begin, int64_t end) {
       forward_block(shape, choice, rows, f, begin, end);
@@ -267,7 +271,6 @@ struct Cpu {
 
   template <typename In, typename S>
   static void backward(const Shape& shape, const Choice& choice, const Backward<In, S>& b) {
-    prefer_huge_pages(b.grad_current, sizeof(In) * shape.rows * shape.neurons());
     const Rows<S> rows(choice);
     for_each_block(shape, [&](int64_t begin, int64_t end) {
       backward_block(shape, choice, rows, b, begin, end);

@@ -18,6 +18,8 @@ Kind kind_of() {
 void raise_on(const char* error) { TORCH_CHECK(error == nullptr, "spikeseq CUDA kernel: ", error); }
 
 struct Cuda {
+  static at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) { return at::empty(sizes, options); }
+
   template <typename In, typename S>
   static void forward(const Shape& shape, const Choice& choice, const Forward<In, S>& f) {
     raise_on(launch_forward(kind_of<In>(), shape, choice, &f, at::cuda::getCurrentCUDAStream().stream()));

@@ -1,25 +1,17 @@
-// Fresh memory: large outputs are new pages at every call, and touching them page by page (4 KiB each)
-// costs several times the copy itself. Asking for 2 MiB pages before the first touch removes most of it.
+// Large results on a CPU: their memory is kept when they are let go and handed out again. Memory fresh from the system
+// is cleared page by page on its first touch, which costs several times what the kernels do in it.
 #pragma once
 
-#include <cstddef>
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 namespace spikeseq {
 
-inline void prefer_huge_pages(void* data, size_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t kHuge = uintptr_t(2) << 20;
-  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kHuge - 1) / kHuge * kHuge;
-  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) / kHuge * kHuge;
-  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice only
-#else
-  (void)data;
-  (void)bytes;
-#endif
-}
+// An uninitialised tensor; of kept memory where it is large.
+at::Tensor empty_kept(at::IntArrayRef sizes, const at::TensorOptions& options);
+
+// Gives all that is kept and idle back to the system; returns how many bytes that was.
+int64_t release_memory();
 
 }  // namespace spikeseq

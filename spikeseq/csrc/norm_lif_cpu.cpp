@@ -221,13 +221,12 @@ std::tuple<at::Tensor, at::Tensor> norm_lif(
   const auto state = dense(state_), lengths = dense(lengths_);
   const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
   const Choice choice = choice_of(reset, "spikes", surrogate, height, width, detach_reset);
-  at::Tensor spikes = at::empty({t.length, substeps, t.batch, t.channels}, currents.options());
+  at::Tensor spikes = empty_kept({t.length, substeps, t.batch, t.channels}, currents.options());
   at::Tensor final_state = at::empty({persist ? t.batch : 0, t.channels}, currents.options());
   AT_DISPATCH_FLOATING_TYPES(currents.scalar_type(), "norm_lif", [&] {
     using S = scalar_t;
     const Rows<S> rows(choice);
     const Parameters<S> p(t, gain, offset, leak, threshold);
-    prefer_huge_pages(spikes.data_ptr<S>(), spikes.nbytes());
     at::parallel_for(0, t.chains(), kChunk, [&](int64_t begin, int64_t end) {
       std::vector<S> scratch(3 * t.channels);
       for (int64_t chain = begin; chain < end; ++chain)
@@ -249,7 +248,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tenso
   const auto state = dense(state_), lengths = dense(lengths_), grad_final = dense(grad_final_);
   const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
   const Choice choice = choice_of(reset, "spikes", surrogate, height, width, detach_reset);
-  at::Tensor grad_currents = at::empty(currents.sizes(), currents.options());
+  at::Tensor grad_currents = empty_kept(currents.sizes(), currents.options());
   at::Tensor grad_state = at::empty({state ? t.batch : 0, t.channels}, currents.options());
   const int64_t chunks = (t.chains() + kChunk - 1) / kChunk;
   at::Tensor partial = at::zeros({chunks, 4, t.channels}, currents.options());
@@ -257,7 +256,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tenso
     using S = scalar_t;
     const Rows<S> rows(choice);
     const Parameters<S> p(t, gain, offset, leak, threshold);
-    prefer_huge_pages(grad_currents.data_ptr<S>(), grad_currents.nbytes());
     at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
       History<S> history(t);
       for (int64_t chunk = begin; chunk < end; ++chunk)

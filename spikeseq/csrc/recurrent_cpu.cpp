@@ -12,6 +12,7 @@
 
 #include "binding.h"
 #include "fired.h"
+#include "memory.h"
 #include "problem.h"
 #include "rows.h"
 
@@ -84,8 +85,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif_recurrent(
   const auto lengths = dense(lengths_);
   const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
-  at::Tensor out = at::empty({shape.steps() / window, shape.batch, shape.inner}, current.options());
-  at::Tensor membranes = at::empty({shape.steps() + 1, shape.batch, shape.inner}, current.options());
+  at::Tensor out = empty_kept({shape.steps() / window, shape.batch, shape.inner}, current.options());
+  at::Tensor membranes = empty_kept({shape.steps() + 1, shape.batch, shape.inner}, current.options());
   membranes.select(0, 0).copy_(state);
   const at::Tensor by_neuron = weight.detach().t().contiguous();
   AT_DISPATCH_FLOATING_TYPES(current.scalar_type(), "lif_recurrent", [&] {
@@ -150,7 +151,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_recur
   shape.rows = steps / substeps;
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
   const auto options = membranes.options();
-  at::Tensor by_current = at::empty({steps, batch, n}, options);  // of every sub-step
+  at::Tensor by_current = empty_kept({steps, batch, n}, options);  // of every sub-step
   at::Tensor grad_state = at::empty({batch, n}, options), by_leak = at::empty({batch, n}, options),
              by_threshold = at::empty({batch, n}, options);
   AT_DISPATCH_FLOATING_TYPES(membranes.scalar_type(), "lif_recurrent_backward", [&] {

@@ -14,6 +14,7 @@
 
 #include "binding.h"
 #include "fired.h"
+#include "memory.h"
 #include "problem.h"
 #include "rows.h"
 
@@ -102,7 +103,7 @@ std::tuple<at::Tensor, at::Tensor> lif_stack(
   const at::Tensor first =
       at::linear(x, weights[0], biases.empty() ? std::optional<at::Tensor>() : biases[0]).contiguous();
   at::Tensor membranes = state.clone(at::MemoryFormat::Contiguous);
-  at::Tensor out = at::empty({choice.readout == Readout::spikes ? tokens * substeps : tokens, batch, n}, first.options());
+  at::Tensor out = empty_kept({choice.readout == Readout::spikes ? tokens * substeps : tokens, batch, n}, first.options());
   const bool turned = tokens * batch * substeps < kShort;
   std::vector<at::Tensor> own;  // what the layers point into
   const auto values = [&](const at::Tensor& t) { own.push_back(t.contiguous()); return own.back(); };

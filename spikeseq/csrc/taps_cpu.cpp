@@ -4,7 +4,6 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -13,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "memory.h"
 #include "vectors.h"
 
 namespace spikeseq {
@@ -81,7 +81,7 @@ int64_t places(const Taps& t, const S* x, uint16_t* index, int64_t* counts) {
 template <typename S>
 bool add_sparse(const Taps& t, const S* x, const S* weight, S* out) {
   const int64_t rows = t.given * t.middle;
-  const at::Tensor index = at::empty({rows * t.in + 1}, at::kShort);
+  const at::Tensor index = empty_kept({rows * t.in + 1}, at::kShort);
   std::vector<int64_t> counts(rows);
   auto* places_of = reinterpret_cast<uint16_t*>(index.data_ptr<int16_t>());
   if (places(t, x, places_of, counts.data()) > kDensest * rows * t.in) return false;

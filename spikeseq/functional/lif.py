@@ -1,6 +1,7 @@
 """The leaky integrate-and-fire neuron as a pure function: state in, state out."""
 
 import sys
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +62,38 @@ def lif(
         TypeError, ValueError: naming the argument, its value and what is accepted. The values of CUDA
             tensors are only checked under `spikeseq.debug()`, because reading them waits for the device.
     """
+    arguments = op_arguments(
+        current,
+        state,
+        leak=leak,
+        threshold=threshold,
+        substeps=substeps,
+        reset=reset,
+        surrogate=surrogate,
+        lengths=lengths,
+        detach_reset=detach_reset,
+        readout=readout,
+        window=window,
+    )
+    out, final, _ = ops.lif(current, *arguments)
+    return out, final if surrogate.memory_planes else final[0]
+
+
+def op_arguments(
+    current: Tensor,
+    state: Tensor | None,
+    *,
+    leak: Tensor | float,
+    threshold: Tensor | float,
+    substeps: int,
+    reset: str,
+    surrogate: Surrogate,
+    lengths: Tensor | None,
+    detach_reset: bool,
+    readout: str,
+    window: int | None,
+) -> tuple[Any, ...]:
+    """Those of `lif`, checked, as the op takes them behind `current`, of which only the form counts."""
     _check_current(current)
     substeps = positive_int("substeps", substeps)
     choice("reset", reset, RESETS)
@@ -94,11 +127,10 @@ def lif(
         ops._check_values(
             len(current), leak.cpu(), threshold.cpu(), None if lengths is None else lengths.cpu()
         )
-    out, final, _ = ops.lif(
-        current, full, leak, threshold, lengths, substeps, window, reset, readout,
+    return (
+        full, leak, threshold, lengths, substeps, window, reset, readout,
         surrogate.name, float(surrogate.height), float(surrogate.width), detach_reset,
     )  # fmt: skip
-    return out, final if planes else final[0]
 
 
 def positive_int(name: str, value: int) -> int:

@@ -7,11 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import spike_of
+from ..functional.linear_lif import linear_lif
 from ..ops import recurrent
 from .lif import LIF
 
 SPREAD = 4.0  # thresholds; the first layer then starts with about one spike in ten sub-steps
 LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights start as if it forgot this much
+
+
+def unseen(*modules: nn.Module) -> bool:
+    """Whether no forward hook looks at what goes in and out of `modules`."""
+    return not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 
 
 class Passed(nn.Identity):
@@ -31,6 +37,7 @@ class SpikingLayer(nn.Module):
             they decide the scale of the start weights.
         recurrent: add W_hh * o[t-1] to the current.
         norm: None, or "layer" for a LayerNorm over the currents of a token.
+        recompute: as `functional.linear_lif`.
         neuron: arguments of `LIF`.
     """
 
@@ -44,6 +51,7 @@ class SpikingLayer(nn.Module):
         spiking_input: bool = False,
         recurrent: bool = False,
         norm: str | None = None,
+        recompute: bool = False,
         device: Any = None,
         dtype: Any = None,
         **neuron: Any,
@@ -54,7 +62,7 @@ class SpikingLayer(nn.Module):
         self.norm = nn.LayerNorm(hidden_size, **factory) if norm == "layer" else None
         self.feedback = nn.Linear(hidden_size, hidden_size, bias=False, **factory) if recurrent else None
         self.lif = LIF(**neuron, **factory)
-        self.substeps, self.spiking_input = substeps, spiking_input
+        self.substeps, self.spiking_input, self.recompute = substeps, spiking_input, recompute
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -110,6 +118,11 @@ class SpikingLayer(nn.Module):
         window: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(L, B, input_size) in; the read-out of the neurons, as `functional.lif`, and their state out."""
+        if self._fused():
+            return linear_lif(
+                x, self.input_map.weight, self.input_map.bias, state, recompute=self.recompute,  # type: ignore[arg-type]
+                lengths=lengths, substeps=substeps, readout=readout, window=window, **self.lif.neuron(),
+            )  # fmt: skip
         current = self.input_map(x)
         if self.norm is not None:
             current = self.norm(current)
@@ -119,11 +132,19 @@ class SpikingLayer(nn.Module):
             )
         return self._with_feedback(current, state, lengths, substeps, readout, window or substeps)
 
+    def _fused(self) -> bool:
+        """Whether map and neurons are one call: nothing between them, and nobody who looks there."""
+        plain = self.norm is None and self.feedback is None
+        return (
+            plain
+            and type(self.input_map) is nn.Linear
+            and type(self.lif) is LIF
+            and unseen(self.input_map, self.lif)
+        )
+
     def _plain(self) -> bool:
         """Whether nobody looks at the single sub-steps: no hooks, and a linear map for feedback."""
-        watched: list[Any] = [self.feedback, self.lif]
-        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in watched)
-        return type(self.feedback) is nn.Linear and type(self.lif) is LIF and not hooked
+        return type(self.feedback) is nn.Linear and type(self.lif) is LIF and unseen(self.feedback, self.lif)
 
     def _with_feedback(
         self,

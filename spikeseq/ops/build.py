@@ -117,7 +117,8 @@ def _processor() -> str:
 def _sources(device: str) -> list[Path]:
     if device == "cpu":
         return [
-            CSRC / f"{name}_cpu.cpp" for name in ("lif", "norm_lif", "taps", "events", "recurrent", "stack")
+            CSRC / f"{name}_cpu.cpp"
+            for name in ("memory", "lif", "norm_lif", "taps", "events", "packed", "recurrent", "stack")
         ]
     if device == "cuda":
         return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu"]

@@ -20,6 +20,7 @@ struct EveryNeuron {
 };
 
 struct Twin {
+  static at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) { return at::empty(sizes, options); }
   template <typename In, typename S>
   static void forward(const Shape& shape, const Choice& choice, const Forward<In, S>& f) {
     with_reset(choice.reset, EveryNeuron<Forward<In, S>, true>{shape, choice, f});

@@ -1,0 +1,49 @@
+"""A linear map and the neurons behind it in one call."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import linear
+
+from ..ops import linear_lif as fused
+from .lif import lif, op_arguments
+from .surrogates import PiecewiseLinear
+
+
+def linear_lif(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    state: Tensor | None = None,
+    *,
+    recompute: bool = False,
+    **neuron: Any,
+) -> tuple[Tensor, Tensor]:
+    """`lif(linear(x, weight, bias), state, ...)`, with less to keep for the backward pass.
+
+    On a CPU, in float32 and float64, spikes that come in are kept as bits, and where few neurons fire only
+    their weights are read; sums then have another order, so that results agree to rounding. Everywhere
+    else the two are called one after the other.
+
+    Args:
+        x: (L, B, I). Whether it is spikes (one value beside zero) is seen, not assumed.
+        weight: (H, I). bias: (H,) or None.
+        state: (B, H), as `lif`.
+        recompute: compute the currents (L, B, H) again in the backward pass instead of keeping them: 4 bytes
+            less per row and neuron, for one more product.
+        neuron: `leak`, `threshold` and the other arguments of `lif`.
+    Returns:
+        As `lif`.
+    Raises:
+        TypeError, ValueError: as `lif`. NotImplementedError: a second derivative.
+    """
+    if not (x.dim() == 3 and fused.serves(x, weight, bias, state)):
+        return lif(linear(x, weight, bias), state, **neuron)
+    defaults: dict[str, Any] = {
+        "substeps": 1, "reset": "soft", "surrogate": PiecewiseLinear(), "lengths": None,
+        "detach_reset": False, "readout": "spikes", "window": None,
+    }  # fmt: skip
+    form = x.new_empty(()).expand(*x.shape[:-1], len(weight))  # of the currents, without their memory
+    arguments = op_arguments(form, state, **(defaults | neuron))
+    out, final = fused.LinearLif.apply(x, weight, bias, recompute, *arguments)  # type: ignore[no-untyped-call]
+    return out, final if len(final) > 1 else final[0]
