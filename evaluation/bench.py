@@ -21,6 +21,7 @@ from spikeseq.nn import SpikingRNN
 from .agreement import compare, oracle
 from .bench_events import PEERS as EVENT_PEERS
 from .bench_events import event_benchmarks
+from .bench_memory import memory_benchmarks
 from .bench_models import LOOP, layer_step, model_benchmarks, recurrent_benchmarks, step_benchmarks
 from .bench_translate import PEERS as TRANSLATION_PEERS
 from .bench_translate import translate_benchmarks
@@ -254,6 +255,7 @@ FAMILIES = {
     "layer": Family(tuple(RNN_PEERS), layer_benchmarks),
     "recurrent": Family(tuple(RNN_PEERS), lambda sizes, peers: recurrent_benchmarks(sizes.layer, peers)),
     "model": Family(("lstm", LOOP), lambda sizes, peers: model_benchmarks(sizes.model, peers)),
+    "memory": Family(tuple(RNN_PEERS), lambda sizes, peers: memory_benchmarks(sizes.layer, peers)),
     "step": Family(tuple(RNN_PEERS), lambda sizes, peers: step_benchmarks(sizes.step, peers)),
     "translate": Family(
         TRANSLATION_PEERS, lambda sizes, peers: translate_benchmarks(sizes.greedy, sizes.state, peers)

@@ -43,6 +43,8 @@ def align(rows: list[list[str]]) -> list[str]:
 
 def goal_line(goal: dict[str, Any]) -> str:
     """A goal and how it stands."""
-    verdict = {True: "met", False: "missed", None: "not decided"}[goal["met"]]
-    measured = "" if goal["measured"] is None else f": {goal['measured']:.2f} x ({goal['against']})"
-    return f"goal {verdict}: {goal['goal']}{measured}"
+    stands = {True: "met", False: "missed", None: "not decided"}[goal["met"]]
+    measured = (
+        "" if goal["measured"] is None else f": {goal['measured']:.2f} {goal['unit']} ({goal['against']})"
+    )
+    return f"goal {stands}: {goal['goal']}{measured}"

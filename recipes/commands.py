@@ -272,7 +272,8 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME...", help="lif, layer, recurrent, model, step, translate, events; default all."
+            metavar="NAME...",
+            help="lif, layer, recurrent, model, memory, step, translate, events; default all.",
         ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",

@@ -15,6 +15,7 @@ from .fold import fold_embeddings
 from .monitor import monitor
 from .nn import detach_state, project_parameters, reorder_state, select_state
 from .ops.build import BackendError, backend_info, build
+from .ops.memory import release_memory
 from .swap import swap
 
 try:
@@ -61,6 +62,7 @@ __all__ = [
     "monitor",
     "nn",
     "project_parameters",
+    "release_memory",
     "reorder_state",
     "select_state",
     "swap",

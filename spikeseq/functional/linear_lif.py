@@ -35,7 +35,7 @@ def linear_lif(
     Returns:
         As `lif`.
     Raises:
-        TypeError, ValueError: as `lif`. NotImplementedError: a second derivative.
+        TypeError, ValueError: as `lif`. RuntimeError: a second derivative.
     """
     if not (x.dim() == 3 and fused.serves(x, weight, bias, state)):
         return lif(linear(x, weight, bias), state, **neuron)

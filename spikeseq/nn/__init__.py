@@ -2,6 +2,7 @@
 
 from .attention import AdditiveAttention, DotAttention
 from .cell import SpikingRNNCell
+from .chunks import run_in_chunks
 from .conv import CausalConv1d, TokenConv1d
 from .conv_block import ConvBlock, ReLUConvBlock, SpikingConvBlock
 from .dropout import SequenceDropout
@@ -29,5 +30,6 @@ __all__ = [
     "detach_state",
     "project_parameters",
     "reorder_state",
+    "run_in_chunks",
     "select_state",
 ]

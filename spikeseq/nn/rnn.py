@@ -39,6 +39,8 @@ class SpikingRNN(nn.Module):
             scale of the input is unknown or layers are many. Costs a mean and a deviation per token.
         leak, threshold, reset, surrogate, learn_leak, learn_threshold, detach_reset: as `LIF`.
         per_channel: one leak and threshold per neuron instead of per layer.
+        recompute: compute currents again in the backward pass instead of keeping them, on a CPU: less than
+            one byte per neuron and sub-step is kept instead of about four, for one more product.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
     """
@@ -61,6 +63,7 @@ class SpikingRNN(nn.Module):
         readout: str = "membrane",
         norm: str | None = None,
         per_channel: bool = False,
+        recompute: bool = False,
         **neuron: Any,
     ) -> None:
         super().__init__()
@@ -89,6 +92,7 @@ class SpikingRNN(nn.Module):
                 spiking_input=index >= directions,
                 recurrent=recurrent,
                 norm=norm,
+                recompute=recompute,
                 channels=hidden_size if per_channel else None,
                 device=device,
                 dtype=dtype,

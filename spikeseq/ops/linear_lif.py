@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import library
+from . import memory  # noqa: F401  defines empty_kept
 from .build import ensure_native
 from .packed import DENSEST, Packed, pack
-
-library.define("empty_kept(int[] sizes, Tensor like) -> Tensor")
 
 
 def serves(x: Tensor, *others: Tensor | None) -> bool:

@@ -1,0 +1,66 @@
+"""Very long sequences, a piece at a time."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..functional.lif import check_tensor, positive_int
+
+
+def run_in_chunks(
+    layer: nn.Module,
+    input: Tensor,
+    hx: Tensor | None = None,
+    *,
+    size: int,
+    lengths: Tensor | None = None,
+    truncate: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Runs a layer over a sequence in chunks, of which only one is kept for the backward pass at a time.
+
+    Between chunks only the state is kept; each chunk is run again when its gradient is due
+    (`torch.utils.checkpoint`), so that memory grows by the input, the output and one chunk. Costs one more
+    forward pass. Random masks (dropout) are drawn once per chunk and repeated in the backward pass.
+
+    Args:
+        layer: takes (chunk, state, lengths=...), time first, and returns output and state, as `SpikingRNN`
+            in one direction and `LIF` do.
+        input: (L, B, *).
+        hx: the state at the start; default that of the layer.
+        size: rows of a chunk.
+        lengths: (B,) rows that count.
+        truncate: let no gradient pass from chunk to chunk (truncated backpropagation through time). The
+            values are the same.
+    Returns:
+        Output and state, as the layer would have returned them for the whole.
+    Raises:
+        TypeError, ValueError: input that is no tensor or has no rows, a size below 1, a layer that reads in
+            both directions or takes the batch first.
+    """
+    check_tensor("input", input)
+    positive_int("size", size)
+    if len(input) == 0:
+        raise ValueError(f"input must have at least one row, got {tuple(input.shape)}")
+    if getattr(layer, "bidirectional", False):
+        raise ValueError("a bidirectional layer reads the whole sequence; it cannot be run in chunks")
+    if getattr(layer, "batch_first", False):
+        raise ValueError(
+            "chunks are cut along time, which must come first; got a layer with batch_first=True"
+        )
+    outputs, state = [], hx
+    for start in range(0, len(input), size):
+        chunk = input[start : start + size]
+        options: dict[str, Any] = {}
+        if lengths is not None:
+            options["lengths"] = (lengths - start).clamp(0, len(chunk))
+        if truncate and state is not None:
+            state = state.detach()
+        if torch.is_grad_enabled():
+            output, state = checkpoint(layer, chunk, state, use_reentrant=False, **options)
+        else:
+            output, state = layer(chunk, state, **options)
+        outputs.append(output)
+    assert state is not None
+    return torch.cat(outputs), state
