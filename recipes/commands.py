@@ -56,7 +56,6 @@ def train(
 ) -> None:
     """Train a model of a recipe, test it once, and leave a run folder."""
     from spikeseq.recipes.config import ConfigError, load_config
-    from spikeseq.recipes.plots import plot_history
     from spikeseq.recipes.progress import bars
     from spikeseq.recipes.train import neighbours, split_of
     from spikeseq.recipes.train import train as run
@@ -74,6 +73,8 @@ def train(
         metrics = run(config, folder, resume=resume, device=device, say=say, progress=progress)
     if not metrics:  # one of several processes, of which the first one plots and prints
         return
+    from spikeseq.recipes.plots import plot_history  # late: a start need not wait for it
+
     plot_history(folder)
     show_runs(
         neighbours(folder, metrics),

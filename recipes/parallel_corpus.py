@@ -1,17 +1,23 @@
 """Parallel texts as token ids: tokenizers, vocabularies, and what a translation model needs of them later."""
 
+import hashlib
 import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spikeseq.evaluation.bleu import detokenise
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK
+from spikeseq.recipes.corpus_cache import corpus_folder, write_folder
 from spikeseq.recipes.parallel_data import Pairs, ParallelData, load_parallel_data
 from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokenizer
 
@@ -80,13 +86,23 @@ class ParallelCorpus:
 
 
 def load_parallel_corpus(config: Any, say: Say = lambda text: None) -> ParallelCorpus:
-    """The corpus that the section `data` of a configuration describes; everything is learnt from `train`."""
-    say(f"reading {config.source}")
+    """The corpus that the section `data` of a configuration describes; everything is learnt from `train`.
+
+    It is kept in the cache, under its texts and settings.
+    """
     data = load_pairs(config)
     if data.skipped:
         say(f"left out {data.skipped} training pairs with an empty side")
-    say(f"tokenising {len(data.train) + len(data.validation) + len(data.test):,} pairs")
-    return build_parallel_corpus(data, config)
+    folder = corpus_folder(_facts(data, config))
+    corpus = _read(folder, data, config)
+    if corpus is None:
+        say(f"tokenising {len(data.train) + len(data.validation) + len(data.test):,} pairs")
+        corpus = build_parallel_corpus(data, config)
+        try:
+            write_folder(folder, partial(_write, corpus))
+        except (OSError, SafetensorError) as error:  # the cache only saves time
+            say(f"the corpus is not kept for later runs: {error}")
+    return without_long(corpus, config.longest)
 
 
 def load_pairs(config: Any, source: str | None = None) -> ParallelData:
@@ -123,11 +139,60 @@ def build_parallel_corpus(data: ParallelData, config: Any) -> ParallelCorpus:
     sides = Side(data.source_language, source, vocabs[0]), Side(data.target_language, target, vocabs[1])
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     encoded = {name: encode_pairs(pairs, *sides) for name, pairs in splits.items()}
-    train = encoded["train"]
-    kept = [i for i in range(len(train)) if fits(train, i, config.longest)]
+    return ParallelCorpus(f"{data.name} {data.test_split}", *sides, encoded)
+
+
+def without_long(corpus: ParallelCorpus, longest: int | None) -> ParallelCorpus:
+    """The same without training pairs of which a side has more than `longest` tokens."""
+    train = corpus.splits["train"]
+    kept = [i for i in range(len(train)) if fits(train, i, longest)]
     if not kept:
-        raise ValueError(f"data.longest={config.longest} leaves no training pair")
-    encoded["train"] = train.part(kept)
+        raise ValueError(f"data.longest={longest} leaves no training pair")
+    return replace(corpus, splits={**corpus.splits, "train": train.part(kept)})
+
+
+IDS_FILE = "ids.safetensors"
+
+
+def _facts(data: ParallelData, config: Any) -> list[Any]:
+    """What a corpus depends on: the settings, the libraries that tokenise, and every text."""
+    texts = hashlib.sha256()
+    for pairs in (data.train, data.validation, data.test):
+        for side in (pairs.sources, pairs.targets):
+            texts.update("\n".join([str(len(side)), *side]).encode())
+    settings = {name: config[name] for name in sorted(config) if name not in ("source", "merge_dropout")}
+    library = version("sentencepiece" if config.tokenizer == "subword" else "spacy")
+    return ["pairs", 1, data.name, settings, library, texts.hexdigest()]
+
+
+def _write(corpus: ParallelCorpus, folder: Path) -> None:
+    for name, content in corpus.files().items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    tensors = {}
+    for name, split in corpus.splits.items():
+        for side, sentences in (("sources", split.sources), ("targets", split.targets)):
+            tensors[f"{name}.{side}"] = torch.tensor([i for ids in sentences for i in ids], dtype=torch.int32)
+            tensors[f"{name}.{side}.lengths"] = torch.tensor([len(ids) for ids in sentences])
+    save_file(tensors, folder / IDS_FILE)
+
+
+def _read(folder: Path, data: ParallelData, config: Any) -> ParallelCorpus | None:
+    """The corpus of these texts in the cache, or None where there is none that is whole."""
+    try:
+        tensors = load_file(folder / IDS_FILE)
+        sides = read_sides(folder, config)
+        encoded = {}
+        for name, pairs in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+            ids = [
+                [
+                    part.tolist()
+                    for part in tensors[f"{name}.{s}"].split(tensors[f"{name}.{s}.lengths"].tolist())
+                ]
+                for s in ("sources", "targets")
+            ]
+            encoded[name] = EncodedPairs(*ids, list(pairs.sources), list(pairs.targets))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
+        return None
     return ParallelCorpus(f"{data.name} {data.test_split}", *sides, encoded)
 
 

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spikeseq.ops.build import cache_folder
+from spikeseq.recipes.corpus_cache import corpus_folder, write_folder
 from spikeseq.recipes.text_data import TextData, TextSplit, load_text_data, validation_split
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
@@ -72,7 +70,7 @@ def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
     if config.longest is not None and config.longest < 1:
         raise ValueError(f"data.longest must be at least 1, or null, got {config.longest}")
     tokenizer = build_tokenizer(config.tokenizer)
-    folder = cache_folder() / "corpora" / _key(config, tokenizer.signature())
+    folder = corpus_folder(_facts(config, tokenizer.signature()))
     if (folder / "corpus.json").exists():
         corpus = _read(folder)
         if corpus is not None:
@@ -129,7 +127,7 @@ def encode(tokens: list[list[str]], split: TextSplit, vocab: Vocab) -> Encoded:
     return Encoded(flat, starts, torch.tensor(split.labels))
 
 
-def _key(config: Any, tokenizer: str) -> str:
+def _facts(config: Any, tokenizer: str) -> dict[str, Any]:
     """What the corpus depends on: the settings, the tokenizer's version, and the files' sizes and dates."""
     facts: dict[str, Any] = {name: config[name] for name in sorted(config)}
     facts["tokenizer"], facts["format"] = tokenizer, 1
@@ -147,35 +145,30 @@ def _key(config: Any, tokenizer: str) -> str:
         from spikeseq.recipes import text_sample
 
         facts["source"] = hashlib.sha256(Path(text_sample.__file__).read_bytes()).hexdigest()
-    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
+    return facts
 
 
 def _write(folder: Path, corpus: Corpus) -> None:
-    """Writes beside and renames, so that a folder in the cache is whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
-        tensors = {
-            f"{name}.{part}": getattr(split, part).contiguous()
-            for name, split in corpus.splits.items()
-            for part in ("ids", "starts", "labels")
-        }
-        if corpus.vectors is not None:
-            tensors["vectors"] = corpus.vectors.contiguous()
-        save_file(tensors, beside / "tensors.safetensors")
-        corpus.vocab.to_json(beside / "vocab.json")
-        about = {
-            "name": corpus.name,
-            "classes": corpus.classes,
-            "tokenizer": corpus.tokenizer,
-            "found": corpus.found,
-        }
-        (beside / "corpus.json").write_text(json.dumps(about))
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    tensors = {
+        f"{name}.{part}": getattr(split, part).contiguous()
+        for name, split in corpus.splits.items()
+        for part in ("ids", "starts", "labels")
+    }
+    if corpus.vectors is not None:
+        tensors["vectors"] = corpus.vectors.contiguous()
+    about = {
+        "name": corpus.name,
+        "classes": corpus.classes,
+        "tokenizer": corpus.tokenizer,
+        "found": corpus.found,
+    }
+
+    def write(into: Path) -> None:
+        save_file(tensors, into / "tensors.safetensors")
+        corpus.vocab.to_json(into / "vocab.json")
+        (into / "corpus.json").write_text(json.dumps(about))
+
+    write_folder(folder, write)
 
 
 def _read(folder: Path) -> Corpus | None:

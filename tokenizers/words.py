@@ -17,6 +17,9 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 LANGUAGES = ("en", "de", "fr")
@@ -102,21 +105,23 @@ class SpacyTokenizer(Tokenizer):
     def __init__(self, lang: str = "en", lower: bool = True) -> None:
         if lang not in LANGUAGES:
             raise ValueError(f"no spaCy tokenizer for lang={lang!r}; choose one of {', '.join(LANGUAGES)}")
-        try:
-            import spacy
-        except ImportError as error:
-            raise ImportError("SpacyTokenizer needs spaCy: pip install 'spikeseq[recipes]'") from error
+        if find_spec("spacy") is None:
+            raise ImportError("SpacyTokenizer needs spaCy: pip install 'spikeseq[recipes]'")
         super().__init__(lower)
         self.lang = lang
-        self._version = spacy.__version__
-        self._rules = spacy.blank(lang).tokenizer
+
+    @cached_property
+    def _rules(self) -> Any:
+        import spacy  # when a text comes: corpora are kept, and a start from one need not wait for it
+
+        return spacy.blank(self.lang).tokenizer
 
     def split(self, text: str) -> list[str]:
         return [token.text for token in self._rules(text)]
 
     def signature(self) -> str:
         """`spacy-LANG-lc-VERSION`, or `spacy-LANG-cased-VERSION`; VERSION is spaCy's, whose rules change."""
-        return f"spacy-{self.lang}-{'lc' if self.lower else 'cased'}-{self._version}"
+        return f"spacy-{self.lang}-{'lc' if self.lower else 'cased'}-{version('spacy')}"
 
     def __reduce__(
         self,

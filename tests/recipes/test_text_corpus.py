@@ -175,11 +175,11 @@ def test_a_large_folder_is_not_searched(tmp_path, monkeypatch):
     deep = tmp_path / "set" / "a" / "b" / "c"
     deep.mkdir(parents=True)
     (deep / "file").write_text("x")
-    key = text_corpus._key(settings(tmp_path / "set"), "t")
+    key = text_corpus._facts(settings(tmp_path / "set"), "t")
     (deep / "file").write_text("changed")
-    assert text_corpus._key(settings(tmp_path / "set"), "t") == key
+    assert text_corpus._facts(settings(tmp_path / "set"), "t") == key
     write_rows(tmp_path / "set" / "train.csv", rows(10))
-    assert text_corpus._key(settings(tmp_path / "set"), "t") != key
+    assert text_corpus._facts(settings(tmp_path / "set"), "t") != key
 
 
 def test_the_cache_holds_no_texts(tmp_path, cache):

@@ -28,6 +28,7 @@ from spikeseq.recipes.translation_task import (
     token_loss,
 )
 
+pytestmark = pytest.mark.usefixtures("training")  # whose cache is empty at first
 QUICK = [
     "data.limit=80", "data.pieces=330", "train.epochs=1", "train.batch_tokens=300", "train.warmup=2",
     "train.average=0.5", "evaluate.energy_texts=3", "evaluate.beam=2",
@@ -45,7 +46,7 @@ def config_of(model="conv-snn-snn", *changes, **options):
 
 
 @pytest.fixture(scope="module", params=["subword", "spacy"])
-def corpus(request):
+def corpus(request, training):
     return load_parallel_corpus(config_of("conv-snn-snn", f"data.tokenizer={request.param}").data)
 
 

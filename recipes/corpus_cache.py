@@ -1,0 +1,31 @@
+"""Corpora that are ready to train on, kept in the cache: the slow part of a start, done once."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spikeseq.ops.build import cache_folder
+
+
+def corpus_folder(facts: Any) -> Path:
+    """Where a corpus is kept that depends on `facts`, which JSON can hold."""
+    key = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
+    return cache_folder() / "corpora" / key
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Calls `write` with a new folder and renames that to `folder`: what is in the cache is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        write(beside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
