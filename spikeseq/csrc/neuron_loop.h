@@ -34,6 +34,29 @@ SPIKESEQ_HD void advance(NeuronState<S>& s, Surrogate kind, S current, S leak, S
   remember(kind, fires(s.membrane, threshold), scale, s.f, s.n);
 }
 
+// Where sub-step t stands among the rows that last `size` sub-steps each; counted on, as division is slow on a GPU.
+struct Row {
+  int64_t index, left, size;  // left: sub-steps of the row from t on
+  SPIKESEQ_HD Row(int64_t t, int64_t size) : index(t / size), left(size - t % size), size(size) {}
+  SPIKESEQ_HD bool begins() const { return left == size; }
+  SPIKESEQ_HD bool ends() const { return left == 1; }
+  SPIKESEQ_HD void forth() {
+    if (--left == 0) { ++index; left = size; }
+  }
+  SPIKESEQ_HD void back() {
+    if (left++ == size) { --index; left = 1; }
+  }
+};
+
+#ifdef __CUDACC__
+#define SPIKESEQ_UNROLL _Pragma("unroll")
+#else
+#define SPIKESEQ_UNROLL
+#endif
+
+// Both loops go interval by interval. All that a thread reads in one is asked for before any of it is used or
+// anything is written, so that many reads are under way at once; fixed trip counts keep the arrays in registers.
+
 template <Reset R, typename In, typename S>
 SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const Forward<In, S>& f,
                                 int64_t neuron) {
@@ -42,29 +65,32 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
   const S leak = f.leak[c], threshold = f.threshold[c];
   const auto scale = choice.template scale<S>();
   NeuronState<S> s = load(f.state, planes, stride, neuron);
-  S count = 0, current = 0;
-  int64_t in_row = 0, in_left = 0, out_row = 0, out_left = shape.window;
-  for (int64_t t = 0; t < shape.steps(); ++t) {
-    const bool alive = t < steps;
-    if (in_left == 0) {
-      if (alive) current = S(f.current[in_row * stride + neuron]);
-      ++in_row;
-      in_left = shape.substeps;
+  S count = 0;
+  Row row(0, shape.substeps), out_row(0, shape.window);
+  for (int64_t start = 0; start < shape.steps(); start += kInterval) {
+    S currents[kInterval];
+    SPIKESEQ_UNROLL
+    for (int i = 0; i < kInterval; ++i) {
+      currents[i] = start + i < steps ? S(f.current[row.index * stride + neuron]) : S(0);
+      row.forth();
     }
-    --in_left;
-    if (alive) {
-      if (t % kInterval == 0) store(s, f.checkpoints + t / kInterval * planes * stride, planes, stride, neuron);
-      advance<R>(s, choice.surrogate, current, leak, threshold, scale);
-      count += fires(s.membrane, threshold) ? S(1) : S(0);
-    }
-    if (--out_left == 0) {
-      S out = count / S(shape.window);
-      if (choice.readout == Readout::spikes) out = alive && fires(s.membrane, threshold) ? S(1) : S(0);
-      if (choice.readout == Readout::membrane) out = alive ? s.membrane : S(0);
-      f.out[out_row * stride + neuron] = In(out);
-      ++out_row;
-      out_left = shape.window;
-      count = 0;
+    if (start < steps) store(s, f.checkpoints + start / kInterval * planes * stride, planes, stride, neuron);
+    SPIKESEQ_UNROLL
+    for (int i = 0; i < kInterval; ++i) {
+      if (start + i >= shape.steps()) continue;
+      const bool alive = start + i < steps;
+      if (alive) {
+        advance<R>(s, choice.surrogate, currents[i], leak, threshold, scale);
+        count += fires(s.membrane, threshold) ? S(1) : S(0);
+      }
+      if (out_row.ends()) {
+        S out = count / S(shape.window);
+        if (choice.readout == Readout::spikes) out = alive && fires(s.membrane, threshold) ? S(1) : S(0);
+        if (choice.readout == Readout::membrane) out = alive ? s.membrane : S(0);
+        f.out[out_row.index * stride + neuron] = In(out);
+        count = 0;
+      }
+      out_row.forth();
     }
   }
   store(s, f.final_state, planes, stride, neuron);
@@ -86,38 +112,40 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
 
   for (int64_t stop = steps; stop > 0;) {
     const int64_t start = (stop - 1) / kInterval * kInterval;
-    // Fixed trip counts keep the two arrays in registers.
+    Row row(start, shape.substeps), out_row(start, shape.window);
+    S currents[kInterval], grads[kInterval];
+    SPIKESEQ_UNROLL
+    for (int i = 0; i < kInterval; ++i) {
+      const bool inside = start + i < stop;
+      currents[i] = inside ? S(b.current[row.index * stride + neuron]) : S(0);
+      grads[i] = inside ? S(b.grad_out[out_row.index * stride + neuron]) : S(0);
+      row.forth();
+      out_row.forth();
+    }
     S u[kInterval + 1], slopes[kInterval];
     NeuronState<S> s = load(b.checkpoints + start / kInterval * planes * stride, planes, stride, neuron);
     u[0] = s.membrane;
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+    SPIKESEQ_UNROLL
     for (int i = 0; i < kInterval; ++i) {
+      slopes[i] = 0;
       if (start + i < stop) {
-        const S current = S(b.current[(start + i) / shape.substeps * stride + neuron]);
-        advance<R>(s, choice.surrogate, current, leak, threshold, scale);
+        advance<R>(s, choice.surrogate, currents[i], leak, threshold, scale);
         slopes[i] = slope(choice.surrogate, s.membrane, inverse_threshold, scale, s.f, s.n);
-      } else {
-        slopes[i] = 0;
       }
       u[i + 1] = s.membrane;
     }
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+    SPIKESEQ_UNROLL
     for (int i = kInterval - 1; i >= 0; --i) {
-      const int64_t t = start + i;
-      if (t >= stop) continue;
-      const bool window_ends = (t + 1) % shape.window == 0;
-      const In* grad_out = b.grad_out + t / shape.window * stride + neuron;
-      if (choice.readout == Readout::spikes) a.spike += S(*grad_out);
-      if (choice.readout == Readout::rate) a.spike += S(*grad_out) / S(shape.window);
-      if (choice.readout == Readout::membrane && window_ends) a.membrane += S(*grad_out);
+      row.back();
+      out_row.back();
+      if (start + i >= stop) continue;
+      if (choice.readout == Readout::spikes) a.spike += grads[i];
+      if (choice.readout == Readout::rate) a.spike += grads[i] / S(shape.window);
+      if (choice.readout == Readout::membrane && out_row.ends()) a.membrane += grads[i];
       grad_current += update_adjoint<R>(u[i + 1], u[i], slopes[i], leak, threshold, inverse_threshold,
                                         keep_reset, a);
-      if (t % shape.substeps == 0) {
-        b.grad_current[t / shape.substeps * stride + neuron] = In(grad_current);
+      if (row.begins()) {
+        b.grad_current[row.index * stride + neuron] = In(grad_current);
         grad_current = 0;
       }
     }
