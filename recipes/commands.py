@@ -96,6 +96,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the translations and their references, a line each.")
     ] = None,
+    events: Annotated[
+        str | None, typer.Option(help="Driven by events, with weights of float32 or int8.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Test a trained model on a split."""
@@ -106,10 +109,12 @@ def evaluate(
 
     if out is not None and (against is not None or read_config(run).recipe != "multi30k"):
         raise ValueError("--out is for the translations of one run; leave it out")
+    if against is not None and events is not None:
+        raise ValueError("--events tests one run; leave --against out")
     if against is not None:
         result = compare(run, against, data=data, split=split, say=say)
     else:
-        result = test(run, data=data, split=split, say=say)
+        result = test(run, data=data, split=split, say=say, events=events)
         files = result.pop("files", {})
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

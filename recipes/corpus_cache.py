@@ -24,8 +24,14 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     beside = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         write(beside)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(beside, folder)
+        try:
+            os.replace(beside, folder)
+        except OSError:  # there is one already, damaged or of another process
+            if not folder.exists():
+                raise
+            old = Path(tempfile.mkdtemp(dir=folder.parent)) / "old"
+            os.replace(folder, old)
+            os.replace(beside, folder)
+            shutil.rmtree(old.parent, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

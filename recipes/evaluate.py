@@ -5,16 +5,23 @@ from typing import Any
 
 import torch
 
+from spikeseq.events import compile_events, weights_read
 from spikeseq.recipes import runs
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.text_corpus import SPLITS, Say
 
 
-def evaluate(run: Path, *, data: str | None, split: str, say: Say) -> dict[str, Any]:
+def evaluate(
+    run: Path, *, data: str | None, split: str, say: Say, events: str | None = None
+) -> dict[str, Any]:
     """Scores and energy of a run's model, with the vocabulary of the run; translations under "files".
 
+    With `events`, "float32" or "int8", what is scored is the model driven by events (`compile_events`), and
+    the weights that it read are counted; the energy is that of the model as it was trained.
+
     Raises:
-        ValueError: unknown split, a run that is not finished, data that does not fit the model.
+        ValueError: unknown split or weights, a run that is not finished or has no spikes, data that does not
+            fit the model.
     """
     if split not in SPLITS:
         raise ValueError(f"--split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -22,7 +29,10 @@ def evaluate(run: Path, *, data: str | None, split: str, say: Say) -> dict[str, 
     config = opened.config
     recipe = RECIPES[config.recipe]
     task = recipe.reopen(opened, run, data or config.data.source, split, say)
-    result = recipe.test(config, task, opened.model, split, torch.device("cpu"))
+    model = opened.model if events is None else driven_by_events(opened.model, events)
+    result = recipe.test(config, task, model, split, torch.device("cpu"))
+    if events is not None:
+        result |= {"events": events, "weights_read": weights_read(model)}
     energy = recipe.energy(config, task, opened.model, split)
     return {
         "run": str(run),
@@ -32,6 +42,13 @@ def evaluate(run: Path, *, data: str | None, split: str, say: Say) -> dict[str, 
         "spike_rate": energy["spike_rate"],
         "energy": energy,
     }
+
+
+def driven_by_events(model: Any, weights: str) -> Any:
+    try:
+        return compile_events(model, weights)
+    except TypeError as error:
+        raise ValueError(f"--events: {error}") from None
 
 
 def compare(run: Path, baseline: Path, *, data: str | None, split: str, say: Say) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +160,16 @@ def _facts(data: ParallelData, config: Any) -> list[Any]:
     for pairs in (data.train, data.validation, data.test):
         for side in (pairs.sources, pairs.targets):
             texts.update("\n".join([str(len(side)), *side]).encode())
-    settings = {name: config[name] for name in sorted(config) if name not in ("source", "merge_dropout")}
-    library = version("sentencepiece" if config.tokenizer == "subword" else "spacy")
+    later = (
+        "source",
+        "merge_dropout",
+        "longest",
+    )  # what acts on a corpus that is ready, and where it came from
+    settings = {name: config[name] for name in sorted(config) if name not in later}
+    try:
+        library = version({"subword": "sentencepiece", "spacy": "spacy"}.get(config.tokenizer, "spikeseq"))
+    except PackageNotFoundError:  # which the tokenizer will say
+        library = ""
     return ["pairs", 1, data.name, settings, library, texts.hexdigest()]
 
 
@@ -190,8 +198,10 @@ def _read(folder: Path, data: ParallelData, config: Any) -> ParallelCorpus | Non
                 ]
                 for s in ("sources", "targets")
             ]
-            encoded[name] = EncodedPairs(*ids, list(pairs.sources), list(pairs.targets))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
+            if [*map(len, ids)] != [len(pairs)] * 2:
+                return None
+            encoded[name] = EncodedPairs(ids[0], ids[1], list(pairs.sources), list(pairs.targets))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
         return None
     return ParallelCorpus(f"{data.name} {data.test_split}", *sides, encoded)
 

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <list>
 #include <mutex>
-#include <new>
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -46,8 +45,7 @@ class Keeper final : public c10::Allocator {
   int64_t release() {
     std::list<Buffer> all;
     size_t bytes = 0;
-    {
-      const std::lock_guard lock(mutex_);
+    if (const std::unique_lock lock(mutex_, std::try_to_lock); lock.owns_lock()) {
       all.swap(idle_);
       std::swap(bytes, idle_bytes_);
     }
@@ -56,9 +54,13 @@ class Keeper final : public c10::Allocator {
   }
 
  private:
-  Keeper() {
+  Keeper() : limit_(kDefaultLimit) {
     const char* megabytes = std::getenv("SPIKESEQ_KEEP_MB");
-    limit_ = megabytes ? std::strtoull(megabytes, nullptr, 10) << 20 : kDefaultLimit;
+    if (!megabytes || !*megabytes) return;
+    char* end = nullptr;
+    const long long value = std::strtoll(megabytes, &end, 10);
+    TORCH_CHECK_VALUE(!*end && value >= 0 && value < (1ll << 40), "SPIKESEQ_KEEP_MB must be a number of MiB, got ", megabytes);
+    limit_ = static_cast<size_t>(value) << 20;
   }
 
   static void let_go(void* context) {
@@ -69,8 +71,7 @@ class Keeper final : public c10::Allocator {
 
   // The smallest idle buffer that is large enough and not more than twice as large; else a new one.
   Buffer take(size_t bytes) {
-    const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (lock.owns_lock()) {
+    if (const std::unique_lock lock(mutex_, std::try_to_lock); lock.owns_lock()) {
       auto best = idle_.end();
       for (auto it = idle_.begin(); it != idle_.end(); ++it)
         if (it->capacity >= bytes && it->capacity <= 2 * bytes && (best == idle_.end() || it->capacity < best->capacity))
@@ -84,7 +85,10 @@ class Keeper final : public c10::Allocator {
     }
     const size_t page = bytes < kHuge ? kSmall : kHuge, capacity = (bytes + page - 1) / page * page;
     void* data = nullptr;
-    if (posix_memalign(&data, page, capacity) != 0) throw std::bad_alloc();
+    if (posix_memalign(&data, page, capacity) != 0) {
+      release();  // what is idle may be what is missing
+      TORCH_CHECK(posix_memalign(&data, page, capacity) == 0, "out of memory: ", bytes, " bytes for a result");
+    }
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (page == kHuge) madvise(data, capacity, MADV_HUGEPAGE);  // advice only
 #endif

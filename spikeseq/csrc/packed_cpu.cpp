@@ -99,7 +99,13 @@ std::tuple<at::Tensor, double, int64_t> pack_spikes(const at::Tensor& x) {
   return {bits, scale, mixed ? -1 : fired.load()};
 }
 
+void check_bits(const at::Tensor& bits, int64_t in) {
+  TORCH_CHECK_VALUE(bits.dim() == 2 && bits.is_contiguous() && in > 0 && bits.size(1) == (in + 7) / 8, "bits of ", in,
+                    " neurons are (R, ", (in + 7) / 8, "), got ", bits.sizes());
+}
+
 at::Tensor unpack_spikes(const at::Tensor& bits, int64_t in, const at::Tensor& like, double scale) {
+  check_bits(bits, in);
   const int64_t rows = bits.size(0), bytes = bits.size(1);
   at::Tensor x = empty_kept({rows, in}, like.options());
   AT_DISPATCH_FLOATING_TYPES(like.scalar_type(), "unpack_spikes", [&] {
@@ -129,12 +135,13 @@ inline int64_t list_fired(const uint8_t* bits, int64_t bytes, int32_t first, int
 }
 
 // spikes (R, I) @ weight (I, O) + bias (O,), spikes of value 1.
-at::Tensor packed_product(const at::Tensor& bits, const at::Tensor& weight, const std::optional<at::Tensor>& bias_) {
+at::Tensor packed_product(const at::Tensor& bits, int64_t in, const at::Tensor& weight,
+                          const std::optional<at::Tensor>& bias_) {
+  check_bits(bits, in);
   const int64_t rows = bits.size(0), out = weight.size(1), bytes = bits.size(1);
   const at::Tensor bias = bias_ ? bias_->contiguous() : at::zeros({out}, weight.options());
-  TORCH_CHECK_VALUE(weight.is_contiguous() && bits.is_contiguous() && bytes == (weight.size(0) + 7) / 8 &&
-                        bias.numel() == out,
-                    "shapes differ: ", bits.sizes(), ", ", weight.sizes(), ", ", bias.sizes());
+  TORCH_CHECK_VALUE(weight.is_contiguous() && weight.size(0) == in && bias.numel() == out, "weight and bias must be (", in,
+                    ", O) and (O,), got ", weight.sizes(), " and ", bias.sizes());
   at::Tensor product = empty_kept({rows, out}, weight.options());
   AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "packed_product", [&] {
     const uint8_t* from = bits.const_data_ptr<uint8_t>();
@@ -156,7 +163,9 @@ at::Tensor packed_product(const at::Tensor& bits, const at::Tensor& weight, cons
 // spikes (R, I) transposed @ grad (R, O), spikes of value 1. Threads share out the neurons, so that their number
 // changes no sum.
 at::Tensor packed_weight_gradient(const at::Tensor& bits, const at::Tensor& grad, int64_t in) {
-  TORCH_CHECK_VALUE(grad.is_contiguous() && bits.is_contiguous() && grad.size(0) == bits.size(0), "shapes differ");
+  check_bits(bits, in);
+  TORCH_CHECK_VALUE(grad.dim() == 2 && grad.is_contiguous() && grad.size(0) == bits.size(0), "gradients must be (",
+                    bits.size(0), ", O), got ", grad.sizes());
   const int64_t rows = grad.size(0), out = grad.size(1), bytes = bits.size(1);
   at::Tensor by_weight = at::zeros({in, out}, grad.options());
   AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "packed_weight_gradient", [&] {

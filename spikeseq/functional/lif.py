@@ -81,17 +81,17 @@ def lif(
 
 def op_arguments(
     current: Tensor,
-    state: Tensor | None,
+    state: Tensor | None = None,
     *,
     leak: Tensor | float,
     threshold: Tensor | float,
-    substeps: int,
-    reset: str,
-    surrogate: Surrogate,
-    lengths: Tensor | None,
-    detach_reset: bool,
-    readout: str,
-    window: int | None,
+    substeps: int = 1,
+    reset: str = "soft",
+    surrogate: Surrogate = PiecewiseLinear(),  # noqa: B008  a frozen value
+    lengths: Tensor | None = None,
+    detach_reset: bool = False,
+    readout: str = "spikes",
+    window: int | None = None,
 ) -> tuple[Any, ...]:
     """Those of `lif`, checked, as the op takes them behind `current`, of which only the form counts."""
     _check_current(current)

@@ -7,7 +7,6 @@ from torch.nn.functional import linear
 
 from ..ops import linear_lif as fused
 from .lif import lif, op_arguments
-from .surrogates import PiecewiseLinear
 
 
 def linear_lif(
@@ -22,8 +21,10 @@ def linear_lif(
     """`lif(linear(x, weight, bias), state, ...)`, with less to keep for the backward pass.
 
     On a CPU, in float32 and float64, spikes that come in are kept as bits, and where few neurons fire only
-    their weights are read; sums then have another order, so that results agree to rounding. Everywhere
-    else the two are called one after the other.
+    their weights are read. Sums then have another order, and how many fire is counted over the whole
+    input: results agree to rounding, and in float32 a change at one token may round those before it
+    otherwise, as a matrix product of another size does. Everywhere else the two are called one after the
+    other, and `recompute` has no effect.
 
     Args:
         x: (L, B, I). Whether it is spikes (one value beside zero) is seen, not assumed.
@@ -37,13 +38,9 @@ def linear_lif(
     Raises:
         TypeError, ValueError: as `lif`. RuntimeError: a second derivative.
     """
-    if not (x.dim() == 3 and fused.serves(x, weight, bias, state)):
+    if not fused.serves(x, weight, bias, state):
         return lif(linear(x, weight, bias), state, **neuron)
-    defaults: dict[str, Any] = {
-        "substeps": 1, "reset": "soft", "surrogate": PiecewiseLinear(), "lengths": None,
-        "detach_reset": False, "readout": "spikes", "window": None,
-    }  # fmt: skip
     form = x.new_empty(()).expand(*x.shape[:-1], len(weight))  # of the currents, without their memory
-    arguments = op_arguments(form, state, **(defaults | neuron))
+    arguments = op_arguments(form, state, **neuron)
     out, final = fused.LinearLif.apply(x, weight, bias, recompute, *arguments)  # type: ignore[no-untyped-call]
     return out, final if len(final) > 1 else final[0]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..functional.lif import check_tensor, positive_int
+from .checks import check_lengths
 
 
 def run_in_chunks(
@@ -49,13 +50,15 @@ def run_in_chunks(
         raise ValueError(
             "chunks are cut along time, which must come first; got a layer with batch_first=True"
         )
+    lengths = check_lengths(lengths, input)
     outputs, state = [], hx
     for start in range(0, len(input), size):
         chunk = input[start : start + size]
         options: dict[str, Any] = {}
         if lengths is not None:
             options["lengths"] = (lengths - start).clamp(0, len(chunk))
-        if truncate and state is not None:
+        if truncate and start > 0:
+            assert state is not None
             state = state.detach()
         if torch.is_grad_enabled():
             output, state = checkpoint(layer, chunk, state, use_reentrant=False, **options)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as hooks
 
 from ..functional import spike_of
 from ..functional.linear_lif import linear_lif
@@ -16,8 +17,17 @@ LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights st
 
 
 def unseen(*modules: nn.Module) -> bool:
-    """Whether no forward hook looks at what goes in and out of `modules`."""
-    return not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    """Whether nothing hangs on the calls of `modules`: hooks of any kind, or a `forward` put in by hand."""
+    return not any(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+        for module in modules
+    ) and not any(
+        (hooks._global_forward_hooks, hooks._global_forward_pre_hooks, hooks._global_backward_hooks)
+    )
 
 
 class Passed(nn.Identity):

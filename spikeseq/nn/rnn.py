@@ -39,8 +39,9 @@ class SpikingRNN(nn.Module):
             scale of the input is unknown or layers are many. Costs a mean and a deviation per token.
         leak, threshold, reset, surrogate, learn_leak, learn_threshold, detach_reset: as `LIF`.
         per_channel: one leak and threshold per neuron instead of per layer.
-        recompute: compute currents again in the backward pass instead of keeping them, on a CPU: less than
-            one byte per neuron and sub-step is kept instead of about four, for one more product.
+        recompute: compute currents again in the backward pass instead of keeping them: less than one byte per
+            neuron and sub-step is kept instead of about four, for one more product. Acts on a CPU, in float32
+            and float64, on layers without norm and feedback.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
     """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..ops import stack as _stack  # noqa: F401  defines the op
 from ..ops.build import ensure_native
-from .layer import SpikingLayer
+from .layer import SpikingLayer, unseen
 from .lif import LIF, SMALLEST_THRESHOLD
 
 
@@ -39,7 +39,7 @@ def plain(layer: SpikingLayer, dtype: torch.dtype) -> bool:
         and parts.get("norm") is None
         and not lif.surrogate.memory_planes
         and linear.weight.dtype == lif.leak.dtype == dtype
-        and not any(m._forward_hooks or m._forward_pre_hooks for m in (layer, linear, lif))
+        and unseen(layer, linear, lif)
     )
 
 

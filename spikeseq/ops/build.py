@@ -73,6 +73,11 @@ def ensure_native(device: str) -> bool:
         return False
 
 
+def is_loaded(device: str) -> bool:
+    """Whether native kernels for `device` are there already."""
+    return device in _loaded
+
+
 def build(device: str | None = None) -> None:
     """Builds and loads the native kernels now instead of at the first call.
 

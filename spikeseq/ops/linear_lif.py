@@ -15,13 +15,20 @@ from .build import ensure_native
 from .packed import DENSEST, Packed, pack
 
 
-def serves(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether the op takes these: on a CPU, of one type, not while traced, transformed or under autocast."""
+def serves(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any) -> bool:
+    """Whether the op takes these: plain CPU tensors of one type, not traced, transformed or under autocast.
+
+    What does not fit together it does not take either: the other way says what is wrong.
+    """
+    tensors = [t for t in (x, weight, bias, state) if t is not None]
     return (
-        x.device.type == "cpu"
+        all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
+        and all(t.device.type == "cpu" and t.dtype == x.dtype and t.layout == torch.strided for t in tensors)
         and x.dtype in (torch.float32, torch.float64)
-        and x.layout == torch.strided
-        and all(t is None or (t.dtype == x.dtype and t.device == x.device) for t in others)
+        and x.dim() == 3
+        and weight.dim() == 2
+        and x.shape[2] == weight.shape[1] > 0
+        and (bias is None or bias.shape == weight.shape[:1])
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
@@ -29,11 +36,12 @@ def serves(x: Tensor, *others: Tensor | None) -> bool:
     )
 
 
-def product(rows: Tensor, packed: Packed | None, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(R, I) or the same as bits, weight (O, I) and bias (O,): the currents (R, O)."""
+def product(rows: Tensor | None, packed: Packed | None, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(R, I) as they are, or as bits, weight (O, I) and bias (O,): the currents (R, O)."""
     if packed is not None and packed.rate <= DENSEST:
         return packed.product(weight, bias)
-    if packed is not None and not rows.numel():  # only the bits were kept
+    if rows is None:
+        assert packed is not None
         rows = packed.unpack(weight)
     current: Tensor = torch.ops.spikeseq.empty_kept([len(rows), len(weight)], rows)
     if bias is None:
@@ -53,12 +61,18 @@ class LinearLif(torch.autograd.Function):
         current = product(rows, packed, weight, bias).view(*x.shape[:-1], len(weight))
         out, final_state, checkpoints = torch.ops.spikeseq.lif(current, *neuron)
         _state, leak, threshold, lengths, *options = neuron
-        ctx.packed, ctx.options, ctx.shape, ctx.out_shape = packed, options, x.shape, out.shape
+        by_x, by_weight, *_ = ctx.needs_input_grad
+        given = rows if packed is None else packed.bits
         ctx.save_for_backward(
-            rows if packed is None else packed.bits,
+            given if recompute or by_weight else None,
             None if recompute else current,
-            *(weight, bias, checkpoints, final_state, leak, threshold, lengths),
+            weight if recompute or by_x else None,
+            bias if recompute else None,
+            *(checkpoints, final_state, leak, threshold, lengths),
         )
+        # Without the bits: what is saved can be let go or moved only if nothing else holds it.
+        ctx.packed = None if packed is None else packed.of(packed.bits.new_empty(0))
+        ctx.options, ctx.shape, ctx.width, ctx.out_shape = options, x.shape, len(weight), out.shape
         ctx.set_materialize_grads(False)
         return out, final_state
 
@@ -66,10 +80,13 @@ class LinearLif(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         given, current, weight, bias, checkpoints, final_state, leak, threshold, lengths = ctx.saved_tensors
-        packed: Packed | None = ctx.packed and ctx.packed.of(given)
-        rows = given if packed is None else weight.new_empty((len(given), 0))
+        rows = packed = None
+        if ctx.packed is None:
+            rows = given
+        elif given is not None:
+            packed = ctx.packed.of(given)
         if current is None:
-            current = product(rows, packed, weight, bias).view(*ctx.shape[:-1], len(weight))
+            current = product(rows, packed, weight, bias).view(*ctx.shape[:-1], ctx.width)
         grad_out, grad_final = grads
         if grad_out is None:
             grad_out = current.new_zeros(()).expand(ctx.out_shape)
@@ -79,7 +96,7 @@ class LinearLif(torch.autograd.Function):
             grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *ctx.options
         )
         del current, grad_out
-        grad = by_current.view(-1, len(weight))
+        grad = by_current.view(-1, ctx.width)
         by_x = by_weight = by_bias = None
         if ctx.needs_input_grad[0]:
             by_x = torch.ops.spikeseq.empty_kept([len(grad), weight.shape[1]], grad)

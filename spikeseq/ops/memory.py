@@ -7,7 +7,7 @@ Environment:
 import torch
 
 from . import library
-from .build import ensure_native
+from .build import is_loaded
 
 library.define("empty_kept(int[] sizes, Tensor like) -> Tensor")
 
@@ -21,4 +21,4 @@ def release_memory() -> int:
     Returns:
         Bytes that were idle.
     """
-    return int(torch.ops.spikeseq.release_memory()) if ensure_native("cpu") else 0
+    return int(torch.ops.spikeseq.release_memory()) if is_loaded("cpu") else 0

@@ -10,7 +10,7 @@ from .build import ensure_native
 
 library.define("pack_spikes(Tensor x) -> (Tensor bits, float scale, int fired)")
 library.define("unpack_spikes(Tensor bits, int size, Tensor like, float scale) -> Tensor")
-library.define("packed_product(Tensor bits, Tensor weight, Tensor? bias) -> Tensor")
+library.define("packed_product(Tensor bits, int size, Tensor weight, Tensor? bias) -> Tensor")
 library.define("packed_weight_gradient(Tensor bits, Tensor grad, int size) -> Tensor")
 
 # Past these shares of neurons that fire, dense products are as fast (128 x 128, two cores with AVX-512).
@@ -44,13 +44,14 @@ class Packed:
 
     def product(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """(R, O) for weight (O, I) and bias (O,)."""
-        by_neuron = (weight.t() * self.scale).contiguous()
-        return torch.ops.spikeseq.packed_product(self.bits, by_neuron, bias)  # type: ignore[no-any-return]
+        by_neuron = (weight.t() * self.scale).contiguous()  # never the caller's own memory
+        return torch.ops.spikeseq.packed_product(self.bits, self.size, by_neuron, bias)  # type: ignore[no-any-return]
 
     def weight_gradient(self, grad: Tensor) -> Tensor:
         """(O, I) from grad (R, O), contiguous."""
         if self.rate <= DENSEST_GRADIENT:
-            return torch.ops.spikeseq.packed_weight_gradient(self.bits, grad, self.size).t() * self.scale
+            by_neuron = torch.ops.spikeseq.packed_weight_gradient(self.bits, grad, self.size)
+            return by_neuron.t().contiguous().mul_(self.scale)  # type: ignore[no-any-return]
         return grad.t() @ self.unpack(grad)
 
     def unpack(self, like: Tensor) -> Tensor:

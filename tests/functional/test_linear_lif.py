@@ -95,12 +95,32 @@ def test_autocast_and_transforms_go_the_plain_way():
     torch.testing.assert_close(found, expected)
 
 
+def test_only_what_the_gradients_need_is_kept():
+    x, weight, b, _ = (t.detach() for t in case())
+    for needed, most in ((x, 2), (weight, 2)):
+        needed.requires_grad_()
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):  # noqa: B023
+            linear_lif(x, weight, b, **NEURON)
+        needed.requires_grad_(False)
+        ours = [t for t in kept if t.numel() > 1 and t.dtype != torch.int64]
+        assert len(ours) <= most + 2  # currents, checkpoints, the final state and one factor
+
+
+def test_gradients_are_contiguous():
+    x, weight, b, _ = case()
+    (grad,) = torch.autograd.grad(linear_lif(x, weight, b, **NEURON)[0].sum(), weight)
+    assert grad.is_contiguous() and grad.shape == weight.shape
+
+
 def test_bad_input_is_named():
     x, weight, b, state = case()
     with pytest.raises(ValueError, match="leak must lie in"):
         linear_lif(x, weight, b, leak=1.5, threshold=1.0)
     with pytest.raises(ValueError, match="state must have shape"):
         linear_lif(x, weight, b, state[:2], **NEURON)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        linear_lif(x, weight[:, :-1], b, **NEURON)  # of as many bytes as bits
     with pytest.raises(TypeError, match="surprise"):
         linear_lif(x, weight, b, surprise=1, **NEURON)
 

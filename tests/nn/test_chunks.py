@@ -55,6 +55,22 @@ def test_truncated_gradients_stop_at_a_chunk_and_values_do_not():
     assert grad[:3].any()
 
 
+def test_a_start_state_learns_under_truncation_too():
+    layer, hx = rnn(), torch.zeros(2, 2, 6, dtype=torch.float64, requires_grad=True)
+    out, _ = run_in_chunks(layer, torch.randn(6, 2, 4, dtype=torch.float64), hx, size=3, truncate=True)
+    (grad,) = torch.autograd.grad(out.sum(), hx)
+    assert grad.any()
+
+
+def test_lengths_are_checked_and_may_be_a_list():
+    layer, x = rnn(), torch.randn(6, 2, 4, dtype=torch.float64)
+    out, _ = run_in_chunks(layer, x, size=4, lengths=[6, 2])
+    torch.testing.assert_close(out, layer(x, lengths=torch.tensor([6, 2]))[0])
+    for wrong in ([7, 2], [-1, 2]):
+        with pytest.raises(ValueError, match="lengths must be"):
+            run_in_chunks(layer, x, size=4, lengths=torch.tensor(wrong))
+
+
 def test_dropout_is_the_same_in_both_passes():
     layer = rnn(dropout=0.5)
     x = torch.randn(8, 2, 4, dtype=torch.float64, requires_grad=True)

@@ -332,3 +332,18 @@ def test_construction_without_memory():
     filled.load_state_dict(source.state_dict())
     x = torch.randn(3, 4, 6)
     assert torch.equal(filled(x)[0], source(x)[0])
+
+
+@pytest.mark.parametrize("look", ["forward", "backward", "by hand"])
+def test_whoever_looks_at_a_map_is_called(look):
+    layer, seen = SpikingRNN(3, 4), []
+    part = layer.layers[0].input_map
+    if look == "forward":
+        part.register_forward_hook(lambda *_: seen.append(1))
+    elif look == "backward":
+        part.register_full_backward_hook(lambda *_: seen.append(1))
+    else:
+        plain = part.forward
+        part.forward = lambda x: (seen.append(1), plain(x))[1]
+    layer(torch.randn(2, 1, 3, requires_grad=True))[0].sum().backward()
+    assert seen

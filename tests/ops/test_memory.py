@@ -82,6 +82,18 @@ def test_the_limit(megabytes, kept):
     assert int(out.stdout.split()[-1]) == kept
 
 
+@pytest.mark.parametrize("megabytes", ["many", "-1", "1.5"])
+def test_a_limit_that_is_no_number_is_named(megabytes):
+    code = (
+        "import torch, spikeseq; spikeseq.build(); torch.ops.spikeseq.empty_kept([9999, 99], torch.empty(0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, env={**os.environ, "SPIKESEQ_KEEP_MB": megabytes},
+    )  # fmt: skip
+    assert f"SPIKESEQ_KEEP_MB must be a number of MiB, got {megabytes}" in done.stderr
+
+
 def test_without_a_kernel_there_is_nothing_to_release(monkeypatch):
-    monkeypatch.setattr("spikeseq.ops.memory.ensure_native", lambda device: False)
+    monkeypatch.setattr("spikeseq.ops.memory.is_loaded", lambda device: False)
     assert spikeseq.release_memory() == 0

@@ -42,7 +42,7 @@ def test_products_are_those_of_dense_matrices(rows, size, out, rate, scale, dtyp
     weight, bias = torch.randn(out, size, generator=random), torch.randn(out, generator=random)
     grad = torch.randn(rows, out, generator=random).to(dtype)
     packed = pack(x)
-    close = {"rtol": 1e-5, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    close = {"rtol": 1e-4, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-10, "atol": 1e-10}
     w, b = weight.to(dtype), bias.to(dtype)
     torch.testing.assert_close(packed.product(w, b), x @ w.t() + b, **close)
     torch.testing.assert_close(packed.product(w, None), x @ w.t(), **close)
@@ -64,6 +64,18 @@ def test_what_is_no_spikes_is_not_packed(values):
 def test_other_types_and_devices_are_not_packed():
     assert pack(torch.zeros(2, 3, dtype=torch.bfloat16)) is None
     assert pack(torch.zeros(2, 3, device="meta")) is None
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    bits = pack(spikes(4, 12, 0.5, 1.0, torch.float32, 0)).bits
+    ops = torch.ops.spikeseq
+    with pytest.raises(ValueError, match="weight and bias must be"):
+        ops.packed_product(bits, 12, torch.zeros(11, 3), None)
+    for size in (0, 8, 17):
+        with pytest.raises(ValueError, match="bits of"):
+            ops.packed_weight_gradient(bits, torch.zeros(4, 3), size)
+        with pytest.raises(ValueError, match="bits of"):
+            ops.unpack_spikes(bits, size, torch.zeros(0), 1.0)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.6])
