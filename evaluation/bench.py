@@ -21,6 +21,7 @@ from spikeseq.nn import SpikingRNN
 from .agreement import compare, oracle
 from .bench_events import PEERS as EVENT_PEERS
 from .bench_events import event_benchmarks
+from .bench_growth import growth_benchmarks
 from .bench_memory import memory_benchmarks
 from .bench_models import LOOP, layer_step, model_benchmarks, recurrent_benchmarks, step_benchmarks
 from .bench_translate import PEERS as TRANSLATION_PEERS
@@ -90,7 +91,7 @@ def run_bench(
             sizes or Sizes(), [peer for peer in peers if peer not in left_out]
         ):
             say(f"{benchmark.title}: {', '.join(contender.name for contender in benchmark.contenders)}")
-            results.append(measure(benchmark, seconds))
+            results.append(measure(benchmark, seconds * benchmark.share))
     return {
         "machine": describe_machine(),
         "benchmarks": results,
@@ -182,7 +183,8 @@ def lif_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmark]:
             f"float32, gradients of I, leak and threshold; spike rate {spikes.mean():.3f}",
             (
                 Contender(OURS, "spikeseq.functional.lif", partial(our_lif, current, grad)),
-                Contender("clone", "I.clone() as each phase: the yard-stick", partial(clone_step, current)),
+                Contender("clone", "I.clone() as each phase: a yard-stick", partial(clone_step, current)),
+                Contender("copy", "a copy into memory in use, likewise", partial(copy_step, current)),
                 *(lif_contender(LIF_PEERS[peer], current, grad) for peer in peers),
             ),
             partial(check_lif, current),
@@ -202,6 +204,12 @@ def our_lif(current: Tensor, grad: Tensor) -> Step:
 def clone_step(current: Tensor) -> Step:
     """A copy of the currents into fresh memory, twice."""
     return ("forward", lambda _: current.clone()), ("backward", lambda _: current.clone())
+
+
+def copy_step(current: Tensor) -> Step:
+    """A copy of the currents into memory that is there, twice."""
+    to = current.clone()
+    return ("forward", lambda _: to.copy_(current)), ("backward", lambda _: to.copy_(current))
 
 
 def lif_contender(peer: LifPeer, current: Tensor, grad: Tensor) -> Contender:
@@ -256,6 +264,7 @@ FAMILIES = {
     "recurrent": Family(tuple(RNN_PEERS), lambda sizes, peers: recurrent_benchmarks(sizes.layer, peers)),
     "model": Family(("lstm", LOOP), lambda sizes, peers: model_benchmarks(sizes.model, peers)),
     "memory": Family(tuple(RNN_PEERS), lambda sizes, peers: memory_benchmarks(sizes.layer, peers)),
+    "growth": Family(tuple(RNN_PEERS), lambda sizes, peers: growth_benchmarks(sizes.layer, peers)),
     "step": Family(tuple(RNN_PEERS), lambda sizes, peers: step_benchmarks(sizes.step, peers)),
     "translate": Family(
         TRANSLATION_PEERS, lambda sizes, peers: translate_benchmarks(sizes.greedy, sizes.state, peers)

@@ -54,6 +54,8 @@ class Benchmark:
     note: str
     contenders: tuple[Contender, ...]
     check: Callable[[], None]
+    share: float = 1.0  # of the usual time, for one of many points
+    at: tuple[str, int] | None = None  # what was changed, and to what
 
 
 def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
@@ -66,6 +68,7 @@ def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
         "title": benchmark.title,
         "note": benchmark.note,
         "rounds": len(rounds),
+        **({"at": list(benchmark.at)} if benchmark.at else {}),
         "contenders": {
             contender.name: {
                 "note": contender.note,

@@ -279,18 +279,30 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="lif, layer, recurrent, model, memory, step, translate, events; default all.",
+            help="lif, layer, recurrent, model, memory, growth, step, translate, events; default all.",
         ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw how cost grows: a picture of `growth`.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Time the kernel and the layers against RNNs and other spiking libraries."""
     from spikeseq.evaluation.bench import run_bench
     from spikeseq.evaluation.table import format_table
 
+    if plot is not None:
+        from spikeseq.recipes.plots import check_picture, plot_growth
+
+        check_picture("--plot", plot)
+        if names and "growth" not in names:
+            raise ValueError(f"--plot draws the benchmark growth, which is not among {', '.join(names)}")
     result = run_bench(names or [], [peer for peer in against.split(",") if peer], say)
     people.print(format_table(result), highlight=False, soft_wrap=True, markup=False)
+    if plot is not None:
+        plot_growth(result["benchmarks"], plot)
+        say(f"wrote {plot}")
     if json_:
         emit(result)
 

@@ -2,7 +2,9 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from torch import Tensor
@@ -36,6 +38,24 @@ def check_picture(option: str, path: Path) -> None:
     """Raises ValueError for a file whose suffix names no picture."""
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{option} takes a .png, .pdf or .svg file, got {path}")
+
+
+def plot_growth(benchmarks: Sequence[dict[str, Any]], path: Path) -> None:
+    """Milliseconds of a training step against what `spikeseq bench growth` changed, a panel each."""
+    timed = [one for one in benchmarks if "at" in one]
+    names = list(dict.fromkeys(one["at"][0] for one in timed))
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.2 * len(names), 3.2), layout="constrained", squeeze=False
+    )
+    for axis, name in zip(axes[0], names, strict=True):
+        chosen = [one for one in timed if one["at"][0] == name]
+        for peer in chosen[0]["contenders"]:
+            times = [one["contenders"][peer]["milliseconds"]["total"] for one in chosen]
+            axis.loglog([one["at"][1] for one in chosen], times, marker="o", label=peer)
+        axis.set_xlabel(name)
+    axes[0][0].set_ylabel("ms a training step")
+    axes[0][0].legend(frameon=False)
+    save(figure, path)
 
 
 def save(figure: Figure, path: Path) -> None:

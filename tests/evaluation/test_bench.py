@@ -58,7 +58,9 @@ def test_every_field():
         phases = {"forward", "total", "first"}
         if "inference" not in benchmark["title"]:
             phases.add("backward")
-        wanted = ["clone", *INSTALLED] if benchmark["title"].startswith("lif") else ["lstm", "gru", "rnn"]
+        wanted = (
+            ["clone", "copy", *INSTALLED] if benchmark["title"].startswith("lif") else ["lstm", "gru", "rnn"]
+        )
         assert list(benchmark["contenders"]) == [bench.OURS, *wanted]
         for contender in benchmark["contenders"].values():
             assert set(contender["milliseconds"]) == set(contender["ratio"]) == phases
@@ -66,6 +68,7 @@ def test_every_field():
             assert contender["note"]
         assert set(benchmark["contenders"][bench.OURS]["ratio"].values()) == {1.0}
     assert set(result["left_out"]) == set(peers.LIF_PEERS) - set(INSTALLED)
+    assert len(result["goals"]) == len(bench.GOALS)
     assert [goal["met"] for goal in result["goals"]] == [None] * len(bench.GOALS)
     text_table = table.format_table(result)
     for text in (*titles, bench.OURS, "lstm", "rounds", "not decided", result["machine"]["cpu"]):
@@ -95,7 +98,7 @@ def test_reference_loop_is_the_oracle():
 def test_fake_peer(fake_peer):
     result, _ = run(["lif"], ["fake"])
     for benchmark in result["benchmarks"]:
-        assert list(benchmark["contenders"]) == [bench.OURS, "clone", "fake"]
+        assert list(benchmark["contenders"]) == [bench.OURS, "clone", "copy", "fake"]
         assert benchmark["contenders"]["fake"]["same_spikes"] == 1.0
         assert benchmark["contenders"]["fake"]["difference"] == "none"
     assert result["left_out"] == {}

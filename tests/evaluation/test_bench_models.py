@@ -36,10 +36,10 @@ def test_goals_name_what_the_default_sizes_time():
     peers = {name: family.peers for name, family in bench.FAMILIES.items()}
     made = [
         one.title
-        for name in ("recurrent", "model", "step", "layer")
+        for name in ("recurrent", "model", "step", "layer", "lif", "memory")
         for one in bench.FAMILIES[name].make(sizes, peers[name])
     ]
-    families = ("recurrent", "model", "step", "layer")
+    families = ("recurrent", "model", "step", "layer", "lif", "memory")
     named = {goal.title for goal in goals.GOALS if goal.title.split()[0] in families}
     assert named <= set(made)
 
