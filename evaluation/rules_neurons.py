@@ -25,7 +25,10 @@ def neurons(module: LIF, call: Call) -> Operations:
     tokens = float(rows * batch if lengths is None else lengths.sum())
     windows = steps / (call.arguments.get("window") or steps)
     written = tokens * size * windows if readout == "membrane" else None
-    return fired(spikes, size, tokens, steps, currents=tokens * size, written=written)
+    found = fired(spikes, size, tokens, steps, currents=tokens * size, written=written)
+    if module.channels:  # a leak and a threshold for each neuron; one for all stay in registers
+        found += Operations(weight_bytes=FLOAT * 2 * found.updates)
+    return found
 
 
 def fired(

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from spikeseq.fold import FoldedRecurrent
+from spikeseq.fold import FoldedRecurrent, recurrent_kind
 
 from .call import Call
 from .operations import FLOAT, Operations, rows_of, spikes_in
@@ -20,7 +20,7 @@ def recurrent(module: Any, call: Call) -> Operations:
     The input maps of a first layer whose input is spikes are ACs.
     """
     x = tokens_of(module, call)
-    gates, functions, sums, states = RECURRENT[type(module).__name__.removesuffix("Cell")]
+    gates, functions, sums, states = RECURRENT[recurrent_kind(module)]
     layers, directions = getattr(module, "num_layers", 1), 2 if getattr(module, "bidirectional", False) else 1
     sizes = {name: p.numel() for name, p in module.named_parameters()}
     weights = sum(size for name, size in sizes.items() if name.startswith("weight"))
@@ -69,7 +69,7 @@ def tokens_of(module: Any, call: Call) -> Tensor:
 
 def quantised_sizes(module: Any) -> tuple[list[int], int, int]:
     """Inputs of each layer, weights and biases of all, of an 8-bit LSTM or GRU: it hides its parameters."""
-    gates, hidden = RECURRENT[type(module).__name__][0], module.hidden_size
+    gates, hidden = RECURRENT[recurrent_kind(module)][0], module.hidden_size
     directions = 2 if module.bidirectional else 1
     inputs = [module.input_size] + [hidden * directions] * (module.num_layers - 1)
     rows = directions * gates * hidden
@@ -79,7 +79,7 @@ def quantised_sizes(module: Any) -> tuple[list[int], int, int]:
 def quantised_recurrent(module: Any, call: Call) -> Operations:
     """The 8-bit form of `recurrent`; gates and states stay float32."""
     x = tokens_of(module, call)
-    gates, functions, sums, states = RECURRENT[type(module).__name__]
+    gates, functions, sums, states = RECURRENT[recurrent_kind(module)]
     tokens, hidden = rows_of(x), module.hidden_size
     directions = 2 if module.bidirectional else 1
     inputs, weights, _ = quantised_sizes(module)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .fold import fold_embeddings
+from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
 from .functional.lif import choice
 from .functional.taps import flat, ranges
@@ -119,8 +119,8 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
     choice("weights", weights, WEIGHTS)
     if any(isinstance(module, EventMap) for module in model.modules()):
         raise TypeError(f"this {type(model).__name__} is driven by events already")
-    folded = isinstance(model, SpikingClassifier)
-    model = fold_embeddings(model) if folded else copy.deepcopy(model).eval().requires_grad_(False)
+    foldable = isinstance(model, SpikingClassifier) and not is_folded(model)
+    model = fold_embeddings(model) if foldable else copy.deepcopy(model).eval().requires_grad_(False)
     count = 0
     for module in list(model.modules()):
         for parent, name in spike_maps(module):

@@ -117,6 +117,12 @@ class FoldedConv(nn.Module):
         return (out if self.bias is None else out + self.bias), None
 
 
+def is_folded(model: SpikingClassifier) -> bool:
+    """Whether the first map of a classifier is in its embedding already."""
+    first: Any = model.spiking.layers[0]
+    return not isinstance(model.context, TokenConv1d) and not isinstance(first.input_map, nn.Linear)
+
+
 def fold_recurrent(embedding: nn.Embedding, rnn: Any) -> tuple[nn.Embedding, "FoldedRecurrent"]:
     """A table of projected inputs, and the recurrence that is left.
 
@@ -137,6 +143,12 @@ def fold_recurrent(embedding: nn.Embedding, rnn: Any) -> tuple[nn.Embedding, "Fo
     return nn.Embedding.from_pretrained(projection, padding_idx=embedding.padding_idx), folded
 
 
+def recurrent_kind(module: Any) -> str:
+    """ "LSTM", "GRU" or "RNN", of torch's layers and cells, their subclasses and their 8-bit forms."""
+    names = [base.__name__.removesuffix("Cell") for base in type(module).__mro__]
+    return next(name for name in names if name in ("LSTM", "GRU", "RNN"))
+
+
 class FoldedRecurrent(nn.Module):
     """An nn.LSTM, nn.GRU or nn.RNN of one layer without its input projection: (L, B, gates * H) in.
 
@@ -148,7 +160,7 @@ class FoldedRecurrent(nn.Module):
         super().__init__()
         if rnn.num_layers != 1 or rnn.bidirectional or rnn.proj_size:
             raise ValueError(f"only one layer in one direction can be folded, got {rnn}")
-        self.kind, self.hidden_size = type(rnn).__name__, rnn.hidden_size
+        self.kind, self.hidden_size = recurrent_kind(rnn), rnn.hidden_size
         self.activation = torch.relu if getattr(rnn, "nonlinearity", "tanh") == "relu" else torch.tanh
         self.weight = nn.Parameter(rnn.weight_hh_l0.detach().clone())
         # A GRU's reset gate scales what this bias is part of.

@@ -84,6 +84,13 @@ def test_8_bits_are_close_and_small():
         assert maps and all(m.weight.dtype == torch.int8 for m in maps)
 
 
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_a_folded_classifier_is_compiled_as_it_is(kernel_size):
+    model = classifier(kernel_size=kernel_size)
+    folded = spikeseq.compile_events(spikeseq.fold_embeddings(model))
+    torch.testing.assert_close(folded(*TEXTS), spikeseq.compile_events(model)(*TEXTS))
+
+
 def test_the_model_is_left_alone():
     model = classifier().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -46,6 +46,25 @@ def compute(found):
 KINDS = ("macs", "acs", "spike_rate")
 
 
+class Named(nn.LSTM):
+    """A subclass, as users have them."""
+
+
+def test_a_subclass_of_a_recurrent_layer_is_counted_as_one():
+    x = torch.randn(4, 2, 3)
+    found, plain = (measure_energy(kind(3, 5), [(x,)], tokens=8) for kind in (Named, nn.LSTM))
+    assert found["macs"] == plain["macs"] > 0 and found["not_counted"] == []
+
+
+def test_a_leak_for_each_neuron_is_read_at_each_update():
+    x = torch.randn(4, 2, 6)
+    shared, own = (
+        measure_energy(SpikingRNN(6, 5, substeps=3, per_channel=each), [(x,)], tokens=8)["operations"]
+        for each in (False, True)
+    )
+    assert own["weight_bytes"] - shared["weight_bytes"] == 4 * 2 * 3 * 5  # two values, T = 3, five neurons
+
+
 def test_a_small_network_by_hand():
     found = measure_energy(Tiny(), [(X,)], tokens=2)
     assert compute(found) == {
