@@ -53,6 +53,8 @@ def plot_growth(benchmarks: Sequence[dict[str, Any]], path: Path) -> None:
             times = [one["contenders"][peer]["milliseconds"]["total"] for one in chosen]
             axis.loglog([one["at"][1] for one in chosen], times, marker="o", label=peer)
         axis.set_xlabel(name)
+        axis.set_xticks([one["at"][1] for one in chosen], [str(one["at"][1]) for one in chosen])
+        axis.minorticks_off()
     axes[0][0].set_ylabel("ms a training step")
     axes[0][0].legend(frameon=False)
     save(figure, path)
