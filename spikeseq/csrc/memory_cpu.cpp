@@ -6,6 +6,7 @@
 #include <c10/util/accumulate.h>
 #include <torch/library.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <list>
@@ -37,10 +38,13 @@ class Keeper final : public c10::Allocator {
 
   c10::DataPtr allocate(size_t bytes) override {
     auto* buffer = new Buffer(take(bytes));
+    used_bytes_ += buffer->capacity;
     return {buffer->data, buffer, &let_go, at::Device(at::kCPU)};
   }
 
   void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
+
+  int64_t used() const { return static_cast<int64_t>(used_bytes_.load()); }
 
   int64_t release() {
     std::list<Buffer> all;
@@ -65,6 +69,7 @@ class Keeper final : public c10::Allocator {
 
   static void let_go(void* context) {
     auto* buffer = static_cast<Buffer*>(context);
+    get().used_bytes_ -= buffer->capacity;
     get().give_back(*buffer);
     delete buffer;
   }
@@ -111,6 +116,7 @@ class Keeper final : public c10::Allocator {
   std::mutex mutex_;
   std::list<Buffer> idle_;
   size_t idle_bytes_ = 0, limit_;
+  std::atomic<size_t> used_bytes_{0};
 };
 
 }  // namespace
@@ -126,6 +132,7 @@ int64_t release_memory() { return Keeper::get().release(); }
 
 TORCH_LIBRARY_FRAGMENT(spikeseq, m) {
   m.def("release_memory() -> int", &release_memory);
+  m.def("memory_in_use() -> int", [] { return Keeper::get().used(); });
 }
 
 }  // namespace spikeseq
