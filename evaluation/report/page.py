@@ -184,6 +184,7 @@ def about(content: Content) -> dict[str, Any]:
     config, metrics = content.config, content.metrics
     source = config.data.source if config.data.source in ("sample", "hub") else "DATA"
     options = ["--model", config.model.name, "--data", source, "--seed", str(config.seed)]
+    options += ["--out", str(content.folder)]
     for key, value in changes(config).items():
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         options += ["--set", f"{key}={json.dumps(plain)}" if not isinstance(plain, str) else f"{key}={plain}"]
