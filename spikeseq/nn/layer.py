@@ -51,6 +51,8 @@ class SpikingLayer(nn.Module):
         neuron: arguments of `LIF`.
     """
 
+    recompute = False  # of layers pickled before there was a choice
+
     def __init__(
         self,
         input_size: int,
