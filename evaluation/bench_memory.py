@@ -21,7 +21,10 @@ Sizes = tuple[int, int, int]
 
 
 def bytes_kept(run: Callable[[], object], *given: Tensor) -> int:
-    """Bytes of memory that autograd holds on to after `run`, without those of `given`; each counted once."""
+    """Bytes of the tensors that autograd saves during `run`, without those of `given`; each counted once.
+
+    What a function keeps beside them, or `torch.utils.checkpoint` saves in its own way, is not seen.
+    """
     not_ours = {tensor.untyped_storage().data_ptr() for tensor in given}
     kept: dict[int, int] = {}
 

@@ -13,7 +13,7 @@ library.define("unpack_spikes(Tensor bits, int size, Tensor like, float scale) -
 library.define("packed_product(Tensor bits, int size, Tensor weight, Tensor? bias) -> Tensor")
 library.define("packed_weight_gradient(Tensor bits, Tensor grad, int size) -> Tensor")
 
-# Past these shares of neurons that fire, dense products are as fast (128 x 128, two cores with AVX-512).
+# Past about these shares of neurons that fire, dense products are as fast (128 x 128, AVX-512).
 DENSEST, DENSEST_GRADIENT = 0.4, 0.25
 
 
