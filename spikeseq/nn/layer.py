@@ -25,8 +25,11 @@ def unseen(*modules: nn.Module) -> bool:
         or module._backward_pre_hooks
         or "forward" in module.__dict__
         for module in modules
-    ) and not any(
-        (hooks._global_forward_hooks, hooks._global_forward_pre_hooks, hooks._global_backward_hooks)
+    ) and not (
+        hooks._global_forward_hooks
+        or hooks._global_forward_pre_hooks
+        or hooks._global_backward_hooks
+        or hooks._global_backward_pre_hooks
     )
 
 

@@ -6,6 +6,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_full_backward_pre_hook
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from spikeseq.functional import ApproximateLIF, spike_of
@@ -334,14 +335,17 @@ def test_construction_without_memory():
     assert torch.equal(filled(x)[0], source(x)[0])
 
 
-@pytest.mark.parametrize("look", ["forward", "backward", "by hand"])
-def test_whoever_looks_at_a_map_is_called(look):
+@pytest.mark.parametrize("look", ["forward", "backward", "by hand", "everywhere"])
+def test_whoever_looks_at_a_map_is_called(look, request):
     layer, seen = SpikingRNN(3, 4), []
     part = layer.layers[0].input_map
     if look == "forward":
         part.register_forward_hook(lambda *_: seen.append(1))
     elif look == "backward":
         part.register_full_backward_hook(lambda *_: seen.append(1))
+    elif look == "everywhere":
+        hook = register_module_full_backward_pre_hook(lambda *_: seen.append(1))
+        request.addfinalizer(hook.remove)
     else:
         plain = part.forward
         part.forward = lambda x: (seen.append(1), plain(x))[1]
