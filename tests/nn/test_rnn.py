@@ -344,7 +344,7 @@ def test_whoever_looks_at_a_map_is_called(look, request):
     elif look == "backward":
         part.register_full_backward_hook(lambda *_: seen.append(1))
     elif look == "everywhere":
-        hook = register_module_full_backward_pre_hook(lambda *_: seen.append(1))
+        hook = register_module_full_backward_pre_hook(lambda one, *_: seen.extend([1] * (one is part)))
         request.addfinalizer(hook.remove)
     else:
         plain = part.forward
