@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from spikeseq.ops.build import cache_folder
 
 
@@ -16,6 +18,14 @@ def corpus_folder(facts: Any) -> Path:
     """Where a corpus is kept that depends on `facts`, which JSON can hold."""
     key = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
     return cache_folder() / "corpora" / key
+
+
+def keep_corpus(folder: Path, write: Callable[[Path], None], say: Callable[[str], None]) -> None:
+    """Lets `write` fill a folder of the cache; where that fails it is said, as the cache only saves time."""
+    try:
+        write_folder(folder, write)
+    except (OSError, SafetensorError) as error:
+        say(f"the corpus is not kept for later runs: {error}")
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from spikeseq.evaluation.bleu import detokenise
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK
-from spikeseq.recipes.corpus_cache import corpus_folder, write_folder
+from spikeseq.recipes.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.parallel_data import Pairs, ParallelData, load_parallel_data
 from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokenizer
 
 SOURCE_VOCAB, TARGET_VOCAB, SUBWORD_FILE = "source_vocab.json", "target_vocab.json", "subword.model"
+IDS_FILE = "ids.safetensors"  # of a corpus in the cache
 TOKENIZERS = ("spacy", "subword", "whitespace")
 Say = Callable[[str], None]
 
@@ -98,10 +99,7 @@ def load_parallel_corpus(config: Any, say: Say = lambda text: None) -> ParallelC
     if corpus is None:
         say(f"tokenising {len(data.train) + len(data.validation) + len(data.test):,} pairs")
         corpus = build_parallel_corpus(data, config)
-        try:
-            write_folder(folder, partial(_write, corpus))
-        except (OSError, SafetensorError) as error:  # the cache only saves time
-            say(f"the corpus is not kept for later runs: {error}")
+        keep_corpus(folder, partial(_write, corpus), say)
     return without_long(corpus, config.longest)
 
 
@@ -151,20 +149,13 @@ def without_long(corpus: ParallelCorpus, longest: int | None) -> ParallelCorpus:
     return replace(corpus, splits={**corpus.splits, "train": train.part(kept)})
 
 
-IDS_FILE = "ids.safetensors"
-
-
 def _facts(data: ParallelData, config: Any) -> list[Any]:
     """What a corpus depends on: the settings, the libraries that tokenise, and every text."""
     texts = hashlib.sha256()
     for pairs in (data.train, data.validation, data.test):
         for side in (pairs.sources, pairs.targets):
             texts.update("\n".join([str(len(side)), *side]).encode())
-    later = (
-        "source",
-        "merge_dropout",
-        "longest",
-    )  # what acts on a corpus that is ready, and where it came from
+    later = ("source", "merge_dropout", "longest")  # where it came from, and what acts on it afterwards
     settings = {name: config[name] for name in sorted(config) if name not in later}
     try:
         library = version({"subword": "sentencepiece", "spacy": "spacy"}.get(config.tokenizer, "spikeseq"))

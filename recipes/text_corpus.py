@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spikeseq.recipes.corpus_cache import corpus_folder, write_folder
+from spikeseq.recipes.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.text_data import TextData, TextSplit, load_text_data, validation_split
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
@@ -85,10 +86,7 @@ def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
         limit=config.limit,
     )
     corpus = build_corpus(data, config, tokenizer, say)
-    try:
-        _write(folder, corpus)
-    except (OSError, SafetensorError) as error:  # the cache only saves time
-        say(f"the corpus is not kept for later runs: {error}")
+    keep_corpus(folder, partial(_write, corpus), say)
     return corpus
 
 
@@ -148,7 +146,7 @@ def _facts(config: Any, tokenizer: str) -> dict[str, Any]:
     return facts
 
 
-def _write(folder: Path, corpus: Corpus) -> None:
+def _write(corpus: Corpus, folder: Path) -> None:
     tensors = {
         f"{name}.{part}": getattr(split, part).contiguous()
         for name, split in corpus.splits.items()
@@ -162,13 +160,9 @@ def _write(folder: Path, corpus: Corpus) -> None:
         "tokenizer": corpus.tokenizer,
         "found": corpus.found,
     }
-
-    def write(into: Path) -> None:
-        save_file(tensors, into / "tensors.safetensors")
-        corpus.vocab.to_json(into / "vocab.json")
-        (into / "corpus.json").write_text(json.dumps(about))
-
-    write_folder(folder, write)
+    save_file(tensors, folder / "tensors.safetensors")
+    corpus.vocab.to_json(folder / "vocab.json")
+    (folder / "corpus.json").write_text(json.dumps(about))
 
 
 def _read(folder: Path) -> Corpus | None:
