@@ -30,7 +30,7 @@ inline Choice choice_of(std::string_view reset, std::string_view readout, std::s
   static constexpr std::string_view kResets[] = {"soft", "soft_immediate", "hard"};
   static constexpr std::string_view kReadouts[] = {"spikes", "rate", "membrane"};
   static constexpr std::string_view kSurrogates[] = {"piecewise_linear", "sigmoid", "arctan", "fast_sigmoid",
-                                                     "approximate_lif"};
+                                                     "approximate_lif", "spike_time"};
   return {choose<Reset>("reset", reset, kResets), choose<Readout>("readout", readout, kReadouts),
           choose<Surrogate>("surrogate", surrogate, kSurrogates), height, 1 / width, std::exp(-1 / width),
           detach_reset};

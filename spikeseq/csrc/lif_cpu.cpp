@@ -108,8 +108,7 @@ void forward_block(const Shape& shape, const Choice& choice, const Rows<S>& rows
         continue;
       }
       rows.update(s.size, u + o, current + o, &block.leak[o], &block.threshold[o], next + o);
-      if (memory)
-        rows.remember(s.size, next + o, &block.threshold[o], scale, memory + o, memory + size + o);
+      if (memory) rows.remember(s.size, next + o, &block.threshold[o], scale, memory + o, size);
       const S* threshold = &block.threshold[o];
       if (choice.readout == Readout::spikes) {
 #pragma omp simd
@@ -141,7 +140,6 @@ struct History {
   S* u(int64_t i) { return &membrane[i * size]; }       // before sub-step i of the interval
   // Of the spike of sub-step i; one row for all where no memory decides it and it can be had at any time.
   S* slope(int64_t i) { return &slopes[memory.empty() ? 0 : i * size]; }
-  S* plane(int p) { return memory.empty() ? nullptr : &memory[p * size]; }
 };
 
 template <typename In, typename S>
@@ -152,7 +150,7 @@ void recompute(const Shape& shape, const Choice& choice, const Rows<S>& rows, co
   const auto scale = choice.template scale<S>();
   const S* checkpoint = b.checkpoints + begin / kInterval * planes * n + block.first;
   std::copy_n(checkpoint, size, h.u(0));
-  for (int p = 1; p < planes; ++p) std::copy_n(checkpoint + p * n, size, h.plane(p - 1));
+  for (int p = 1; p < planes; ++p) std::copy_n(checkpoint + p * n, size, &h.memory[(p - 1) * size]);
   const S* current = nullptr;
   for (int64_t t = begin; t < end; ++t) {
     const int64_t i = t - begin;
@@ -166,9 +164,8 @@ void recompute(const Shape& shape, const Choice& choice, const Rows<S>& rows, co
       }
       rows.update(s.size, h.u(i) + o, current + o, &block.leak[o], &block.threshold[o], h.u(i + 1) + o);
       if (planes == 1) continue;
-      S *f = h.plane(0) + o, *count = h.plane(1) + o;
-      rows.remember(s.size, h.u(i + 1) + o, &block.threshold[o], scale, f, count);
-      rows.slope(s.size, h.u(i + 1) + o, &block.inverse_threshold[o], scale, f, count, h.slope(i) + o);
+      rows.remember(s.size, h.u(i + 1) + o, &block.threshold[o], scale, &h.memory[o], size);
+      rows.slope(s.size, h.u(i + 1) + o, &block.inverse_threshold[o], scale, &h.memory[o], size, h.slope(i) + o);
     }
   }
 }
@@ -210,7 +207,7 @@ void backward_block(const Shape& shape, const Choice& choice, const Rows<S>& row
         if (choice.readout == Readout::membrane && window_ends)
           for (int64_t j = o; j < o + s.size; ++j) a_membrane[j] += static_cast<S>(grad_out[j]);
         if (planes == 1)
-          rows.slope(s.size, h.u(i + 1) + o, &block.inverse_threshold[o], scale, nullptr, nullptr, h.slope(i) + o);
+          rows.slope(s.size, h.u(i + 1) + o, &block.inverse_threshold[o], scale, nullptr, 0, h.slope(i) + o);
         rows.adjoint(s.size, h.u(i + 1) + o, h.u(i) + o, h.slope(i) + o, g + o, &block.leak[o],
                      &block.threshold[o], &block.inverse_threshold[o], keep_reset, &a_membrane[o],
                      &a_spike[o], &a_leak[o], &a_threshold[o], &grad_current[o]);
@@ -227,8 +224,7 @@ void backward_block(const Shape& shape, const Choice& choice, const Rows<S>& row
   const S* first = last > 0 ? b.checkpoints : b.final_state;
   std::vector<S> slopes(size);
   rows.slope(size, first + begin, block.inverse_threshold.data(), scale,
-             planes > 1 ? first + n + begin : nullptr, planes > 1 ? first + 2 * n + begin : nullptr,
-             slopes.data());
+             planes > 1 ? first + n + begin : nullptr, n, slopes.data());
   for (int64_t j = 0; j < size; ++j) {
     Adjoint<S> a{a_membrane[j], a_spike[j], a_leak[j], a_threshold[j]};
     spike_adjoint(first[begin + j], slopes[j], block.inverse_threshold[j], a);

@@ -15,7 +15,7 @@
 namespace spikeseq {
 
 enum class Reset : int { soft, soft_immediate, hard };
-enum class Surrogate : int { piecewise_linear, sigmoid, arctan, fast_sigmoid, approximate_lif };
+enum class Surrogate : int { piecewise_linear, sigmoid, arctan, fast_sigmoid, approximate_lif, spike_time };
 enum class Readout : int { spikes, rate, membrane };
 
 template <typename S>
@@ -64,7 +64,7 @@ SPIKESEQ_HD double exp_negative(double x) { return exp(-x); }
 
 // How many values a surrogate remembers per neuron, beside the membrane.
 SPIKESEQ_HD constexpr int memory_planes(Surrogate k) {
-  return k == Surrogate::approximate_lif ? 2 : 0;
+  return k == Surrogate::approximate_lif ? 2 : k == Surrogate::spike_time ? 1 : 0;
 }
 
 // The surrogate of do/dz at z = u/v - 1, with peak 1 at z = 0 and unit width.
@@ -85,13 +85,15 @@ struct SurrogateScale {
 };
 
 // Move the memory of a surrogate past sub-step t, whose spike is `fired`.
-// approximate_lif: the leaky sum f of the neuron's own spikes and their number n.
+// approximate_lif: the leaky sum f of the neuron's own spikes and their number n. spike_time: f is the
+// sub-steps since the last of them.
 template <Surrogate K, typename S>
 SPIKESEQ_HD void remember(bool fired, const SurrogateScale<S>& scale, S& f, S& n) {
   if constexpr (K == Surrogate::approximate_lif) {
     f = scale.decay * f + (fired ? S(1) : S(0));
     n = n + (fired ? S(1) : S(0));
   }
+  if constexpr (K == Surrogate::spike_time) f = fired ? S(0) : f + S(1);
 }
 
 // do/dz at sub-step t, from its membrane and the memory after it.
@@ -100,6 +102,8 @@ SPIKESEQ_HD S slope(S u, S inverse_threshold, const SurrogateScale<S>& scale, S 
   if constexpr (K == Surrogate::approximate_lif) {  // max(0, 1 + f'/n), f' = -f / width
     const S correction = S(1) - scale.inverse_width * f / (n > 0 ? n : S(1));
     return n > 0 && correction > 0 ? scale.height * correction : S(0);
+  } else if constexpr (K == Surrogate::spike_time) {  // thesis eq. 4.11
+    return scale.height * exp_negative(scale.inverse_width * f);
   } else {
     return scale.height * shape<K>((u * inverse_threshold - S(1)) * scale.inverse_width);
   }
@@ -112,7 +116,8 @@ SPIKESEQ_HD S slope(S u, S inverse_threshold, const SurrogateScale<S>& scale, S 
     case Surrogate::sigmoid: { constexpr auto K = Surrogate::sigmoid; return call; }      \
     case Surrogate::arctan: { constexpr auto K = Surrogate::arctan; return call; }        \
     case Surrogate::fast_sigmoid: { constexpr auto K = Surrogate::fast_sigmoid; return call; } \
-    default: { constexpr auto K = Surrogate::approximate_lif; return call; }              \
+    case Surrogate::approximate_lif: { constexpr auto K = Surrogate::approximate_lif; return call; } \
+    default: { constexpr auto K = Surrogate::spike_time; return call; }                   \
   }
 
 template <typename S>

@@ -14,16 +14,14 @@ struct NeuronState {
 template <typename S>
 SPIKESEQ_HD NeuronState<S> load(const S* planes, int count, int64_t stride, int64_t neuron) {
   return {planes[neuron], count > 1 ? planes[stride + neuron] : S(0),
-          count > 1 ? planes[2 * stride + neuron] : S(0)};
+          count > 2 ? planes[2 * stride + neuron] : S(0)};
 }
 
 template <typename S>
 SPIKESEQ_HD void store(const NeuronState<S>& s, S* planes, int count, int64_t stride, int64_t neuron) {
   planes[neuron] = s.membrane;
-  if (count > 1) {
-    planes[stride + neuron] = s.f;
-    planes[2 * stride + neuron] = s.n;
-  }
+  if (count > 1) planes[stride + neuron] = s.f;
+  if (count > 2) planes[2 * stride + neuron] = s.n;
 }
 
 // One sub-step: the membrane, then the surrogate's memory of the spike that follows.

@@ -182,7 +182,7 @@ void backward_chain(const Tokens& t, const Choice& choice, const Rows<S>& rows, 
     const int64_t token = t.first(chain) + r / t.repeats;
     std::fill(h.grad_row.begin(), h.grad_row.end(), S(0));
     for (int64_t k = (r + 1) * t.hold() - 1; k >= r * t.hold(); --k) {
-      rows.slope(n, membrane(k + 1), p.inverse_threshold.data(), scale, nullptr, nullptr, h.slopes.data());
+      rows.slope(n, membrane(k + 1), p.inverse_threshold.data(), scale, nullptr, 0, h.slopes.data());
       rows.adjoint(n, membrane(k + 1), membrane(k), h.slopes.data(),
                    grad_spikes + t.row(token, k % t.substeps, t.substeps, chain), p.leak.data(),
                    p.threshold.data(), p.inverse_threshold.data(), keep_reset, h.a_membrane.data(),
@@ -193,7 +193,7 @@ void backward_chain(const Tokens& t, const Choice& choice, const Rows<S>& rows, 
   }
   if (!grad_state) return;
   // The spike that follows from the supplied state itself.
-  rows.slope(n, membrane(0), p.inverse_threshold.data(), scale, nullptr, nullptr, h.slopes.data());
+  rows.slope(n, membrane(0), p.inverse_threshold.data(), scale, nullptr, 0, h.slopes.data());
   for (int64_t j = 0; j < n; ++j) {
     Adjoint<S> a{h.a_membrane[j], h.a_spike[j], S(0), sums.threshold[j]};
     spike_adjoint(membrane(0)[j], h.slopes[j], p.inverse_threshold[j], a);

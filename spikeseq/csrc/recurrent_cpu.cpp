@@ -131,7 +131,7 @@ void backward_one(const Feedback<S>& f, const Rows<S>& rows, int64_t t, int64_t 
   if (f.choice.readout == Readout::membrane && window_ends)
     for (int64_t j = 0; j < n; ++j) carried.membrane[o + j] += g[j];
   const auto scale = f.choice.template scale<S>();
-  rows.slope(n, next, f.inverse_threshold.data(), scale, nullptr, nullptr, carried.slopes.data());
+  rows.slope(n, next, f.inverse_threshold.data(), scale, nullptr, 0, carried.slopes.data());
   rows.adjoint(n, next, u, carried.slopes.data(), carried.grad_spike.data(), f.leak.data(), f.threshold.data(),
                f.inverse_threshold.data(), f.choice.detach_reset ? S(0) : S(1), &carried.membrane[o],
                &carried.spike[o], &carried.leak[o], &carried.threshold[o], by_current);
@@ -176,7 +176,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_recur
       for (int64_t b = begin; b < end; ++b) {  // the spike that follows from the supplied state itself
         const int64_t o = (b - begin) * n;
         const auto scale = choice.template scale<S>();
-        rows.slope(n, u + b * n, feedback.inverse_threshold.data(), scale, nullptr, nullptr, carried.slopes.data());
+        rows.slope(n, u + b * n, feedback.inverse_threshold.data(), scale, nullptr, 0, carried.slopes.data());
         for (int64_t j = 0; j < n; ++j) {
           Adjoint<S> a{carried.membrane[o + j], carried.spike[o + j] + back[o + j], carried.leak[o + j],
                        carried.threshold[o + j]};

@@ -15,24 +15,29 @@ void update_row(int64_t n, const S* __restrict__ u, const S* __restrict__ curren
   for (int64_t j = 0; j < n; ++j) next[j] = update<R>(u[j], current[j], leak[j], threshold[j]);
 }
 
+// `memory`: the first plane of what the surrogate remembers, with the second `stride` behind it; planes that
+// the surrogate does not have are not touched.
 template <Surrogate K, typename S>
 void remember_row(int64_t n, const S* __restrict__ u, const S* __restrict__ threshold,
-                  SurrogateScale<S> scale, S* __restrict__ f, S* __restrict__ count) {
+                  SurrogateScale<S> scale, S* __restrict__ memory, int64_t stride) {
 #pragma omp simd
-  for (int64_t j = 0; j < n; ++j) remember<K>(fires(u[j], threshold[j]), scale, f[j], count[j]);
+  for (int64_t j = 0; j < n; ++j) {
+    S none(0);
+    if constexpr (memory_planes(K) == 2)
+      remember<K>(fires(u[j], threshold[j]), scale, memory[j], memory[stride + j]);
+    if constexpr (memory_planes(K) == 1) remember<K>(fires(u[j], threshold[j]), scale, memory[j], none);
+  }
 }
 
 template <Surrogate K, typename S>
 void slope_row(int64_t n, const S* __restrict__ u, const S* __restrict__ inverse_threshold,
-               SurrogateScale<S> scale, const S* __restrict__ f, const S* __restrict__ count,
-               S* __restrict__ out) {
+               SurrogateScale<S> scale, const S* __restrict__ memory, int64_t stride, S* __restrict__ out) {
 #pragma omp simd
   for (int64_t j = 0; j < n; ++j) {
-    if constexpr (memory_planes(K) > 0) {
-      out[j] = slope<K>(u[j], inverse_threshold[j], scale, f[j], count[j]);
-    } else {
-      out[j] = slope<K>(u[j], inverse_threshold[j], scale, S(0), S(0));
-    }
+    S first(0), second(0);
+    if constexpr (memory_planes(K) > 0) first = memory[j];
+    if constexpr (memory_planes(K) > 1) second = memory[stride + j];
+    out[j] = slope<K>(u[j], inverse_threshold[j], scale, first, second);
   }
 }
 
@@ -74,6 +79,7 @@ struct Rows {
       case Surrogate::arctan: pick_surrogate<Surrogate::arctan>(); break;
       case Surrogate::fast_sigmoid: pick_surrogate<Surrogate::fast_sigmoid>(); break;
       case Surrogate::approximate_lif: pick_surrogate<Surrogate::approximate_lif>(); break;
+      case Surrogate::spike_time: pick_surrogate<Surrogate::spike_time>(); break;
     }
   }
   template <Reset R>

@@ -10,6 +10,7 @@ from .surrogates import (
     FastSigmoid,
     PiecewiseLinear,
     Sigmoid,
+    SpikeTime,
     Surrogate,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     "FastSigmoid",
     "PiecewiseLinear",
     "Sigmoid",
+    "SpikeTime",
     "Surrogate",
     "lif",
     "norm_lif",

@@ -41,7 +41,8 @@ def lif(
         current: (L, B, *), input current; float32, float64, bfloat16 or float16.
         state: (B, *), the membrane before its reset, as a former call returned it; float64 for float64
             currents, else float32. A supplied membrane above the threshold is reset at the first sub-step
-            without emitting a spike. Default: zeros. With a surrogate that remembers, (1 + planes, B, *).
+            without emitting a spike. Default: zeros. With a surrogate that remembers, (1 + planes, B, *), and
+            by default its `memory_start` beside the zeros.
         leak: in [0, 1]; a number, or a tensor (), (1,) or (C,) with C the size of dimension 2 of current.
         threshold: positive, as leak.
         substeps: sub-steps that every row of current lasts (direct coding), without copying the row.
@@ -119,6 +120,8 @@ def op_arguments(
     planes = surrogate.memory_planes
     if state is None:
         full = current.new_zeros((1 + planes, *current.shape[1:]), dtype=dtype)
+        for plane, start in enumerate(surrogate.memory_start, 1):
+            full[plane] = start
     else:
         full = _check_state(state, current, dtype, planes)
     if lengths is not None:

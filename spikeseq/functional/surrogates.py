@@ -1,7 +1,8 @@
 """Surrogate derivatives of the spike, do/dz with z = u/v - 1.
 
 Every surrogate is ``height * shape(z / width)`` with a shape that peaks at one, so height and width mean
-the same for all of them (tuning both is what lets deep spiking networks train: Ledinauskas et al. 2020).
+the same for all of them (tuning both is what lets deep spiking networks train: Ledinauskas et al. 2020); the
+two that remember the neuron's own spikes have a shape of these instead of z.
 The gradient that reaches the membrane is ``do/du = do/dz / v`` (thesis eq. 5.13).
 """
 
@@ -25,6 +26,7 @@ class Surrogate:
     width: float = 1.0
     name: ClassVar[str] = ""
     memory_planes: ClassVar[int] = 0  # values that the surrogate remembers per neuron between sub-steps
+    memory_start: ClassVar[tuple[float, ...]] = ()  # these values for a neuron that has never fired
 
     def __post_init__(self) -> None:
         for field in ("height", "width"):
@@ -85,10 +87,35 @@ class ApproximateLIF(Surrogate):
     width: float = 20.0
     name: ClassVar[str] = "approximate_lif"
     memory_planes: ClassVar[int] = 2
+    memory_start: ClassVar[tuple[float, ...]] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class SpikeTime(Surrogate):
+    """``height * exp(-dt / width)``, dt the sub-steps since the neuron's own last spike: 0 at a spike.
+
+    A neuron that has never fired counts as having fired at time -1000: dt starts at 1000. It is the derivative
+    of STDB, ``do/du = alpha * exp(-beta * dt)`` (thesis eq. 4.11-4.12; Rathi, Srinivasan, Panda and Roy,
+    "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing Dependent Backpropagation",
+    ICLR 2020). As for all surrogates here, the height is that of do/dz: with threshold v, the alpha of eq.
+    4.11 is ``height / v``. Its beta is ``1 / width``.
+
+    It remembers dt: the state that `lif` takes and returns is (2, B, *): membrane, dt.
+
+    Args:
+        height: largest value of do/dz, that at a spike. Default 0.3, alpha of the thesis (at threshold 1).
+        width: sub-steps after which the derivative has fallen to 1/e. Default 100, beta 0.01 of the thesis.
+    """
+
+    height: float = 0.3
+    width: float = 100.0
+    name: ClassVar[str] = "spike_time"
+    memory_planes: ClassVar[int] = 1
+    memory_start: ClassVar[tuple[float, ...]] = (1000.0,)
 
 
 SURROGATES: dict[str, type[Surrogate]] = {
-    cls.name: cls for cls in (PiecewiseLinear, Sigmoid, ArcTan, FastSigmoid, ApproximateLIF)
+    cls.name: cls for cls in (PiecewiseLinear, Sigmoid, ArcTan, FastSigmoid, ApproximateLIF, SpikeTime)
 }
 """Every surrogate by the name that configuration files use."""
 

@@ -38,6 +38,8 @@ def remember(spike: Tensor, memory: Tensor, o: Options) -> Tensor:
     if o.surrogate == "approximate_lif":
         f, n = memory
         return torch.stack((math.exp(-1 / o.width) * f + spike, n + spike))
+    if o.surrogate == "spike_time":
+        return torch.where(spike > 0, torch.zeros_like(memory), memory + 1)
     return memory
 
 
@@ -47,6 +49,8 @@ def slope(u: Tensor, threshold: Tensor, memory: Tensor, o: Options) -> Tensor:
         f, n = memory
         correction = (1 - f / o.width / n.clamp(min=1)).clamp(min=0)
         return o.height * torch.where(n > 0, correction, torch.zeros_like(f))
+    if o.surrogate == "spike_time":
+        return o.height * torch.exp(-memory[0] / o.width)
     x = ((u / threshold - 1) / o.width).abs()
     if o.surrogate == "piecewise_linear":
         return o.height * (1 - x).clamp(min=0)

@@ -1,9 +1,11 @@
 """Numbers worked out on paper, so that the oracle itself is checked. All are exact in binary."""
 
+import math
+
 import pytest
 import torch
 
-from spikeseq.functional import PiecewiseLinear, lif, spike_of
+from spikeseq.functional import SURROGATES, PiecewiseLinear, SpikeTime, lif, spike_of
 from spikeseq.ops.reference import lif_reference
 
 CURRENT = [0.75, 0.75, 0.75, 0.84375]
@@ -95,3 +97,72 @@ def test_spike_of_a_state():
     by_state, by_threshold = torch.autograd.grad(spike.sum(), (state, threshold))
     assert by_state.flatten().tolist() == pytest.approx([0.15, 0.3, 0.15])
     assert by_threshold.item() == pytest.approx(-(0.15 * 0.5 + 0.3 * 1 + 0.15 * 1.5))
+
+
+# Leak 0 and threshold 0.5: each sub-step fires by its own current alone, but for the reset of the one before.
+SPIKE_TIMES = [
+    # current, whether it fires, sub-steps since the last spike (none before the first: 1000 and those so far)
+    (0.25, 0, 1001),
+    (0.75, 1, 0),
+    (0.25, 0, 1),  # u = -0.25
+    (0.50, 0, 2),  # not above 0.5
+    (1.25, 1, 0),
+    (1.25, 1, 0),  # u = 0.75
+    (0.25, 0, 1),
+]
+
+
+@pytest.mark.parametrize("height, width", [(0.3, 100.0), (2.0, 1.5)])
+def test_spike_time_by_hand(device, height, width):
+    """With leak 0 and the reset cut, do/dI at a sub-step is its own slope: height * exp(-dt / width) / v."""
+    column = torch.tensor(SPIKE_TIMES, dtype=torch.float64, device=device).T.unsqueeze(2)
+    current, spikes, since = column[0].clone().requires_grad_(), column[1], column[2]
+    neuron = {"leak": 0.0, "threshold": 0.5, "surrogate": SpikeTime(height, width), "detach_reset": True}
+    out, state = lif(current, **neuron)
+    assert torch.equal(out, spikes) and state.flatten().tolist() == [-0.25, 1.0]
+    (grad,) = torch.autograd.grad(out.sum(), current)
+    expected = [height * math.exp(-dt / width) / 0.5 for dt in since.flatten().tolist()]
+    assert grad.flatten().tolist() == pytest.approx(expected, rel=1e-12)
+
+    outs, grads, state = [], [], None  # and with the state handed on after every sub-step
+    for row in column[0].unsqueeze(1):
+        row.requires_grad_()
+        out, state = lif(row, state, **neuron)
+        state = state.detach()
+        outs.append(out)
+        grads += torch.autograd.grad(out.sum(), row)
+    assert torch.equal(torch.cat(outs), spikes) and torch.equal(torch.cat(grads), grad)
+
+
+def test_spike_time_is_the_equation_of_the_thesis_at_threshold_one():
+    current = torch.tensor([[2.0], [0.5], [0.5]], dtype=torch.float64, requires_grad=True)
+    out, _ = lif(current, leak=0.0, threshold=1.0, surrogate=SpikeTime(), detach_reset=True)
+    (grad,) = torch.autograd.grad(out.sum(), current)
+    alpha, beta = 0.3, 0.01
+    expected = [alpha, alpha * math.exp(-beta), alpha * math.exp(-2 * beta)]
+    assert grad.flatten().tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_spike_time_starts_a_thousand_sub_steps_after_a_spike(device):
+    current = torch.zeros(3, 2, 5, device=device)
+    lengths = torch.tensor([3, 0], device=device)
+    _, state = lif(current, leak=0.9, threshold=1.0, surrogate=SpikeTime(), substeps=2, lengths=lengths)
+    assert state[1].tolist() == [[1006.0] * 5, [1000.0] * 5]  # past a sequence's end it stays
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=SURROGATES)
+def test_the_default_state_is_that_of_a_neuron_that_never_fired(surrogate):
+    assert len(surrogate.memory_start) == surrogate.memory_planes
+    current, neuron = torch.randn(4, 3, 5), {"leak": 0.9, "threshold": 0.5, "surrogate": surrogate()}
+    start = torch.tensor([0.0, *surrogate.memory_start]).view(-1, 1, 1).repeat(1, 3, 5)
+    given = start if surrogate.memory_planes else start[0]
+    for a, b in zip(lif(current, **neuron), lif(current, given, **neuron), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_spike_of_a_state_with_a_spike_time():
+    state = torch.tensor([[[0.5, 1.5]], [[50.0, 0.0]]], requires_grad=True)  # membrane, dt
+    spike = spike_of(state, threshold=torch.full((1,), 2.0), surrogate=SpikeTime())
+    (grad,) = torch.autograd.grad(spike.sum(), state)
+    assert spike.tolist() == [[0, 0]] and not grad[1].any()
+    assert grad[0].flatten().tolist() == pytest.approx([0.15 * math.exp(-0.5), 0.15])

@@ -80,6 +80,8 @@ def test_any_call_is_right_or_is_refused(call):
     leak, threshold = (torch.as_tensor(call[name], dtype=dtype).reshape(-1) for name in ("leak", "threshold"))
     planes = surrogate.memory_planes
     start = current.new_zeros((1 + planes, *current.shape[1:]), dtype=dtype)
+    for plane, value in enumerate(surrogate.memory_start, 1):
+        start[plane] = value
     if call["state"] is not None:
         start = call["state"] if planes else call["state"].unsqueeze(0)
     window = 1 if call["readout"] == "spikes" else call["window"] or substeps

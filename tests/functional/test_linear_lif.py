@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from spikeseq.functional import ApproximateLIF, lif
+from spikeseq.functional import ApproximateLIF, SpikeTime, lif
 from spikeseq.functional.linear_lif import linear_lif
 from spikeseq.ops.build import ensure_native
 
@@ -71,9 +71,10 @@ def test_inputs_that_are_views():
     close(linear_lif(turned, weight, b, **NEURON), linear_lif(turned.contiguous(), weight, b, **NEURON))
 
 
-def test_a_surrogate_with_a_memory():
+@pytest.mark.parametrize("surrogate", [ApproximateLIF(), SpikeTime()], ids=["two", "one"])
+def test_a_surrogate_with_a_memory(surrogate):
     x, weight, b, _ = leaves = case()
-    neuron = {**NEURON, "surrogate": ApproximateLIF()}
+    neuron = {**NEURON, "surrogate": surrogate}
     found = gradients(lambda: linear_lif(x, weight, b, **neuron), leaves[:3])
     close(found, gradients(lambda: lif(linear(x, weight, b), **neuron), leaves[:3]))
 

@@ -60,9 +60,11 @@ class Case:
         state = torch.randn(
             1 + self.surrogate.memory_planes, *self.shape, generator=random, dtype=torch.float64
         )
-        if self.surrogate.memory_planes:  # n spikes so far, and their leaky sum f <= n
+        if self.surrogate.name == "approximate_lif":  # n spikes so far, and their leaky sum f <= n
             state[2] = torch.randint(0, 4, self.shape, generator=random)
             state[1] = state[2] * torch.rand(self.shape, generator=random, dtype=torch.float64)
+        if self.surrogate.name == "spike_time":  # sub-steps since the last spike
+            state[1] = torch.randint(0, 300, self.shape, generator=random)
         leak = torch.rand(self.channels[0], generator=random, dtype=torch.float64)
         threshold = 0.3 + torch.rand(self.channels[1], generator=random, dtype=torch.float64)
         lengths = None

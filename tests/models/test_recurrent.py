@@ -11,7 +11,7 @@ from tiny_seq2seq import batch, sources
 from torch import nn
 
 from spikeseq import monitor, project_parameters
-from spikeseq.functional import ApproximateLIF, ArcTan
+from spikeseq.functional import ApproximateLIF, ArcTan, SpikeTime
 from spikeseq.models.seq2seq.base import BOS, PAD, inside
 from spikeseq.models.seq2seq.recurrent import RecurrentSeq2Seq
 from spikeseq.models.seq2seq.search import beam_search
@@ -28,6 +28,7 @@ SPIKING = {
     "plain": {"norm": "none", "residual": False, "accumulate": False, "leak": 0.95},
     "hard-reset": {"leak": [0.5, 0.99], "reset": "hard", "surrogate": ArcTan()},
     "memory": {"surrogate": ApproximateLIF(), "layers": 3, "bypass": False},
+    "spike-time": {"surrogate": SpikeTime(), "layers": 2},
     "zero-start": {"start": False, "bidirectional": False, "tied": False},
 }
 MODELS = NAMES + [f"{family}-{option}" for family in ("vanilla", "attention") for option in SPIKING]

@@ -92,7 +92,8 @@ def plain(layer, x, hx, lengths):
                 neuron = each.lif.neuron()
                 surrogate = neuron["surrogate"]
                 shape = (1 + surrogate.memory_planes, 1, layer.hidden_size)
-                s = x.new_zeros(shape) if hx is None else hx[slot][..., b : b + 1, :].reshape(shape)
+                s = x.new_tensor([0.0, *surrogate.memory_start]).view(-1, 1, 1).expand(shape)
+                s = s if hx is None else hx[slot][..., b : b + 1, :].reshape(shape)
                 tokens = rows.unflatten(0, (n, -1)) if n else rows.unsqueeze(1)
                 if direction:
                     tokens = tokens.flip(0)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from spikeseq.functional import ApproximateLIF, FastSigmoid, lif
+from spikeseq.functional import ApproximateLIF, FastSigmoid, SpikeTime, lif
 from spikeseq.nn import LIF, Integrator, LIFCell, SpikingRNN, project_parameters
 from spikeseq.nn.lif import SMALLEST_THRESHOLD
 
@@ -95,10 +95,13 @@ def test_training_with_a_wild_optimiser_never_raises():
     )
 
 
-@pytest.mark.parametrize("surrogate", [None, ApproximateLIF()], ids=["plain", "memory"])
-def test_the_cell_streams(surrogate):
+@pytest.mark.parametrize(
+    "surrogate, planes",
+    [(None, 1), (ApproximateLIF(), 3), (SpikeTime(), 2)],
+    ids=["plain", "memory", "memory of one"],
+)
+def test_the_cell_streams(surrogate, planes):
     cell = LIFCell(5, substeps=2, surrogate=surrogate)
-    planes = 1 if surrogate is None else 3
     spikes, state = cell(torch.randn(3, 5))
     assert spikes.shape == (2, 3, 5) and state.shape == ((3, 5) if planes == 1 else (planes, 3, 5))
     for readout in ("rate", "membrane"):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_full_backward_pre_hook
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from spikeseq.functional import ApproximateLIF, spike_of
+from spikeseq.functional import ApproximateLIF, SpikeTime, spike_of
 from spikeseq.nn import SpikingRNN, SpikingRNNCell
 
 OPTIONS = {
@@ -248,22 +248,38 @@ def test_the_cell_is_the_layer_token_by_token(options):
     assert single.shape == (*y.shape[:-2], 8) and single_state.shape == (8,)
 
 
+@pytest.mark.parametrize("surrogate", [ApproximateLIF(), SpikeTime()], ids=["two", "one"])
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_a_surrogate_with_memory_keeps_it_in_the_state(recurrent):
-    layer = build({"surrogate": ApproximateLIF(), "num_layers": 2, "recurrent": recurrent})
-    x = double(7, 4, 6)
+def test_a_surrogate_with_memory_keeps_it_in_the_state(recurrent, surrogate):
+    layer = build({"surrogate": surrogate, "num_layers": 2, "recurrent": recurrent})
+    x, planes = double(7, 4, 6), 1 + surrogate.memory_planes
     out, state = layer(x)
-    assert state.shape == (2, 3, 4, 8)
+    assert state.shape == (2, planes, 4, 8)
     first, middle = layer(x[:3])
     second, final = layer(x[3:], middle)
     torch.testing.assert_close(torch.cat((first, second)), out)
     torch.testing.assert_close(final, state)
     _, alone_state = layer(x[:, 0])
-    assert alone_state.shape == (2, 3, 8)
+    assert alone_state.shape == (2, planes, 8)
     layer(x[:, 0], alone_state)
-    cell = SpikingRNNCell(6, 8, surrogate=ApproximateLIF(), recurrent=recurrent, dtype=torch.float64)
+    cell = SpikingRNNCell(6, 8, surrogate=surrogate, recurrent=recurrent, dtype=torch.float64)
     _, one = cell(x[0, 0])
-    assert cell(x[0, 0], one)[1].shape == (3, 8)
+    assert cell(x[0, 0], one)[1].shape == (planes, 8)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_ragged_batch_starts_and_ends_with_the_memory_of_each_sequence(recurrent):
+    options = {"surrogate": SpikeTime(), "bidirectional": True, "num_layers": 2, "recurrent": recurrent}
+    layer, x = build(options), double(7, 4, 6)
+    out, state = layer(x, lengths=LENGTHS)
+    assert state.shape == (4, 2, 4, 8)
+    for b, n in enumerate(LENGTHS.tolist()):
+        if n == 0:
+            assert not state[:, 0, b].any() and (state[:, 1, b] == 1000).all()
+            continue
+        alone, alone_state = layer(x[:n, b])
+        torch.testing.assert_close(out[:n, b], alone, rtol=0, atol=1e-9)
+        torch.testing.assert_close(state[..., b, :], alone_state, rtol=0, atol=1e-9)
 
 
 def test_dropout_acts_between_layers_in_training_only():

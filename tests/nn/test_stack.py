@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikeseq
-from spikeseq.functional import ApproximateLIF
+from spikeseq.functional import ApproximateLIF, SpikeTime
 from spikeseq.nn import SpikingRNN, stack
 
 HIDDEN = 13
@@ -70,7 +70,7 @@ def test_when_it_is_taken(monkeypatch):
         assert len(seen) == 2
         others = (
             network(dropout=0.5).train(), network(norm="layer"), network(recurrent=True),
-            network(bidirectional=True), network(surrogate=ApproximateLIF()),
+            network(bidirectional=True), network(surrogate=ApproximateLIF()), network(surrogate=SpikeTime()),
         )  # fmt: skip
         for other in others:
             other(x)

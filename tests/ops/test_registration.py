@@ -8,7 +8,7 @@ import torch
 from lif_case import DTYPES, Case, gradients, random_grads
 from torch.utils.checkpoint import checkpoint
 
-from spikeseq.functional import READOUTS, RESETS, SURROGATES, ApproximateLIF, lif
+from spikeseq.functional import READOUTS, RESETS, SURROGATES, ApproximateLIF, SpikeTime, lif
 from spikeseq.nn import LIF, Integrator, LIFCell, SpikingRNN, SpikingRNNCell
 
 ARGUMENTS = {
@@ -19,6 +19,7 @@ ARGUMENTS = {
     "rate": Case(readout="rate", substeps=4, reset="soft_immediate"),
     "membrane, ragged": Case(readout="membrane", substeps=4, ragged=True, detach_reset=True),
     "memory": Case(surrogate=ApproximateLIF(), channels=(1, 6)),
+    "memory of one": Case(surrogate=SpikeTime(), channels=(1, 6)),
 }
 
 

@@ -161,12 +161,13 @@ class SpikingStack(nn.Module):
         return self.read(state[-self.planes[-1]])  # type: ignore[no-any-return]
 
     def start(self, values: Tensor) -> Tensor:
-        """The state whose membranes are `values` (B, start_size)."""
-        membranes = values.unflatten(1, (-1, self.size)).transpose(0, 1)
-        wide = torch.promote_types(values.dtype, torch.float32)
-        state = values.new_zeros((sum(self.planes), *membranes.shape[1:]), dtype=wide)
-        at = torch.tensor([0, *self.planes[:-1]], device=values.device).cumsum(0)
-        return state.index_copy(0, at, membranes.to(wide))
+        """The state whose membranes are `values` (B, start_size), of neurons that have not fired yet."""
+        membranes = values.unflatten(1, (-1, self.size)).to(torch.promote_types(values.dtype, torch.float32))
+        planes = []
+        for layer, membrane in zip(self.layers, membranes.unbind(1), strict=True):
+            memory = layer.surrogate.memory_start if isinstance(layer, LIF) else ()
+            planes += [membrane, *(torch.full_like(membrane, start) for start in memory)]
+        return torch.stack(planes)
 
     def _turn(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """The second half of the neurons with its tokens in reverse order: there and back."""
