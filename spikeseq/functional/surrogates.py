@@ -94,8 +94,8 @@ class ApproximateLIF(Surrogate):
 class SpikeTime(Surrogate):
     """``height * exp(-dt / width)``, dt the sub-steps since the neuron's own last spike: 0 at a spike.
 
-    A neuron that has never fired counts as having fired at time -1000: dt starts at 1000. It is the derivative
-    of STDB, ``do/du = alpha * exp(-beta * dt)`` (thesis eq. 4.11-4.12; Rathi, Srinivasan, Panda and Roy,
+    A neuron that has never fired counts as having fired at time -1000: dt starts at 1000. The derivative of
+    STDB, ``do/du = alpha * exp(-beta * dt)`` (thesis eq. 4.11-4.12; Rathi, Srinivasan, Panda and Roy,
     "Enabling Deep Spiking Neural Networks with Hybrid Conversion and Spike Timing Dependent Backpropagation",
     ICLR 2020). As for all surrogates here, the height is that of do/dz: with threshold v, the alpha of eq.
     4.11 is ``height / v``. Its beta is ``1 / width``.
