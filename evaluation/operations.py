@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
 from torch import Tensor
 
 FLOAT = 4  # bytes
@@ -75,13 +76,16 @@ def spikes_in(x: Tensor) -> float | None:
     pooling, of dropout, of a mean over sub-steps. So all values must be whole multiples of one unit: 1, if
     all are whole, else the smallest value or a whole part of it. Where no zero is among them, they must be
     means of up to 256 spikes (of 16, if there are only a few values), so at most 1. Whole numbers up to 128
-    are taken for sums of spikes; larger ones, and steps of 1/255, are pixels.
+    are taken for sums of spikes; larger ones, and steps of 1/255, are pixels. Negative values are spikes that
+    are subtracted, if there are only three values: one, its negative and zero.
     """
     x = x.detach()
     if not x.numel():
         return 0.0
     values = x.double().flatten()
     least, most = float(values.min()), float(values.max())
+    if least < 0 and signed(values):
+        return float((values != 0).sum())
     if not 0 <= least <= most < float("inf"):
         return None
     if most == 0:
@@ -106,6 +110,13 @@ def spikes_in(x: Tensor) -> float | None:
             if whole(positive * n):
                 return float((positive * n).round().sum())
     return None
+
+
+def signed(values: Tensor) -> bool:
+    """Whether all values are u, -u or 0 for one u, and some are 0."""
+    sizes = values.abs()
+    largest = sizes.max()
+    return bool(((sizes == 0) | (sizes == largest)).all() and (sizes == 0).any() and torch.isfinite(largest))
 
 
 def whole(values: Tensor) -> bool:

@@ -12,6 +12,8 @@ from spikeseq.nn import (
     NormalisedLIF,
     NormalisedReLU,
     SequenceDropout,
+    StepBatchNorm2d,
+    TimedDropout,
     TokenConv1d,
 )
 
@@ -69,6 +71,7 @@ RULES: dict[type[nn.Module], Rule] = {
     Integrator: integrator,
     nn.LayerNorm: norm_layer("layer"),
     nn.GroupNorm: norm_layer("layer"),
+    StepBatchNorm2d: norm_layer("batch"),
     nn.modules.batchnorm._BatchNorm: norm_layer("batch"),
     nn.ReLU: elementwise(0, 1),
     nn.LeakyReLU: elementwise(1, 1),
@@ -84,6 +87,7 @@ RULES: dict[type[nn.Module], Rule] = {
     nn.AdaptiveAvgPool2d: elementwise(0, 1),
     nn.modules.dropout._DropoutNd: free,
     SequenceDropout: free,
+    TimedDropout: free,
     nn.Identity: free,
     nn.Flatten: free,
     nn.Unflatten: free,

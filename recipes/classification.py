@@ -39,6 +39,9 @@ class TextClassification:
             say(f"{100 * corpus.found:.1f} % of the vocabulary have a word vector")
         return corpus
 
+    def trains(self, config: Any) -> bool:
+        return True
+
     def task(self, config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
         return build_task(config, corpus, model)
 

@@ -37,13 +37,28 @@ def say(text: str) -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="What to train: imdb, multi30k.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="What to train: imdb, multi30k, cifar10, cifar100, mnist, svhn, imagenette, imagenet."
+        ),
+    ],
     model: Annotated[
         str | None, typer.Option(help="Which model of the recipe; default the spiking one.")
     ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Of images: ann, convert, hybrid, diet, direct; default ann.")
+    ] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="The run that a method goes on from.")
+    ] = None,
     data: Annotated[
-        str, typer.Option(help="sample, hub, a folder, a file of texts, or the prefix of two parallel files.")
-    ] = "sample",
+        str | None,
+        typer.Option(
+            help="sample, hub, a folder, a file of texts, or the prefix of two parallel files;"
+            " default that of --from, else sample."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE-MODEL-SEED.")] = None,
@@ -67,8 +82,25 @@ def train(
 
         if not torch.cuda.is_available():
             raise ConfigError("--device cuda: there is no usable GPU here; use auto or cpu")
-    config = load_config(recipe, model=model, data=data, seed=seed, epochs=epochs, overrides=set_)
-    folder = out or Path("runs") / f"{recipe}-{config.model.name}-{seed}"
+    settings = set_ or []
+    if from_ is not None:
+        from spikeseq.recipes.image_models import inherited
+
+        model, source, taken = inherited(from_, recipe, model, method)
+        data, settings = data or source, [*taken, *settings]
+    config = load_config(
+        recipe,
+        model=model,
+        method=method,
+        data=data or "sample",
+        seed=seed,
+        epochs=epochs,
+        overrides=settings,
+    )
+    if from_ is not None:
+        config.model.start = str(from_.resolve())
+    name = "-".join(filter(None, (recipe, config.model.name, config.model.get("method"), str(seed))))
+    folder = out or Path("runs") / name
     with bars(people) as progress:
         metrics = run(config, folder, resume=resume, device=device, say=say, progress=progress)
     if not metrics:  # one of several processes, of which the first one plots and prints
@@ -80,6 +112,8 @@ def train(
         neighbours(folder, metrics),
         title=f"{recipe} on {metrics['data']}, {split_of(metrics)} split, seed {seed}",
     )
+    if metrics.get("note"):
+        say(metrics["note"])
     say(f"wrote {folder}")
     if json_:
         emit(metrics)
@@ -175,17 +209,20 @@ def classify(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Classify the lines of standard input: label and probability, one line each."""
+    """Classify the lines of standard input, texts or paths of images: label and probability, one line each."""
     from spikeseq.recipes.classifier import Classifier
+    from spikeseq.recipes.image_classifier import ImageClassifier
     from spikeseq.recipes.plots import check_picture, plot_trace
     from spikeseq.recipes.runs import load
 
     if trace is not None:
         check_picture("--trace", trace)
     classifier = load(run)
-    if not isinstance(classifier, Classifier):
+    if not isinstance(classifier, Classifier | ImageClassifier):
         raise ValueError(f"{run} does not classify; try `spikeseq translate {run}`")
     if trace is not None:
+        if isinstance(classifier, ImageClassifier):
+            raise ValueError("--trace draws texts word by word; leave it out for images")
         classifier.check_trace()
     results = []
     for line in utf8_lines():
@@ -221,8 +258,10 @@ def energy(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Energy per token of finished runs, side by side, as in thesis tables 6.8 and 6.9, and with memory."""
+    """Energy of finished runs, side by side, as in thesis tables 5.3, 6.8 and 6.9, and with memory."""
     from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows
+    from spikeseq.evaluation.image_energy import LEGEND as IMAGE_LEGEND
+    from spikeseq.evaluation.image_energy import table_5_3_rows
     from spikeseq.evaluation.prices import full, parse_energy_model
     from spikeseq.recipes.evaluate import evaluate as test
     from spikeseq.recipes.runs import finished
@@ -241,12 +280,17 @@ def energy(
         short = {Path(name).name.removeprefix(f"{recipe}-"): row for name, row in named.items()}
         named = short if len(short) == len(named) else named
         tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
-        show_table(tables[recipe]["compute"], f"{recipe}: compute energy per token")
-        people.print(LEGEND, highlight=False)
+        unit = "token" if recipe in ("imdb", "multi30k") else "image"
+        show_table(tables[recipe]["compute"], f"{recipe}: compute energy per {unit}")
+        people.print(LEGEND.replace("per token", f"per {unit}"), highlight=False)
+        if lines := table_5_3_rows(named):
+            tables[recipe]["table_5_3"] = lines
+            show_table(lines, f"{recipe}: energy beside the same network with ReLU")
+            people.print(IMAGE_LEGEND, highlight=False)
         for signature in dict.fromkeys(row["energy"]["signature"] for row in named.values()):
             people.print(signature, highlight=False)
         if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs
-            show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per token")
+            show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per {unit}")
             people.print(
                 full().signature.replace("full at 32KB", "full, here the 32KB column"), highlight=False
             )

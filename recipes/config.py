@@ -12,11 +12,20 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 OPTIONS = {
     "recipe": "the argument RECIPE",
     "model.name": "--model",
+    "model.method": "--method",
+    "model.start": "--from",
     "data.source": "--data",
     "seed": "--seed",
 }
 # Settings that may be null, and their type where they are not.
-OPTIONAL = {"data.limit": int, "data.longest": int, "data.vectors": str}
+OPTIONAL = {
+    "data.limit": int,
+    "data.longest": int,
+    "data.size": int,
+    "data.vectors": str,
+    "conversion.substeps": int,
+    "evaluate.images": int,
+}
 
 
 class ConfigError(ValueError):
@@ -38,6 +47,7 @@ def load_config(
     recipe: str,
     *,
     model: str | None = None,
+    method: str | None = None,
     data: str = "sample",
     seed: int = 1,
     epochs: int | None = None,
@@ -45,32 +55,39 @@ def load_config(
 ) -> DictConfig:
     """The complete configuration of a run.
 
-    In order of growing precedence: the recipe's file; its `sample` section if the data is the sample; its
-    `variants.MODEL` section (and `variants.MODEL.sample`); `overrides` such as "train.learning_rate=0.001".
+    In order of growing precedence: the recipe's file, on that of its `base`; its `sample` section if the data
+    is the sample; its `variants.MODEL` section (and `variants.MODEL.sample`), its `methods.METHOD` section
+    likewise; `overrides` such as "train.learning_rate=0.001".
 
     Raises:
-        ConfigError: unknown recipe, model or key (with the nearest valid one), or a value of another type.
+        ConfigError: unknown recipe, model, method or key (with the nearest valid one), or a value of another
+            type.
     """
     if recipe not in recipe_names():
         raise ConfigError(f"no recipe {recipe!r}{nearest(recipe, recipe_names())}")
-    config = OmegaConf.load(CONFIGS / f"{recipe}.yaml")
-    assert isinstance(config, DictConfig)
-    variants = config.pop("variants")
+    config = _read(recipe)
     sample = config.pop("sample", None)
-    model = model or config.model.name
-    if model not in variants:
-        raise ConfigError(
-            f"recipe {recipe!r} has no model {model!r}{nearest(str(model), [str(v) for v in variants])}"
-        )
-    variant = variants[model]
-    variant_sample = variant.pop("sample", None) if variant else None
-    layers = [sample if data == "sample" else None, variant, variant_sample if data == "sample" else None]
+    layers = [sample if data == "sample" else None]
+    chosen = {"variants": model or config.model.name, "methods": method or config.model.get("method")}
+    for section, what in (("variants", "model"), ("methods", "method")):
+        known, name = config.pop(section, {}), chosen[section]
+        if name is None:
+            continue
+        if name not in known:
+            names = [str(key) for key in known]
+            hint = nearest(str(name), names) if names else f": its models need no --{what}"
+            raise ConfigError(f"recipe {recipe!r} has no {what} {name!r}{hint}")
+        own_sample = known[name].pop("sample", None) if known[name] else None
+        layers += [known[name], own_sample if data == "sample" else None]
     for layer in layers:
         if layer is not None:
             config.merge_with(layer)
     # A path is made absolute, because the run folder is read from other places too.
     source = data if data in ("sample", "hub") else os.path.abspath(os.path.expanduser(data))
-    config.recipe, config.model.name, config.seed, config.data.source = recipe, model, seed, source
+    config.recipe, config.model.name = recipe, chosen["variants"]
+    config.seed, config.data.source = seed, source
+    if chosen["methods"] is not None:
+        config.model.method = chosen["methods"]
     if epochs is not None:
         if epochs < 1:
             raise ConfigError(f"epochs must be at least 1, got {epochs}")
@@ -78,6 +95,18 @@ def load_config(
     for override in overrides or []:
         _override(config, override)
     return config
+
+
+def _read(recipe: str) -> DictConfig:
+    """The recipe's file, on that of the recipe that it names as its `base`."""
+    config = OmegaConf.load(CONFIGS / f"{recipe}.yaml")
+    assert isinstance(config, DictConfig)
+    base = config.pop("base", None)
+    if base is None:
+        return config
+    whole = _read(base)
+    whole.merge_with(config)
+    return whole
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -90,9 +119,19 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return settings
 
 
+def default_config(config: DictConfig) -> DictConfig:
+    """That of the same recipe, model, method and data, with nothing else chosen."""
+    return load_config(
+        config.recipe,
+        model=config.model.name,
+        method=config.model.get("method"),
+        data=config.data.source,
+    )
+
+
 def changes(config: DictConfig) -> dict[str, Any]:
     """What `--set` would have to change of the defaults to give this configuration, but for `OPTIONS`."""
-    defaults = flat(load_config(config.recipe, model=config.model.name, data=config.data.source))
+    defaults = flat(default_config(config))
     found = {key: value for key, value in flat(config).items() if defaults.get(key) != value}
     return {key: value for key, value in found.items() if key not in OPTIONS}
 

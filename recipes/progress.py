@@ -1,6 +1,6 @@
 """Progress bars with the time that is left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,3 +39,17 @@ def bars(console: Console) -> Iterator[Progress]:
             display.console.print(f"{text}, {record['seconds']:.0f} s", highlight=False)
 
         yield Progress(start_epoch, step, end_epoch)
+
+
+@contextmanager
+def steps_bar(what: str) -> Iterator[Callable[[int, int, str, float], None]]:
+    """A bar for slow steps, on standard error: called with done, total, a name and a value."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as display:
+        task = display.add_task(what, total=None)
+
+        def step(done: int, total: int, name: str, value: float) -> None:
+            display.update(task, completed=done, total=total, description=f"{what}: {name} {value:.3g}")
+
+        yield step

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from spikeseq.recipes.classification import TextClassification
+from spikeseq.recipes.images import ImageClassification
 from spikeseq.recipes.translation import Translation
 
 
@@ -17,6 +18,9 @@ class Recipe(Protocol):
 
     def load(self, config: Any, say: Any) -> Any:
         """The corpus: `name`, `splits`, and by `files()` and `facts()` what a run keeps and says of it."""
+
+    def trains(self, config: Any) -> bool:
+        """Whether a run trains its model, or tests it as the task has it."""
 
     def task(self, config: Any, corpus: Any, model: Any = None) -> Any:
         """What the engine trains, or what tests a trained model."""
@@ -37,4 +41,9 @@ class Recipe(Protocol):
         """A line of the comparison table."""
 
 
-RECIPES: dict[str, Recipe] = {"imdb": TextClassification(), "multi30k": Translation()}
+IMAGES = ("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet")
+RECIPES: dict[str, Recipe] = {
+    "imdb": TextClassification(),
+    "multi30k": Translation(),
+    **{name: ImageClassification() for name in IMAGES},
+}

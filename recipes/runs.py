@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.config import flat, load_config
+from spikeseq.recipes.config import default_config, flat
 from spikeseq.recipes.engine import LOG_FILE
 
 FORMAT = "1"
@@ -96,7 +96,7 @@ def read_config(folder: Path) -> DictConfig:
         if not isinstance(config, DictConfig):
             raise ValueError("not a mapping")
         # A run of an older version lacks settings that were added since, but no section; a cut file does.
-        defaults = load_config(config.recipe, model=config.model.name, data=config.data.source)
+        defaults = default_config(config)
         cut = [str(section) for section in defaults if section not in config]
         if cut:
             raise ValueError(f"it has no {cut[0]}")

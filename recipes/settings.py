@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 SCHEDULES = ("cosine", "linear")
+PRECISIONS = ("auto", "float32", "bf16")
 
 
 @dataclass
@@ -25,6 +26,7 @@ class TrainSettings:
     average: decay of the exponential moving average of the weights, which is what is validated and kept.
     spike_penalty: weight, in the loss, of the share of neurons that fire per sub-step.
     label_smoothing: share of the target that is spread over all classes.
+    precision: of products, for recipes that leave it open: float32, bf16, or auto, bf16 where it is faster.
     patience: epochs without a better validation score before training stops; 0 to never stop early.
 
     Raises:
@@ -44,6 +46,7 @@ class TrainSettings:
     average: float = 0.998
     spike_penalty: float = 0.0
     label_smoothing: float = 0.0
+    precision: str = "float32"
     patience: int = 3
 
     def __post_init__(self) -> None:
@@ -62,6 +65,7 @@ class TrainSettings:
             "average": (0 <= self.average < 1, share),
             "spike_penalty": (0 <= self.spike_penalty < math.inf, "0 or a positive number"),
             "label_smoothing": (0 <= self.label_smoothing < 1, share),
+            "precision": (self.precision in PRECISIONS, " or ".join(PRECISIONS)),
             "patience": (self.patience >= 0, "0 (never stop early) or more epochs"),
         }
         for name, (good, expected) in checks.items():

@@ -20,7 +20,7 @@ from spikeseq.files import write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.buffers import keep_buffers
 from spikeseq.recipes.config import flat
-from spikeseq.recipes.engine import RESUME_FILE, Progress, fit, watch_spikes
+from spikeseq.recipes.engine import RESUME_FILE, Progress, State, fit, watch_spikes
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 
@@ -71,10 +71,12 @@ def train(
     with accelerator.main_process_first():  # so that the others find the corpus in the cache
         corpus = recipe.load(config, say if first else lambda text: None)
     task = recipe.task(config, corpus)
+    trains = recipe.trains(config)
     if watch := watch_spikes(task.model, settings.spike_penalty):  # a model without spikes is told so here
         watch.close()
     if not first:
-        fit(task, settings, folder, resume=resume, accelerator=accelerator, seed=config.seed)
+        if trains:
+            fit(task, settings, folder, resume=resume, accelerator=accelerator, seed=config.seed)
         accelerator.wait_for_everyone()
         return {}
     # Only now: a mistyped path or setting leaves no folder in the way of the next try.
@@ -95,9 +97,18 @@ def train(
         report(record)
 
     progress = replace(progress, end_epoch=end_epoch)
-    model, state = fit(
-        task, settings, folder, resume=resume, accelerator=accelerator, progress=progress, seed=config.seed
-    )
+    if trains:
+        model, state = fit(
+            task,
+            settings,
+            folder,
+            resume=resume,
+            accelerator=accelerator,
+            progress=progress,
+            seed=config.seed,
+        )
+    else:
+        model, state = untrained(task, accelerator.device)
     writer.close()
     runs.save_model(folder, model, config)
     say("testing")
@@ -113,7 +124,8 @@ def train(
         "model": config.model.name,
         "data": corpus.name,
         "seed": config.seed,
-        "epochs": len(state.history),
+        **({"method": config.model.method} if "method" in config.model else {}),
+        "epochs": state.epoch,
         "best_epoch": state.best_epoch + 1,
         "parameters": sum(p.numel() for p in model.parameters()),
         "parameters_without_embeddings": parameters_without_embeddings(model),
@@ -132,6 +144,13 @@ def train(
     (folder / RESUME_FILE).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return metrics
+
+
+def untrained(task: Any, device: torch.device) -> tuple[nn.Module, State]:
+    """The task's model as it is, and its validation in the place of a history."""
+    model = task.model.to(device).eval()
+    record = {"validation": task.validate(model, device), "seconds": 0.0}
+    return model, State(best_epoch=0, history=[record])
 
 
 def _finished(folder: Path, config: DictConfig, resume: bool) -> bool:

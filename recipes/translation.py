@@ -55,6 +55,9 @@ class Translation:
         build_seq2seq(config.model, 5, 5)
         return load_parallel_corpus(config.data, say)
 
+    def trains(self, config: Any) -> bool:
+        return True
+
     def task(self, config: Any, corpus: ParallelCorpus, model: Seq2Seq | None = None) -> TranslationTask:
         return build_translation_task(config, corpus, model)
 

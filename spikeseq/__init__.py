@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from . import functional, nn
+from .conversion import to_spiking
 from .debugging import debug
 from .events import compile_events
 from .fold import fold_embeddings
@@ -66,4 +67,5 @@ __all__ = [
     "reorder_state",
     "select_state",
     "swap",
+    "to_spiking",
 ]

@@ -62,9 +62,10 @@ def read_content(folder: Path, text: str | None) -> Content:
     """
     config, metrics, history = runs.read_config(folder), runs.finished(folder), runs.read_log(folder)
     opened = runs.load(folder)
-    content = Content(folder.name, folder, metrics, history, config, text or EXAMPLES[config.recipe])
+    content = Content(folder.name, folder, metrics, history, config, text or EXAMPLES.get(config.recipe, ""))
     content.after = leaks_and_thresholds(opened.model)
-    content.before = starts(opened.model, config)
+    if not config.model.get("start"):  # else thresholds came from data
+        content.before = starts(opened.model, config)
     with Watch(opened.model) as watch:
         if isinstance(opened, Classifier):
             see_classifier(content, opened)

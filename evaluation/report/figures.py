@@ -65,11 +65,13 @@ def parameters(before: Mapping[str, tuple[float, float]], after: Mapping[str, tu
     names = list(after)[::-1]
     for which, (axis, label) in enumerate(zip(axes, ("leak", "threshold"), strict=True)):
         for i, name in enumerate(names):
-            ends = (before[name][which], after[name][which])
-            axis.plot(ends, (i, i), color="#bbbbbb", zorder=1)
+            if name in before:
+                ends = (before[name][which], after[name][which])
+                axis.plot(ends, (i, i), color="#bbbbbb", zorder=1)
         for source, colour, what in ((before, "#999999", "start"), (after, COLOURS[1], "trained")):
-            values = [source[name][which] for name in names]
-            axis.scatter(values, range(len(names)), color=colour, label=what, zorder=2)
+            points = [(source[name][which], i) for i, name in enumerate(names) if name in source]
+            if points:
+                axis.scatter(*zip(*points, strict=True), color=colour, label=what, zorder=2)
         axis.set(xlabel=label)
     axes[0].set_yticks(range(len(names)), names, fontsize=8)
     axes[1].legend(fontsize=8)

@@ -1,5 +1,6 @@
-"""Pure functions: the spiking neuron and its surrogates."""
+"""Pure functions: the spiking neuron, its surrogates, and encoders."""
 
+from .encoders import direct, poisson
 from .lif import READOUTS, RESETS, lif
 from .norm_lif import norm_lif
 from .spike import spike_of
@@ -25,7 +26,9 @@ __all__ = [
     "Sigmoid",
     "SpikeTime",
     "Surrogate",
+    "direct",
     "lif",
     "norm_lif",
+    "poisson",
     "spike_of",
 ]

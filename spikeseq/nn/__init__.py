@@ -1,5 +1,6 @@
 """Spiking layers. State is explicit: it goes in and comes out, and no module keeps any between calls."""
 
+from .activation import SpikingActivation, StepBatchNorm2d, TimedDropout
 from .attention import AdditiveAttention, DotAttention
 from .cell import SpikingRNNCell
 from .chunks import run_in_chunks
@@ -7,6 +8,7 @@ from .conv import CausalConv1d, TokenConv1d
 from .conv_block import ConvBlock, ReLUConvBlock, SpikingConvBlock
 from .dropout import SequenceDropout
 from .lif import LIF, Integrator, LIFCell, project_parameters
+from .network import SpikingNetwork
 from .normalised import NormalisedLIF, NormalisedReLU
 from .rnn import SpikingRNN
 from .state import detach_state, reorder_state, select_state
@@ -23,9 +25,13 @@ __all__ = [
     "NormalisedReLU",
     "ReLUConvBlock",
     "SequenceDropout",
+    "SpikingActivation",
     "SpikingConvBlock",
+    "SpikingNetwork",
     "SpikingRNN",
     "SpikingRNNCell",
+    "StepBatchNorm2d",
+    "TimedDropout",
     "TokenConv1d",
     "detach_state",
     "project_parameters",

@@ -1,0 +1,152 @@
+"""Image classification as a task for the engine: shuffled batches, augmentation, loss, validation, test."""
+
+import random
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.nn import SpikingNetwork
+from spikeseq.recipes.image_data import ImageData, ImageSplit
+
+CHUNK = 10  # sub-steps that a test keeps in memory at once
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are several times faster there: GPUs since 2020, CPUs with AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of training images.
+
+    shift: pixels that an image moves at most, in either direction; what comes in is black.
+    flip: mirror half of them.
+    erase: side of a square that is made grey, 0 for none.
+    """
+
+    shift: int = 4
+    flip: bool = True
+    erase: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "erase"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"data.{name} must be 0 or more pixels, got {getattr(self, name)}")
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) bytes to the same, channels last in memory; random numbers are torch's own."""
+        batch, _, height, width = pixels.shape
+        padded = nn.functional.pad(pixels, [self.shift] * 4)
+        down, right = torch.randint(0, 2 * self.shift + 1, (2, batch, 1)).unbind()
+        rows, columns = down + torch.arange(height), right + torch.arange(width)
+        if self.flip:
+            mirrored = torch.rand(batch, 1) < 0.5
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        number = torch.arange(batch).view(-1, 1, 1)
+        moved = padded[number, :, rows.unsqueeze(2), columns.unsqueeze(1)]  # (B, H, W, C)
+        if self.erase:
+            centres = torch.rand(2, batch, 1) * torch.tensor([height, width]).view(2, 1, 1)
+            near = [
+                ((torch.arange(size) + 0.5 - centre).abs() <= self.erase / 2)
+                for size, centre in zip((height, width), centres, strict=True)
+            ]
+            moved[near[0].unsqueeze(2) & near[1].unsqueeze(1)] = 128
+        return moved.permute(0, 3, 1, 2)
+
+
+@dataclass
+class ImageTask:
+    """An image classifier on a corpus. See `engine.Task`.
+
+    batch_size: images per batch. seed: of the batches' order. label_smoothing: as `settings.TrainSettings`.
+    precision: of products in training and validation: "float32", "bf16", or "auto", bf16 where the hardware
+        multiplies in it. Tests are always in float32.
+    """
+
+    model: nn.Module
+    corpus: ImageData
+    batch_size: int
+    seed: int
+    augmentation: Augmentation
+    label_smoothing: float = 0.0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        order = list(range(len(self.corpus.splits["train"])))
+        random.Random(f"{self.seed} {epoch}").shuffle(order)
+        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        if len(batches) > 1 and len(batches[-1]) == 1:  # batch normalisation of one image is no use
+            alone = batches.pop()
+            batches[-1] += alone
+        return batches
+
+    def collate(self, batch: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        split = self.corpus.splits["train"]
+        pixels = self.augmentation(split.pixels[batch])
+        return self.normalised(pixels, device), split.labels[batch].to(device)
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        images, labels = batch
+        with self.products(images.device):
+            logits = model(images).float()
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+    def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        with self.products(device):
+            accuracy = self.accuracy(model, self.corpus.splits["validation"], device)
+        return {"score": accuracy, "accuracy": accuracy}
+
+    @torch.no_grad()
+    def accuracy(self, model: nn.Module, split: ImageSplit, device: torch.device) -> float:
+        """Share of the images that are classified rightly, in percent."""
+        batches = self.test_batches(model, split, device)
+        right = sum(int((model(images).argmax(1) == labels).sum()) for images, labels in batches)
+        return 100 * right / len(split)
+
+    @torch.no_grad()
+    def accuracy_by_substep(
+        self, model: SpikingNetwork, split: ImageSplit, device: torch.device
+    ) -> list[float]:
+        """The same for what a spiking network has accumulated after 1, 2, ... T sub-steps."""
+        right = torch.zeros(model.substeps, dtype=torch.int64)
+        for images, labels in self.test_batches(model, split, device):
+            state, done = None, 0
+            generator = torch.Generator(device).manual_seed(self.seed)
+            while done < model.substeps:
+                steps = min(CHUNK, model.substeps - done)
+                out, state = model.advance(model.encode(images, steps, generator), state)
+                right[done : done + steps] += (out.argmax(2) == labels).sum(1).cpu()
+                done += steps
+        return [100 * count / len(split) for count in right.tolist()]
+
+    def test_batches(self, model: nn.Module, split: ImageSplit, device: torch.device) -> Any:
+        model.eval()
+        steps = min(getattr(model, "substeps", 1), CHUNK)
+        size = max(1, min(4 * self.batch_size, 1000) // steps)
+        for start in range(0, len(split), size):
+            labels = split.labels[start : start + size].to(device)
+            yield self.normalised(split.pixels[start : start + size], device), labels
+
+    def normalised(self, pixels: Tensor, device: torch.device) -> Tensor:
+        """Bytes to numbers of mean 0 and deviation 1 over the training images, channels last in memory."""
+        return normalised(pixels.to(device), self.corpus.mean, self.corpus.std)
+
+    def products(self, device: torch.device) -> AbstractContextManager[Any]:
+        wanted = self.precision == "bf16" or (self.precision == "auto" and multiplies_bf16(device))
+        return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def normalised(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """Bytes (B, C, H, W) to (x / 255 - mean) / std per channel."""
+    images = pixels.to(torch.float32, memory_format=torch.channels_last)
+    shift, scale = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
+    return (images / 255 - shift) / scale

@@ -1,0 +1,182 @@
+"""From a trained ANN to a spiking network (thesis algorithm 1 and 5.4)."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional.lif import choice, positive_int
+from ..nn.network import SpikingNetwork
+from .prepare import average_pools, fold_batch_norm, is_chain, put_neurons
+from .survey import MAPS, Survey, check, survey
+from .thresholds import Layers, balance
+
+METHODS = ("max", "percentile")
+BALANCES = ("thresholds", "weights")
+MAX_POOLS = ("error", "average", "spikes")
+
+
+@dataclass
+class Conversion:
+    """What `to_spiking` did; `print(model.conversion)` lists it.
+
+    changed: a line for every module that was folded or replaced.
+    thresholds: by the name of the layer (and `#2` of its second call), before `threshold_scale`.
+    scaled: whether spikes count as much as thresholds.
+    """
+
+    changed: list[str]
+    thresholds: dict[str, float]
+    scaled: bool
+
+    def __str__(self) -> str:
+        lines = [f"{name}: neurons, threshold {value:.4g}" for name, value in self.thresholds.items()]
+        unit = "spikes as high as thresholds" if self.scaled else "spikes of height 1"
+        return "\n".join([*self.changed, *lines, unit])
+
+
+def to_spiking(
+    ann: nn.Module,
+    calibration_batches: Iterable[Tensor],
+    method: str = "max",
+    *,
+    percentile: float = 99.7,
+    threshold_scale: float = 1.0,
+    balance_by: str = "thresholds",
+    substeps: int = 100,
+    calibration_substeps: int | None = None,
+    encoding: str = "direct",
+    max_pool: str = "error",
+    seed: int = 0,
+    progress: Callable[[int, int, str, float], None] | None = None,
+    **neuron: Any,
+) -> SpikingNetwork:
+    """A spiking copy of a trained ANN: its weights, neurons in the place of ReLU, thresholds from data.
+
+    Layer by layer, the threshold is the maximum or a percentile of the currents that reach it while the
+    layers before it spike (thesis algorithm 1; 5.4). Batch normalisation is folded into maps first; a bias is
+    a constant current. In a network without bias and shortcuts, spikes count 1 and thresholds carry the
+    scale, as in the thesis. In any other, spikes count as much as their threshold, so that currents which
+    meet in a sum are in the same units.
+
+    Args:
+        ann: any module, (N, *) to (N, classes) or to something with `logits`; it is left as it is.
+        calibration_batches: of inputs (B, *), as the ANN takes them; a few hundred are enough.
+        method: "max", exact for many sub-steps, or "percentile", for few: neurons then fire sooner.
+        percentile: in (0, 100]. Default 99.7; DIET-SNN starts from 95 (thesis 5.4).
+        threshold_scale: factor on all thresholds once they are measured; below 1 for fewer sub-steps.
+        balance_by: "thresholds", or "weights": thresholds 1 and weights divided by them, the same
+            function, for networks without bias and shortcuts.
+        substeps: of the model. Default 100 (thesis table 4.1: 75 to 250).
+        calibration_substeps: that thresholds are measured over; default `substeps`.
+        encoding: "direct" or "poisson".
+        max_pool: "error"; "average" to put average pooling in the place of maximum pooling, which changes
+            what the ANN computes; "spikes" for the maximum of the spikes of a sub-step.
+        seed: of Poisson spikes.
+        progress: called after every layer with layers done, their number, its name and threshold. It is slow:
+            every layer runs those before it again.
+        neuron: arguments of `LIF`; its leak is 1 by default: integrate and fire.
+    Returns:
+        A `SpikingNetwork`; its `conversion` says what was changed.
+    Raises:
+        TypeError, ValueError: naming the argument or the module that cannot be converted, and what would
+            do: maximum pooling, activations other than ReLU, normalisation that cannot be folded;
+            calibration batches that are empty or constant.
+    """
+    choice("method", method, METHODS)
+    choice("balance_by", balance_by, BALANCES)
+    choice("max_pool", max_pool, MAX_POOLS)
+    positive_int("substeps", substeps)
+    steps = (
+        substeps
+        if calibration_substeps is None
+        else positive_int("calibration_substeps", calibration_substeps)
+    )
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must lie in (0, 100], got {percentile}")
+    if not (0 < threshold_scale < math.inf):
+        raise ValueError(f"threshold_scale must be a positive number, got {threshold_scale}")
+    batches = checked(calibration_batches)
+
+    network = copy.deepcopy(ann).eval()
+    example = batches[0][:2].double()
+    network, changed, found, chain = _prepared(network.double(), example, max_pool)
+    if balance_by == "weights" and not chain:
+        raise ValueError("balance_by='weights' needs a network without bias and shortcuts; take 'thresholds'")
+    layers = put_neurons(network, found, {"leak": 1.0, **neuron})
+    network.to(batches[0].dtype)
+    model = SpikingNetwork(network, substeps=substeps, encoding=encoding).eval()
+    model.held = sees_held(model, batches[0][:2])
+    thresholds = balance(
+        model, layers, batches, method=method, percentile=percentile, substeps=steps, scaled=not chain,
+        seed=seed, progress=progress,
+    )  # fmt: skip
+    if balance_by == "weights":
+        _into_weights(network, found, layers, thresholds)
+    for _, module, call in layers:
+        module.neurons[call].threshold.data.mul_(threshold_scale)  # type: ignore[union-attr,operator]
+    names = [name + (f"#{call + 1}" if call else "") for name, _, call in layers]
+    model.conversion = Conversion(changed, dict(zip(names, thresholds, strict=True)), not chain)
+    return model
+
+
+def checked(batches: Iterable[Tensor]) -> list[Tensor]:
+    """Raises TypeError or ValueError for batches that no threshold can be measured on."""
+    found = [batches] if isinstance(batches, Tensor) else list(batches)
+    if not found:
+        raise ValueError("calibration_batches are empty; a few hundred inputs are needed")
+    for number, batch in enumerate(found, start=1):
+        if not isinstance(batch, Tensor) or not batch.is_floating_point():
+            got = batch.dtype if isinstance(batch, Tensor) else type(batch).__name__
+            raise TypeError(f"calibration batch {number} must be a floating-point Tensor, got {got}")
+        if batch.dim() < 2 or batch.numel() == 0:
+            raise ValueError(
+                f"calibration batch {number} must be (B, *) and not empty, got {tuple(batch.shape)}"
+            )
+        if not batch.isfinite().all():
+            raise ValueError(f"calibration batch {number} holds values that are not finite")
+        if batch.min() == batch.max():
+            raise ValueError(f"calibration batch {number} is constant, all {batch.flatten()[0].item():.4g}")
+    return found
+
+
+def _prepared(
+    network: nn.Module, example: Tensor, max_pool: str
+) -> tuple[nn.Module, list[str], Survey, bool]:
+    check(survey(network, example), max_pool)
+    changed = fold_batch_norm(network, example)
+    if max_pool == "average":
+        changed += average_pools(network, survey(network, example))
+    found = survey(network, example)
+    return network, changed, found, is_chain(network, example, found)
+
+
+@torch.no_grad()
+def sees_held(model: SpikingNetwork, example: Tensor) -> bool:
+    """Whether the maps before the first neurons can see a held input once: no path goes around those."""
+    pair = torch.cat((example, example))[:2]
+    try:
+        model(pair, substeps=3)
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _into_weights(network: nn.Module, found: Survey, layers: Layers, thresholds: list[float]) -> None:
+    """Weight normalisation: the map before each layer divided by its threshold, which becomes 1."""
+    neurons = iter(zip(layers, thresholds, strict=True))
+    last: Any = None
+    for call in found.calls:
+        if isinstance(call.module, MAPS):
+            last = call.module
+        elif isinstance(call.module, nn.ReLU | nn.ReLU6):
+            (_, module, number), value = next(neurons)
+            last.weight.data.div_(value)
+            module.neurons[number].threshold.data.fill_(1.0)  # type: ignore[union-attr,operator]
+
+
+__all__ = ["Conversion", "to_spiking"]

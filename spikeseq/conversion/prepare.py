@@ -1,0 +1,129 @@
+"""An ANN made ready for spikes: batch normalisation folded, pooling averaged, ReLU replaced."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from ..nn.activation import SpikingActivation, TimedDropout
+from ..nn.network import logits_of
+from .survey import BATCH_NORMS, MAPS, MAX_POOLS, RECTIFIERS, Survey, survey
+
+CLOSE = 1e-6  # relative, in float64
+HALF = 0.5
+
+
+def replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Puts `new` wherever `old` is among the modules of `model`."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if child is old:
+                setattr(parent, name, new)
+
+
+def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
+    """Folds every batch normalisation into the map before it, in place; lines that say so.
+
+    Raises:
+        ValueError: one that does not follow a convolution or linear map alone.
+    """
+    found = survey(model, example)
+    norms = found.order(BATCH_NORMS)
+    if not norms:
+        return []
+    before = output(model, example)
+    lines = []
+    for norm in norms:
+        source = next((call for call in found.calls if call.output is norm.input), None)
+        if source is None or not isinstance(source.module, MAPS) or calls_of(found, source.module) > 1:
+            raise ValueError(
+                f"{norm.name} ({type(norm.module).__name__}) does not follow a convolution or linear map,"
+                " into which it could be folded; train without it"
+            )
+        fuse: Any = fuse_linear_bn_eval if isinstance(source.module, nn.Linear) else fuse_conv_bn_eval
+        replace(model, source.module, fuse(source.module, norm.module))
+        replace(model, norm.module, nn.Identity())
+        lines.append(f"{norm.name}: folded into {source.name}; its offset is a constant current")
+    if not close(output(model, example), before):
+        raise ValueError(
+            "folding batch normalisation changed the output: a map before one is used elsewhere too;"
+            " train without it"
+        )
+    return lines
+
+
+def average_pools(model: nn.Module, found: Survey) -> list[str]:
+    """Average pooling in the place of maximum pooling, in place."""
+    lines = []
+    for call in found.order(MAX_POOLS):
+        pool: Any = call.module
+        if isinstance(pool, nn.AdaptiveMaxPool2d):
+            new: nn.Module = nn.AdaptiveAvgPool2d(pool.output_size)
+        else:
+            if pool.dilation not in (1, (1, 1)):
+                raise ValueError(f"{call.name}: average pooling has no dilation, got {pool.dilation}")
+            kind = nn.AvgPool1d if isinstance(pool, nn.MaxPool1d) else nn.AvgPool2d
+            new = kind(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
+        replace(model, pool, new)
+        lines.append(
+            f"{call.name}: average in the place of maximum pooling, which the ANN was not trained with"
+        )
+    return lines
+
+
+def put_neurons(
+    model: nn.Module, found: Survey, neuron: dict[str, Any]
+) -> list[tuple[str, SpikingActivation, int]]:
+    """Neurons in the place of every ReLU that is called, masks fixed over time in that of dropout, in place.
+
+    Returns name, module and number of the call of each layer of neurons, in the order of the pass.
+    """
+    made: dict[nn.Module, SpikingActivation] = {}
+    order = []
+    for call in found.order(RECTIFIERS):
+        if call.module not in made:
+            made[call.module] = SpikingActivation(calls_of(found, call.module), **neuron)
+        order.append((call.name, made[call.module]))
+    for old, new in made.items():
+        replace(model, old, new)
+    for module in list(model.modules()):
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            replace(model, module, TimedDropout(module.p) if module.p < 1 else nn.Identity())
+    count: dict[SpikingActivation, int] = {}
+    layers = []
+    for name, module in order:
+        layers.append((name, module, count.setdefault(module, 0)))
+        count[module] += 1
+    return layers
+
+
+def calls_of(found: Survey, module: nn.Module) -> int:
+    return sum(call.module is module for call in found.calls)
+
+
+@torch.no_grad()
+def is_chain(model: nn.Module, example: Tensor, found: Survey) -> bool:
+    """Whether scaling the output of any ReLU only scales the logits: no bias, no shortcut, behind it.
+
+    Then weights can stay as they are and only thresholds carry the scale of a layer (thesis algorithm 1).
+    """
+    before = output(model, example)
+    for module in {call.module for call in found.order(RECTIFIERS)}:
+        times = calls_of(found, module)
+        hook = module.register_forward_hook(lambda module, args, output: output * HALF)
+        try:
+            if not close(output(model, example), before * HALF**times):
+                return False
+        finally:
+            hook.remove()
+    return True
+
+
+@torch.no_grad()
+def output(model: nn.Module, example: Tensor) -> Tensor:
+    return logits_of(model(example))
+
+
+def close(a: Tensor, b: Tensor) -> bool:
+    return bool((a - b).abs().max() <= CLOSE * b.abs().max())

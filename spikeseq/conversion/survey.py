@@ -1,0 +1,136 @@
+"""What a network does in one pass: which modules it calls, in which order, and what cannot be spikes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+RECTIFIERS = (nn.ReLU, nn.ReLU6)  # neurons saturate by themselves, at a spike a sub-step
+MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+MAPS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+NO_SPIKES = (
+    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.modules.instancenorm._InstanceNorm),
+    *(nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, nn.Embedding, nn.LPPool2d),
+)
+"""Modules that no constant current and no spike stands for."""
+FUNCTIONS = {
+    *("gelu", "silu", "sigmoid", "tanh", "softmax", "log_softmax", "leaky_relu", "elu", "selu", "hardtanh"),
+    *(
+        "hardswish",
+        "hardsigmoid",
+        "mish",
+        "softplus",
+        "layer_norm",
+        "group_norm",
+        "batch_norm",
+        "instance_norm",
+    ),
+    *("scaled_dot_product_attention", "exp", "log", "relu6", "threshold", "clamp", "clamp_min", "maximum"),
+}
+POOL_FUNCTIONS = {"max_pool1d", "max_pool2d", "adaptive_max_pool2d", "max_pool2d_with_indices"}
+RELU_FUNCTIONS = {"relu", "relu_"}
+
+
+@dataclass
+class Called:
+    """One call of a module without parts: its name, and the tensors that went in and came out."""
+
+    name: str
+    module: nn.Module
+    input: Tensor | None
+    output: Tensor | None
+
+
+@dataclass
+class Survey:
+    """calls: in order. functions: nonlinear functions of torch called outside such modules, and where."""
+
+    calls: list[Called] = field(default_factory=list)
+    functions: list[tuple[str, str]] = field(default_factory=list)
+
+    def order(self, kinds: Any) -> list[Called]:
+        return [call for call in self.calls if isinstance(call.module, kinds)]
+
+
+class _Watch(TorchFunctionMode):
+    def __init__(self, survey: Survey) -> None:
+        super().__init__()
+        self.survey, self.running = survey, [("model", False)]
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        called = getattr(function, "__name__", "")
+        where, known = self.running[-1]
+        if not known and called in FUNCTIONS | POOL_FUNCTIONS | RELU_FUNCTIONS:
+            self.survey.functions.append((called.rstrip("_"), where))
+        return function(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def survey(model: nn.Module, example: Tensor) -> Survey:
+    """Runs `model` on `example` and writes down what it calls."""
+    found = Survey()
+    watch = _Watch(found)
+    hooks: list[Any] = []
+
+    def attach(name: str, module: nn.Module) -> None:
+        known = type(module).__module__.startswith("torch.nn")
+
+        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+            watch.running.append((name or "model", known and leaf(module)))
+
+        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            watch.running.pop()
+            if leaf(module):
+                given = args[0] if args and isinstance(args[0], Tensor) else None
+                made = output if isinstance(output, Tensor) else None
+                found.calls.append(Called(name, module, given, made))
+
+        hooks.append(module.register_forward_pre_hook(before))
+        hooks.append(module.register_forward_hook(after))
+
+    for name, module in model.named_modules():
+        attach(name, module)
+    try:
+        with watch:
+            model(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def leaf(module: nn.Module) -> bool:
+    return isinstance(module, nn.MultiheadAttention) or not any(True for _ in module.children())
+
+
+def check(found: Survey, max_pool: str) -> None:
+    """Raises ValueError for what cannot be converted, with all of it named and the way out."""
+    wrong = []
+    for called, where in dict.fromkeys(found.functions):
+        if called in RELU_FUNCTIONS:
+            wrong.append(f"{where} calls {called} as a function: make it a module, nn.ReLU")
+        elif called in POOL_FUNCTIONS:
+            wrong.append(f"{where} calls {called} as a function: make it nn.AvgPool2d and train again")
+        else:
+            wrong.append(f"{where} calls {called}: only ReLU becomes spikes")
+    for call in found.calls:
+        kind, where = type(call.module).__name__, f"{call.name} ({type(call.module).__name__})"
+        if isinstance(call.module, MAX_POOLS) and max_pool == "error":
+            wrong.append(
+                f"{where}: train with average pooling, or give max_pool='average' to put it in its place,"
+                " or max_pool='spikes' to take the maximum of spikes"
+            )
+        elif isinstance(call.module, NO_SPIKES) or (
+            type(call.module).__module__ == "torch.nn.modules.activation"
+            and not isinstance(call.module, RECTIFIERS)
+        ):
+            wrong.append(
+                f"{where}: {kind} has no spiking counterpart; only ReLU and batch normalisation have"
+            )
+    if wrong:
+        raise ValueError("the network cannot be converted: " + "; ".join(dict.fromkeys(wrong)))
+    if not found.order(RECTIFIERS):
+        raise ValueError("the network has no nn.ReLU that is called, so there is nothing to convert")

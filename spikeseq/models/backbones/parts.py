@@ -1,0 +1,80 @@
+"""What all backbones are made of; one choice of parts makes an ANN, another its spiking twin."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from ...functional.lif import choice, positive_int
+from ...nn.activation import SpikingActivation, StepBatchNorm2d, TimedDropout
+from ...nn.dropout import check_share
+
+ACTIVATIONS = ("relu", "spiking")
+NORMS = ("none", "batch", "batch-steps")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a backbone.
+
+    Args:
+        activation: "relu" or "spiking".
+        norm: of the currents that a convolution makes: "none" (networks to be converted: thesis 4.3), "batch"
+            (statistics shared by all sub-steps) or "batch-steps" (statistics for each; spiking only).
+        dropout: share silenced behind activations, with one mask for all sub-steps. Default 0.2.
+        substeps: T, for the statistics of "batch-steps".
+        neuron: arguments of `LIF`.
+    Raises:
+        TypeError, ValueError: naming the argument, its value and what is accepted.
+    """
+
+    activation: str = "relu"
+    norm: str = "none"
+    dropout: float = 0.2
+    substeps: int = 5
+    neuron: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        choice("activation", self.activation, ACTIVATIONS)
+        choice("norm", self.norm, NORMS)
+        positive_int("substeps", self.substeps)
+        try:
+            check_share(self.dropout)
+        except ValueError as error:
+            raise ValueError(f"dropout: {error}") from None
+        if self.norm == "batch-steps" and self.activation == "relu":
+            raise ValueError("norm 'batch-steps' goes with spiking activations; with 'relu' take 'batch'")
+        if self.neuron and self.activation == "relu":
+            raise ValueError(f"{', '.join(self.neuron)} go with spiking activations, not with 'relu'")
+
+    def fire(self) -> nn.Module:
+        """An activation."""
+        return SpikingActivation(**self.neuron) if self.activation == "spiking" else nn.ReLU()
+
+    def drop(self) -> nn.Module:
+        return TimedDropout(self.dropout) if self.dropout else nn.Identity()
+
+    def normalise(self, channels: int) -> nn.Module:
+        if self.norm == "batch":
+            return nn.BatchNorm2d(channels)
+        return StepBatchNorm2d(channels, self.substeps) if self.norm == "batch-steps" else nn.Identity()
+
+    def conv(
+        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, gain: float = 1.0
+    ) -> nn.Sequential:
+        """Convolution without bias (thesis 4.3), normalised. gain: of its start weights."""
+        conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+        nn.init.normal_(conv.weight, std=gain * math.sqrt(2 / (inputs * kernel**2)))
+        return nn.Sequential(conv, self.normalise(outputs))
+
+    def linear(self, inputs: int, outputs: int) -> nn.Linear:
+        linear = nn.Linear(inputs, outputs, bias=False)
+        nn.init.normal_(linear.weight, std=math.sqrt(2 / inputs))
+        return linear
+
+
+def scaled_width(channels: int, width: float) -> int:
+    """`channels` times `width`, a whole multiple of eight where there are so many."""
+    scaled = channels * width
+    return max(8 * round(scaled / 8), 8) if channels >= 8 else channels

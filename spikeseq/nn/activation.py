@@ -1,0 +1,134 @@
+"""What stands in an image network where an ANN has its activation, dropout or normalisation."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional.lif import positive_int
+from .clock import Clock, current_clock
+from .dropout import check_share, dropout_mask
+from .lif import LIF
+
+
+def with_time(x: Tensor, rows: int) -> Tensor:
+    """(rows * B, *) as (rows, B, *)."""
+    return x.unflatten(0, (rows, len(x) // rows))
+
+
+class SpikingActivation(nn.Module):
+    """LIF neurons in the place of an activation: currents (N, *) in, spikes (N', *) out, time in the batch.
+
+    It only runs inside a `SpikingNetwork`, which knows how N divides into sub-steps and sequences: N' is one
+    row per sub-step, N that or one row per input, which is then held (direct coding).
+
+    Args:
+        calls: how often a pass calls it; each call has neurons of its own.
+        neuron: arguments of `LIF`. Thesis 5.3: one leak and one threshold a layer.
+
+    `heights` (calls,) are what a spike counts downstream: 1, unless a conversion makes spikes as high as
+    thresholds, so that all layers stay in the units of the ANN (`spikeseq.to_spiking`).
+    """
+
+    heights: Tensor
+
+    def __init__(self, calls: int = 1, **neuron: Any) -> None:
+        super().__init__()
+        self.neurons = nn.ModuleList(LIF(**neuron) for _ in range(positive_int("calls", calls)))
+        factory = {key: neuron[key] for key in ("device", "dtype") if key in neuron}
+        self.register_buffer("heights", torch.ones(calls, **factory))
+        self.scaled = False  # whether any height is not 1, without asking the device
+
+    def forward(self, x: Tensor) -> Tensor:
+        clock = current_clock()
+        if clock is None:
+            raise RuntimeError(
+                "SpikingActivation runs inside a SpikingNetwork, which keeps its time and state"
+            )
+        call = clock.count(self)
+        if call >= len(self.neurons):
+            raise RuntimeError(f"SpikingActivation was made for {len(self.neurons)} calls a pass, got more")
+        spikes = fire(self.neurons[call], x, clock)  # type: ignore[arg-type]
+        return spikes * self.heights[call].to(spikes.dtype) if self.scaled else spikes
+
+    def set_height(self, call: int, height: float) -> None:
+        """Makes the spikes of a call so high."""
+        self.heights[call] = height
+        self.scaled = bool((self.heights != 1).any())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self.scaled = bool((self.heights != 1).any())
+
+    def extra_repr(self) -> str:
+        return f"calls={len(self.neurons)}" + (", scaled" if self.scaled else "")
+
+
+def fire(lif: LIF, x: Tensor, clock: Clock) -> Tensor:
+    """The spikes of `lif` for currents x (N, *), with the clock's state."""
+    clock.show(x)
+    rows, hold = clock.layout(x)
+    # Neurons do not see each other: pixels before channels is as good an order, and saves two copies.
+    turned = x.dim() == 4 and lif.channels is None and x.is_contiguous(memory_format=torch.channels_last)
+    state = clock.recall()
+    if turned:
+        x = x.permute(0, 2, 3, 1)
+        state = None if state is None else state.movedim(-3, -1)
+    spikes, state = lif(with_time(x, rows), state, substeps=hold)
+    clock.remember(state.movedim(-1, -3) if turned else state)
+    spikes = spikes.flatten(0, 1)
+    return spikes.permute(0, 3, 1, 2) if turned else spikes
+
+
+class TimedDropout(nn.Module):
+    """Dropout with one mask for all sub-steps of an input (thesis 4.5, 5.4); ordinary dropout in an ANN.
+
+    Args:
+        p: share of the values that are silenced, in [0, 1).
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = check_share(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        clock = current_clock()
+        mask = None if clock is None else clock.recall()
+        if self.training and self.p:
+            rows = 1 if clock is None else clock.layout(x)[0]
+            x = with_time(x, rows)
+            if mask is None:
+                mask = dropout_mask(x[0].shape, self.p, x)
+            x = (x * mask).flatten(0, 1)
+        if clock is not None:
+            clock.remember(mask)
+        return x
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class StepBatchNorm2d(nn.Module):
+    """Batch normalisation of currents with statistics of its own for every sub-step.
+
+    The currents of a first sub-step, when most neurons are silent, are unlike those of the last. Gain and
+    offset are shared, as the neurons behind are. One row per input (a map of the analog image) is normalised
+    as the first sub-step is.
+
+    Args:
+        features: channels C.
+        steps: sub-steps with statistics; later ones use the last.
+    """
+
+    def __init__(self, features: int, steps: int) -> None:
+        super().__init__()
+        norms = (nn.BatchNorm2d(features, affine=False) for _ in range(positive_int("steps", steps)))
+        self.norms = nn.ModuleList(norms)
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        clock = current_clock()
+        steps = with_time(x, 1 if clock is None else clock.layout(x)[0])
+        parts = [self.norms[min(t, len(self.norms) - 1)](row) for t, row in enumerate(steps.unbind())]
+        return torch.cat(parts) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)

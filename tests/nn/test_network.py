@@ -1,0 +1,207 @@
+"""Image networks over time: the clock, spiking activations, dropout and normalisation inside them."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from spikeseq.functional import SpikeTime, lif, poisson
+from spikeseq.nn import SpikingActivation, SpikingNetwork, StepBatchNorm2d, TimedDropout
+from spikeseq.nn.clock import Clock, current_clock, running
+
+
+def small(dropout: float = 0.0, norm: bool = False, **neuron: object) -> nn.Sequential:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4) if norm else nn.Identity(),
+        SpikingActivation(threshold=0.3, leak=0.9, **neuron),
+        TimedDropout(dropout) if dropout else nn.Identity(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(4, 6, 3, bias=False),
+        SpikingActivation(threshold=0.2, leak=0.9, **neuron),
+        nn.Flatten(),
+        nn.Linear(6 * 4, 3, bias=False),
+    ).double()
+
+
+def frames(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, 2, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def by_hand(network: nn.Sequential, rows: torch.Tensor, hold: int) -> torch.Tensor:
+    """The same network with time in a loop of its own: every layer over (T, B, *)."""
+    x = rows.repeat_interleave(hold, 0)
+    for layer in network:
+        if isinstance(layer, SpikingActivation):
+            x, _ = lif(x, **layer.neurons[0].neuron())
+        else:
+            x = torch.stack([layer(row) for row in x])
+    return x.cumsum(0)[hold - 1 :: hold]
+
+
+@pytest.mark.parametrize("hold", [1, 4])
+def test_every_layer_sees_its_own_time(hold):
+    network, rows = small(), frames(3, 5)
+    out, _ = SpikingNetwork(network).advance(rows, hold=hold)
+    assert out.abs().max() > 0
+    torch.testing.assert_close(out, by_hand(network, rows, hold))
+
+
+def test_forward_holds_the_input():
+    model, x = SpikingNetwork(small(), substeps=6), frames(5)
+    torch.testing.assert_close(model(x), model.advance(x.unsqueeze(0), hold=6)[0][-1])
+    torch.testing.assert_close(model(x, substeps=2), model.advance(x.expand(2, *x.shape))[0][-1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(cut=st.integers(1, 4), hold=st.integers(1, 3), memory=st.booleans())
+def test_chunks_are_the_whole(cut, hold, memory):
+    model = SpikingNetwork(small(**({"surrogate": SpikeTime()} if memory else {})))
+    rows = frames(5, 3)
+    whole, end = model.advance(rows, hold=hold)
+    first, state = model.advance(rows[:cut], hold=hold)
+    second, state = model.advance(rows[cut:], state, hold=hold)
+    torch.testing.assert_close(torch.cat((first, second)), whole)
+    for part, expected in zip(state, end, strict=True):
+        torch.testing.assert_close(part, expected)
+
+
+def test_batch_first_agrees_with_time_first():
+    rows, network = frames(4, 3), small()
+    whole, state = SpikingNetwork(network).advance(rows)
+    other, again = SpikingNetwork(network, batch_first=True).advance(rows.transpose(0, 1))
+    torch.testing.assert_close(other.transpose(0, 1), whole)
+    torch.testing.assert_close(again[-1], state[-1])
+
+
+def test_sequences_do_not_see_each_other_nor_the_future():
+    model, rows = SpikingNetwork(small()), frames(4, 3)
+    whole, _ = model.advance(rows)
+    changed = rows.clone()
+    changed[2:] += 1
+    changed[:, 1] += 1
+    out, _ = model.advance(changed)
+    torch.testing.assert_close(out[:2, [0, 2]], whole[:2, [0, 2]])
+    assert not torch.equal(out[2:], whole[2:])
+
+
+def test_memory_order_of_pixels_changes_nothing():
+    model, x = SpikingNetwork(small(), substeps=3), frames(4)
+    plain, state = model.advance(x.unsqueeze(0), hold=3)
+    turned, other = model.advance(x.contiguous(memory_format=torch.channels_last).unsqueeze(0), hold=3)
+    torch.testing.assert_close(turned, plain)
+    assert [part.shape for part in other] == [part.shape for part in state]
+    more, _ = model.advance(x.unsqueeze(0), other)
+    torch.testing.assert_close(more, model.advance(x.unsqueeze(0), state)[0])
+
+
+def test_gradients_reach_every_parameter():
+    model = SpikingNetwork(small(norm=True), substeps=4)
+    model(frames(5)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+
+
+def test_nothing_is_kept_between_calls():
+    model, x = SpikingNetwork(small(), substeps=3), frames(2)
+    first = model(x)
+    assert current_clock() is None
+    torch.testing.assert_close(model(x), first, rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="SpikingNetwork"):
+        model.network(x)
+
+
+def test_a_module_called_twice_has_neurons_for_each_call():
+    class Twice(nn.Module):
+        def __init__(self, calls: int) -> None:
+            super().__init__()
+            self.fire = SpikingActivation(calls)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fire(2 * self.fire(x)).flatten(1)
+
+    x = torch.full((1, 3), 0.6)
+    model = SpikingNetwork(Twice(2), substeps=4)
+    model.network.fire.neurons[1].threshold.data.fill_(3.0)
+    assert model(x).tolist() != SpikingNetwork(Twice(2), substeps=4)(x).tolist()
+    with pytest.raises(RuntimeError, match="made for 1 calls a pass"):
+        SpikingNetwork(Twice(1))(x)
+
+
+def test_spikes_can_count_as_much_as_thresholds():
+    layer = SpikingActivation()
+    layer.set_height(0, 2.5)
+    model = SpikingNetwork(nn.Sequential(layer, nn.Flatten()), substeps=1)
+    assert model(torch.full((1, 2), 1.5)).tolist() == [[2.5, 2.5]]
+    fresh = SpikingActivation()
+    fresh.load_state_dict(layer.state_dict())
+    assert fresh.scaled
+
+
+def test_dropout_has_one_mask_for_all_substeps_and_hands_it_on():
+    model = SpikingNetwork(
+        nn.Sequential(SpikingActivation(leak=1.0), TimedDropout(0.5), nn.Flatten())
+    ).train()
+    x = torch.full((1, 6, 50), 1.5)  # every neuron fires at every sub-step
+    torch.manual_seed(0)
+    first, state = model.advance(x, hold=3)
+    assert set(first.flatten().tolist()) == {0.0, 6.0}
+    second, _ = model.advance(x, state, hold=3)
+    torch.testing.assert_close(second, 2 * first)
+    torch.testing.assert_close(model.eval()(x[0]), torch.full((6, 50), 5.0))
+    outside = TimedDropout(0.5).train()(torch.ones(100, 50))
+    assert set(outside.flatten().tolist()) == {0.0, 2.0}
+
+
+def test_normalisation_by_substep():
+    norm = StepBatchNorm2d(3, steps=2).double().train()
+    x = torch.randn(3, 8, 3, 4, 4, dtype=torch.float64) * torch.tensor([1.0, 5.0, 9.0]).view(3, 1, 1, 1, 1)
+    with running(Clock(rows=1, hold=3, batch=8)):
+        out = norm(x.flatten(0, 1)).unflatten(0, (3, 8))
+    torch.testing.assert_close(
+        out.std((1, 3, 4), correction=0), torch.ones(3, 3, dtype=torch.float64), atol=1e-3, rtol=0
+    )
+    assert norm.norms[0].running_var.max() < norm.norms[1].running_var.min()
+
+
+def test_poisson_spikes_come_at_the_rate_of_the_values():
+    x = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0, -0.3])
+    spikes = poisson(x, 20_000, generator=torch.Generator().manual_seed(5))
+    assert set(spikes.unique().tolist()) == {-1.0, 0.0, 1.0}
+    deviation = (x.abs() * (1 - x.abs()) / 20_000).sqrt()
+    assert ((spikes.mean(0) - x).abs() <= 4 * deviation).all()
+    half = poisson(x, 20_000, rate=0.5, generator=torch.Generator().manual_seed(5))
+    assert ((half.mean(0) - x / 2).abs() <= 0.02).all()
+
+
+def test_poisson_is_seeded():
+    x = torch.rand(4, 5)
+    draw = [poisson(x, 7, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draw[0], draw[1]) and not torch.equal(draw[0], draw[2])
+    model = SpikingNetwork(nn.Sequential(SpikingActivation(leak=1.0)), encoding="poisson", substeps=9)
+    outs = [model(x, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: SpikingNetwork(nn.Linear(3, 2)), "no SpikingActivation"),
+        (lambda: SpikingNetwork(small(), substeps=0), "substeps must be at least 1, got 0"),
+        (lambda: SpikingNetwork(small(), encoding="rate"), "'direct', 'poisson', got 'rate'"),
+        (lambda: SpikingNetwork(small())(frames(2), substeps=-1), "substeps must be at least 1, got -1"),
+        (lambda: SpikingNetwork(small()).advance(frames(2, 3), hold=0), "hold must be at least 1, got 0"),
+        (lambda: SpikingNetwork(small()).advance(frames(0, 3)), "not empty"),
+        (lambda: SpikingNetwork(small()).advance(frames(1, 3), (None,)), "state has 0 parts"),
+        (lambda: SpikingNetwork(small()).advance(frames(1, 3), (None,) * 9), "state has 8 parts"),
+        (lambda: SpikingActivation(0), "calls must be at least 1, got 0"),
+        (lambda: TimedDropout(1.0), r"p must lie in \[0, 1\), got 1.0"),
+        (lambda: poisson(torch.ones(2, dtype=torch.uint8), 3), "floating point"),
+        (lambda: poisson(torch.ones(2), 3, rate=0), r"rate must lie in \(0, 1\], got 0"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
