@@ -209,7 +209,7 @@ def classify(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Classify the lines of standard input, texts or paths of images: label and probability, one line each."""
+    """Classify the lines of standard input, texts or paths of images: label and probability, a line each."""
     from spikeseq.recipes.classifier import Classifier
     from spikeseq.recipes.image_classifier import ImageClassifier
     from spikeseq.recipes.plots import check_picture, plot_trace

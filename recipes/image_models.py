@@ -106,9 +106,8 @@ def start_model(config: DictConfig, data: ImageData) -> nn.Module:
     before = runs.read_config(folder)
     for key in ("name", *SHAPE):
         if config.model[key] != before.model[key]:
-            raise ConfigError(
-                f"model.{key} is {config.model[key]}, the run {start} has {before.model[key]}; they must be equal"
-            )
+            values = f"{config.model[key]}, the run {start} has {before.model[key]}"
+            raise ConfigError(f"model.{key} is {values}; they must be equal")
     source = fresh(before, *shape, spiking=is_spiking(before))
     runs.load_weights(folder, source)
     if before.model.method == "ann":

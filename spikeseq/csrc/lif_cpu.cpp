@@ -111,8 +111,7 @@ void forward_block(const Shape& shape, const Choice& choice, const Rows<S>& rows
       if (memory) rows.remember(s.size, next + o, &block.threshold[o], scale, memory + o, size);
       const S* threshold = &block.threshold[o];
       if (choice.readout == Readout::spikes) {
-#pragma omp simd
-        for (int64_t j = 0; j < s.size; ++j) out[o + j] = static_cast<In>(fires(next[o + j], threshold[j]) ? 1.f : 0.f);
+        store_spikes(out + o, next + o, threshold, s.size);
       } else if (choice.readout == Readout::rate) {
 #pragma omp simd
         for (int64_t j = 0; j < s.size; ++j) count[o + j] += fires(next[o + j], threshold[j]) ? S(1) : S(0);

@@ -2,6 +2,8 @@
 // those of neuron.h; the choice of reset and surrogate is made once a call (`Rows`), not once a neuron.
 #pragma once
 
+#include <c10/util/BFloat16.h>
+
 #include <type_traits>
 
 #include "problem.h"
@@ -88,12 +90,24 @@ struct Rows {
   void pick_surrogate() { remember = remember_row<K, S>; slope = slope_row<K, S>; }
 };
 
+// From the type of the arithmetic to that of storage. bfloat16 by its bits, to the same values as its own
+// conversion, whose branch keeps a loop from being vectorised; so does copying a class that holds them.
+template <typename In, typename S>
+SPIKESEQ_HD void put(In& to, S x) { to = static_cast<In>(x); }
+SPIKESEQ_HD void put(c10::BFloat16& to, float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  const uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;  // to nearest, ties to even
+  to.x = static_cast<uint16_t>((bits & 0x7FFFFFFFu) > 0x7F800000u ? 0x7FC0u : rounded);  // NaN stays one
+}
+
 // A row in the type of the arithmetic: the row itself, or its conversion in `buffer`.
 template <typename In, typename S>
-const S* as_row(const In* row, int64_t n, S* buffer) {
+const S* as_row(const In* __restrict__ row, int64_t n, S* __restrict__ buffer) {
   if constexpr (std::is_same_v<In, S>) {
     return row;
   } else {
+#pragma omp simd
     for (int64_t j = 0; j < n; ++j) buffer[j] = static_cast<S>(row[j]);
     return buffer;
   }
@@ -102,7 +116,20 @@ const S* as_row(const In* row, int64_t n, S* buffer) {
 template <typename In, typename S>
 void store_row(In* __restrict__ to, const S* __restrict__ from, int64_t n) {
 #pragma omp simd
-  for (int64_t j = 0; j < n; ++j) to[j] = static_cast<In>(from[j]);
+  for (int64_t j = 0; j < n; ++j) put(to[j], from[j]);
+}
+
+// One where a membrane exceeds its threshold, else zero.
+template <typename In, typename S>
+void store_spikes(In* __restrict__ to, const S* __restrict__ u, const S* __restrict__ threshold, int64_t n) {
+  if constexpr (std::is_floating_point_v<In>) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) to[j] = fires(u[j], threshold[j]) ? In(1) : In(0);
+  } else {
+    const uint16_t one = In(1.f).x;
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) to[j].x = fires(u[j], threshold[j]) ? one : 0;
+  }
 }
 
 }  // namespace spikeseq

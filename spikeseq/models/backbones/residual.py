@@ -26,7 +26,7 @@ PLANS = {
     "resnet34": Plan((3, 4, 6, 3)),
     "resnet50": Plan((3, 4, 6, 3), bottleneck=True),
 }
-"""The depth counts maps: of ResNet8 and ResNet20 with a stem of three convolutions, of the others with one."""
+"""The depth counts maps: of ResNet8 and 20 with a stem of three convolutions, of the others with one."""
 WIDTHS = (64, 128, 256, 512)
 EXPANSION = 4  # of a bottleneck's output
 
