@@ -24,6 +24,7 @@ OPTIONAL = {
     "data.size": int,
     "data.vectors": str,
     "conversion.substeps": int,
+    "model.chunk": int,
     "evaluate.images": int,
 }
 

@@ -21,8 +21,8 @@ METHODS = {
     "ann": (),
     "direct": (),
     "convert": ("ann",),
-    "hybrid": ("ann", "convert"),
-    "diet": ("ann", "convert"),
+    "hybrid": ("ann", "convert", "hybrid"),
+    "diet": ("ann", "convert", "hybrid", "diet"),
 }
 """The methods, and those whose runs they start from."""
 SHAPE = ("width", "hidden", "stem", "norm")

@@ -65,6 +65,7 @@ class ImageTask:
     """An image classifier on a corpus. See `engine.Task`.
 
     batch_size: images per batch. seed: of the batches' order. label_smoothing: as `settings.TrainSettings`.
+    chunk: sub-steps that gradients reach back; None for all.
     precision: of products in training and validation: "float32", "bf16", or "auto", bf16 where the hardware
         multiplies in it. Tests are always in float32.
     """
@@ -76,6 +77,7 @@ class ImageTask:
     augmentation: Augmentation
     label_smoothing: float = 0.0
     precision: str = "auto"
+    chunk: int | None = None
 
     def __post_init__(self) -> None:
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -97,7 +99,7 @@ class ImageTask:
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = batch
         with self.products(images.device):
-            logits = model(images).float()
+            logits = (model(images) if self.chunk is None else model(images, chunk=self.chunk)).float()
         return nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:

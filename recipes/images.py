@@ -57,6 +57,7 @@ class ImageClassification:
             augmentation(config),
             train.label_smoothing,
             train.precision,
+            config.model.chunk,
         )
 
     def test(

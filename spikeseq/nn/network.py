@@ -5,11 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..functional.encoders import direct, poisson
 from ..functional.lif import check_tensor, choice, positive_int
 from .activation import SpikingActivation
 from .clock import Clock, NetworkState, running
+from .state import detach_state
 
 ENCODINGS = ("direct", "poisson")
 PIECE = 10
@@ -54,28 +56,43 @@ class SpikingNetwork(nn.Module):
         self.piece = PIECE  # sub-steps in memory at once, where no gradients are wanted
 
     def forward(
-        self, x: Tensor, *, substeps: int | None = None, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        *,
+        substeps: int | None = None,
+        chunk: int | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """What the output has accumulated after all sub-steps of x.
 
         Args:
             x: (B, *), analog values.
             substeps: other than the network's own.
+            chunk: sub-steps that gradients reach back at most (truncated backpropagation): membranes are
+                constants at the start of each chunk. Only one chunk is in memory; it is computed twice.
             generator: of Poisson spikes.
         Returns:
             (B, classes), the sum over sub-steps, in at least float32.
         """
         steps = self.substeps if substeps is None else positive_int("substeps", substeps)
         check_tensor("x", x)
-        # Gradients need all sub-steps at once; without them, memory need not grow with their number.
-        piece = steps if torch.is_grad_enabled() else min(steps, self.piece)
+        training = torch.is_grad_enabled()
+        if training:
+            piece = steps if chunk is None else positive_int("chunk", chunk)
+        else:  # memory need not grow with the number of sub-steps
+            piece = min(steps, self.piece)
         state: NetworkState | None = None
         for done in range(0, steps, piece):
             now = min(piece, steps - done)
+            shown = (x.unsqueeze(0), now)
             if self.encoding == "poisson":
-                out, state = self._advance(self.encode(x, now, generator), state, 1)
+                shown = (self.encode(x, now, generator), 1)
+            if training and piece < steps:
+                if state is not None:  # what the output has summed up keeps its gradients
+                    state = (*detach_state(state[:-1]), state[-1])
+                out, state = checkpoint(self._advance, shown[0], state, shown[1], use_reentrant=False)
             else:
-                out, state = self._advance(x.unsqueeze(0), state, now)
+                out, state = self._advance(shown[0], state, shown[1])
         return out[-1]
 
     def encode(self, x: Tensor, substeps: int, generator: torch.Generator | None = None) -> Tensor:

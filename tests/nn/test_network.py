@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spikeseq.functional import SpikeTime, lif, poisson
+from spikeseq.functional import ArcTan, SpikeTime, lif, poisson
 from spikeseq.nn import SpikingActivation, SpikingNetwork, StepBatchNorm2d, TimedDropout
 from spikeseq.nn.clock import Clock, current_clock, running
 
@@ -104,6 +104,43 @@ def test_gradients_reach_every_parameter():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
+def test_gradients_reach_back_one_chunk():
+    def gradients(run) -> list[torch.Tensor]:
+        model = SpikingNetwork(small(), substeps=6)
+        run(model).square().sum().backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    x = frames(4)
+
+    def by_hand(model: SpikingNetwork) -> torch.Tensor:
+        state, total = None, 0.0
+        for _ in range(3):
+            state = (
+                None if state is None else (*(p.detach() for p in state[:-1]), torch.zeros_like(state[-1]))
+            )
+            out, state = model.advance(x.unsqueeze(0), state, hold=2)
+            total = total + out[-1]
+        return total
+
+    whole, cut = gradients(lambda model: model(x)), gradients(lambda model: model(x, chunk=2))
+    for a, b in zip(cut, gradients(by_hand), strict=True):
+        torch.testing.assert_close(a, b)
+    assert any(not torch.allclose(a, b) for a, b in zip(cut, whole, strict=True))
+    for a, b in zip(gradients(lambda model: model(x, chunk=6)), whole, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_chunks_hand_dropout_on():
+    neurons = SpikingActivation(leak=1.0, threshold=0.5, surrogate=ArcTan())
+    model = SpikingNetwork(nn.Sequential(neurons, TimedDropout(0.5), nn.Flatten()), substeps=6).train()
+    x = torch.ones(6, 50, requires_grad=True)
+    torch.manual_seed(0)
+    out = model(x, chunk=2)
+    assert set(out.flatten().tolist()) == {0.0, 12.0}
+    out.sum().backward()
+    assert ((x.grad != 0) == (out != 0)).all()
+
+
 def test_nothing_is_kept_between_calls():
     model, x = SpikingNetwork(small(), substeps=3), frames(2)
     first = model(x)
@@ -192,6 +229,7 @@ def test_poisson_is_seeded():
         (lambda: SpikingNetwork(small(), substeps=0), "substeps must be at least 1, got 0"),
         (lambda: SpikingNetwork(small(), encoding="rate"), "'direct', 'poisson', got 'rate'"),
         (lambda: SpikingNetwork(small())(frames(2), substeps=-1), "substeps must be at least 1, got -1"),
+        (lambda: SpikingNetwork(small())(frames(2), chunk=0), "chunk must be at least 1, got 0"),
         (lambda: SpikingNetwork(small()).advance(frames(2, 3), hold=0), "hold must be at least 1, got 0"),
         (lambda: SpikingNetwork(small()).advance(frames(0, 3)), "not empty"),
         (lambda: SpikingNetwork(small()).advance(frames(1, 3), (None,)), "state has 0 parts"),

@@ -32,7 +32,7 @@ def run(folder, method, start=None, recipe="cifar10", model=None, extra=()):
 @pytest.fixture(scope="module")
 def runs(training):
     for method, start in CHAIN.items():
-        extra = ["model.substeps=4"] if method == "hybrid" else ["model.substeps=3"]
+        extra = ["model.substeps=4", "model.chunk=2"] if method == "hybrid" else ["model.substeps=3"]
         run(training / method, method, None if start is None else training / start, extra=extra)
     run(training / "direct", "direct", extra=["model.substeps=2"])
     return training
