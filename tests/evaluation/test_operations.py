@@ -67,3 +67,10 @@ def test_counts_add_up_and_are_divided():
     assert total.per(2) == Operations(macs=2, acs=1, spikes=3, neurons=2)
     assert total.per(2).as_dict() == {"macs": 2, "acs": 1, "spike_rate": 1.5}
     assert Operations(spikes=0, neurons=4).as_dict() == {"spike_rate": 0}
+
+
+def test_spikes_that_are_subtracted():
+    signed = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, 0.0]])
+    assert spikes_in(signed) == spikes_in(0.3 * signed) == 3
+    assert spikes_in(torch.tensor([-1.0, 0.5, 0.0])) is None
+    assert spikes_in(torch.tensor([-1.0, 1.0])) is None
