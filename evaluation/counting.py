@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
-from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU, SpikingRNN, StepBatchNorm2d
+from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU, SpikingRNN, StepBatchNorm
 
 from .call import Call, Ragged, Rule, bound
 from .operations import FLOAT, Operations
@@ -183,7 +183,7 @@ def parts_covered(module: nn.Module) -> list[str]:
         return [name for name, _ in module.named_modules() if name]
     if isinstance(module, NormalisedLIF | NormalisedReLU):
         return ["batch"]
-    if isinstance(module, StepBatchNorm2d):
+    if isinstance(module, StepBatchNorm):
         return [name for name, _ in module.named_modules() if name]
     return ["score"] if isinstance(module, AdditiveAttention) else []
 

@@ -12,7 +12,7 @@ from spikeseq.nn import (
     NormalisedLIF,
     NormalisedReLU,
     SequenceDropout,
-    StepBatchNorm2d,
+    StepBatchNorm,
     TimedDropout,
     TokenConv1d,
 )
@@ -71,7 +71,7 @@ RULES: dict[type[nn.Module], Rule] = {
     Integrator: integrator,
     nn.LayerNorm: norm_layer("layer"),
     nn.GroupNorm: norm_layer("layer"),
-    StepBatchNorm2d: norm_layer("batch"),
+    StepBatchNorm: norm_layer("batch"),
     nn.modules.batchnorm._BatchNorm: norm_layer("batch"),
     nn.ReLU: elementwise(0, 1),
     nn.LeakyReLU: elementwise(1, 1),

@@ -127,7 +127,7 @@ def converted(ann: nn.Module, config: DictConfig, data: ImageData) -> SpikingNet
             ann, batches,
             method=settings.statistic, percentile=settings.percentile, threshold_scale=settings.scale,
             substeps=config.model.substeps, calibration_substeps=settings.substeps,
-            encoding=config.model.encoding, max_pool=settings.max_pool, seed=config.seed, progress=step,
+            encoding=config.model.encoding, batch_norm="keep", seed=config.seed, progress=step,
             **neuron_arguments(config.model),
         )  # fmt: skip
 

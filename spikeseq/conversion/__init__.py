@@ -17,6 +17,7 @@ from .thresholds import Layers, balance
 
 METHODS = ("max", "percentile")
 BALANCES = ("thresholds", "weights")
+BATCH_NORMS = ("fold", "keep")
 MAX_POOLS = ("error", "average", "spikes")
 
 
@@ -50,6 +51,7 @@ def to_spiking(
     substeps: int = 100,
     calibration_substeps: int | None = None,
     encoding: str = "direct",
+    batch_norm: str = "fold",
     max_pool: str = "error",
     seed: int = 0,
     progress: Callable[[int, int, str, float], None] | None = None,
@@ -74,6 +76,8 @@ def to_spiking(
         substeps: of the model. Default 100 (thesis table 4.1: 75 to 250).
         calibration_substeps: that thresholds are measured over; default `substeps`.
         encoding: "direct" or "poisson".
+        batch_norm: "fold" into the map before it, or "keep" as normalisation of currents by the ANN's
+            statistics, the same function, for a network that is to be trained on.
         max_pool: "error"; "average" to put average pooling in the place of maximum pooling, which changes
             what the ANN computes; "spikes" for the maximum of the spikes of a sub-step.
         seed: of Poisson spikes.
@@ -89,6 +93,7 @@ def to_spiking(
     """
     choice("method", method, METHODS)
     choice("balance_by", balance_by, BALANCES)
+    choice("batch_norm", batch_norm, BATCH_NORMS)
     choice("max_pool", max_pool, MAX_POOLS)
     positive_int("substeps", substeps)
     steps = (
@@ -104,7 +109,7 @@ def to_spiking(
 
     network = copy.deepcopy(ann).eval()
     example = batches[0][:2].double()
-    network, changed, found, chain = _prepared(network.double(), example, max_pool)
+    network, changed, found, chain = _prepared(network.double(), example, batch_norm, max_pool)
     if balance_by == "weights" and not chain:
         raise ValueError("balance_by='weights' needs a network without bias and shortcuts; take 'thresholds'")
     layers = put_neurons(network, found, {"leak": 1.0, **neuron})
@@ -145,10 +150,10 @@ def checked(batches: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _prepared(
-    network: nn.Module, example: Tensor, max_pool: str
+    network: nn.Module, example: Tensor, batch_norm: str, max_pool: str
 ) -> tuple[nn.Module, list[str], Survey, bool]:
     check(survey(network, example), max_pool)
-    changed = fold_batch_norm(network, example)
+    changed = fold_batch_norm(network, example) if batch_norm == "fold" else []
     if max_pool == "average":
         changed += average_pools(network, survey(network, example))
     found = survey(network, example)

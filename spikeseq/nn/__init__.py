@@ -1,6 +1,6 @@
 """Spiking layers. State is explicit: it goes in and comes out, and no module keeps any between calls."""
 
-from .activation import SpikingActivation, StepBatchNorm2d, TimedDropout
+from .activation import SpikingActivation, StepBatchNorm, TimedDropout
 from .attention import AdditiveAttention, DotAttention
 from .cell import SpikingRNNCell
 from .chunks import run_in_chunks
@@ -30,7 +30,7 @@ __all__ = [
     "SpikingNetwork",
     "SpikingRNN",
     "SpikingRNNCell",
-    "StepBatchNorm2d",
+    "StepBatchNorm",
     "TimedDropout",
     "TokenConv1d",
     "detach_state",

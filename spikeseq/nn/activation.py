@@ -108,7 +108,7 @@ class TimedDropout(nn.Module):
         return f"p={self.p}"
 
 
-class StepBatchNorm2d(nn.Module):
+class StepBatchNorm(nn.Module):
     """Batch normalisation of currents with statistics of its own for every sub-step.
 
     The currents of a first sub-step, when most neurons are silent, are unlike those of the last. Gain and
@@ -116,7 +116,7 @@ class StepBatchNorm2d(nn.Module):
     as the first sub-step is.
 
     Args:
-        features: channels C.
+        features: channels C of (N, C) or (N, C, H, W).
         steps: sub-steps with statistics; later ones use the last.
     """
 
@@ -129,6 +129,8 @@ class StepBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         clock = current_clock()
-        steps = with_time(x, 1 if clock is None else clock.layout(x)[0])
+        pixels = x if x.dim() == 4 else x[..., None, None]
+        steps = with_time(pixels, 1 if clock is None else clock.layout(x)[0])
         parts = [self.norms[min(t, len(self.norms) - 1)](row) for t, row in enumerate(steps.unbind())]
-        return torch.cat(parts) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        out = torch.cat(parts) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        return out.view_as(x) if x.dim() == 2 else out

@@ -120,6 +120,18 @@ def test_biases_shortcuts_and_normalisation():
     assert "norm1: folded into first" in str(snn.conversion) and snn.conversion.scaled
 
 
+def test_normalisation_can_stay():
+    ann, x = trained(Residual()), images(128, seed=5)[0]
+    folded, kept = (
+        spikeseq.to_spiking(ann, [x], substeps=60, calibration_substeps=20, batch_norm=how)
+        for how in ("fold", "keep")
+    )
+    assert isinstance(kept.network.norm1, nn.BatchNorm2d) and kept.conversion.changed == []
+    for name, threshold in folded.conversion.thresholds.items():
+        assert kept.conversion.thresholds[name] == pytest.approx(threshold, rel=1e-4)
+    assert agreement(folded, kept) >= 0.98  # sums round otherwise
+
+
 def test_what_goes_around_the_first_neurons_is_copied_for_every_substep():
     class Around(nn.Module):
         def __init__(self) -> None:
@@ -254,6 +266,7 @@ GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
         (sequential(nn.ReLU()), [GOOD / 0], {}, "not finite"),
         (sequential(nn.ReLU()), [GOOD.long()], {}, "floating-point Tensor, got torch.int64"),
         (sequential(nn.ReLU()), [GOOD], {"substeps": 0}, "substeps must be at least 1, got 0"),
+        (sequential(nn.ReLU()), [GOOD], {"batch_norm": "drop"}, "'fold', 'keep', got 'drop'"),
         (sequential(nn.ReLU()), [GOOD], {"method": "mean"}, "'max', 'percentile', got 'mean'"),
         (sequential(nn.ReLU()), [GOOD], {"percentile": 0.0}, r"percentile must lie in \(0, 100\], got 0.0"),
         (sequential(nn.ReLU()), [GOOD], {"threshold_scale": 0.0}, "threshold_scale must be a positive"),

@@ -5,7 +5,7 @@ from torch import nn
 from spikeseq.evaluation.gradients import gradient_norms
 from spikeseq.functional import ApproximateLIF, PiecewiseLinear
 from spikeseq.models.backbones import BACKBONES, build_backbone
-from spikeseq.nn import SpikingNetwork, StepBatchNorm2d
+from spikeseq.nn import SpikingNetwork, StepBatchNorm
 
 TINY = {"width": 0.125, "hidden": 16}
 
@@ -73,7 +73,7 @@ def test_gradient_norms_by_hand():
 
 def test_normalisation_for_each_substep():
     model = build_backbone("vgg6", activation="spiking", norm="batch-steps", substeps=3, **TINY).train()
-    assert [len(m.norms) for m in model.modules() if isinstance(m, StepBatchNorm2d)] == [3, 3, 3]
+    assert [len(m.norms) for m in model.modules() if isinstance(m, StepBatchNorm)] == [3] * 5
     model(torch.randn(4, 3, 32, 32)).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
 

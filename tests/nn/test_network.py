@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spikeseq.functional import ArcTan, SpikeTime, lif, poisson
-from spikeseq.nn import SpikingActivation, SpikingNetwork, StepBatchNorm2d, TimedDropout
+from spikeseq.nn import SpikingActivation, SpikingNetwork, StepBatchNorm, TimedDropout
 from spikeseq.nn.clock import Clock, current_clock, running
 
 
@@ -193,7 +193,7 @@ def test_dropout_has_one_mask_for_all_substeps_and_hands_it_on():
 
 
 def test_normalisation_by_substep():
-    norm = StepBatchNorm2d(3, steps=2).double().train()
+    norm = StepBatchNorm(3, steps=2).double().train()
     x = torch.randn(3, 8, 3, 4, 4, dtype=torch.float64) * torch.tensor([1.0, 5.0, 9.0]).view(3, 1, 1, 1, 1)
     with running(Clock(rows=1, hold=3, batch=8)):
         out = norm(x.flatten(0, 1)).unflatten(0, (3, 8))

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ...functional.lif import choice, positive_int
-from ...nn.activation import SpikingActivation, StepBatchNorm2d, TimedDropout
+from ...nn.activation import SpikingActivation, StepBatchNorm, TimedDropout
 from ...nn.dropout import check_share
 
 ACTIVATIONS = ("relu", "spiking")
@@ -20,7 +20,7 @@ class Parts:
 
     Args:
         activation: "relu" or "spiking".
-        norm: of the currents that a convolution makes: "none" (networks to be converted: thesis 4.3), "batch"
+        norm: of the currents of hidden layers: "none" (networks to be converted: thesis 4.3), "batch"
             (statistics shared by all sub-steps) or "batch-steps" (statistics for each; spiking only).
         dropout: share silenced behind activations, with one mask for all sub-steps. Default 0.2.
         substeps: T, for the statistics of "batch-steps".
@@ -55,10 +55,11 @@ class Parts:
     def drop(self) -> nn.Module:
         return TimedDropout(self.dropout) if self.dropout else nn.Identity()
 
-    def normalise(self, channels: int) -> nn.Module:
+    def normalise(self, features: int, kind: type[nn.Module] = nn.BatchNorm2d) -> list[nn.Module]:
+        """What comes between a map and its neurons, if anything does."""
         if self.norm == "batch":
-            return nn.BatchNorm2d(channels)
-        return StepBatchNorm2d(channels, self.substeps) if self.norm == "batch-steps" else nn.Identity()
+            return [kind(features)]
+        return [StepBatchNorm(features, self.substeps)] if self.norm == "batch-steps" else []
 
     def conv(
         self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, gain: float = 1.0
@@ -66,7 +67,12 @@ class Parts:
         """Convolution without bias (thesis 4.3), normalised. gain: of its start weights."""
         conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
         nn.init.normal_(conv.weight, std=gain * math.sqrt(2 / (inputs * kernel**2)))
-        return nn.Sequential(conv, self.normalise(outputs))
+        return nn.Sequential(conv, *self.normalise(outputs))
+
+    def hidden(self, inputs: int, outputs: int) -> list[nn.Module]:
+        """Linear map, normalised, activation, dropout."""
+        norm = self.normalise(outputs, nn.BatchNorm1d)
+        return [self.linear(inputs, outputs), *norm, self.fire(), self.drop()]
 
     def linear(self, inputs: int, outputs: int) -> nn.Linear:
         linear = nn.Linear(inputs, outputs, bias=False)

@@ -77,7 +77,7 @@ class PlainNet(nn.Module):
         features = channels * side * side
         for outputs in linears:
             outputs = hidden or outputs
-            maps += [parts.linear(features, outputs), parts.fire(), parts.drop()]
+            maps += parts.hidden(features, outputs)
             features = outputs
         self.classifier = nn.Sequential(*maps, parts.linear(features, classes))
 
