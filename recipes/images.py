@@ -36,7 +36,8 @@ class ImageClassification:
             if value is not None and value < 1:
                 raise ValueError(f"evaluate.{name} must be at least 1, got {value}")
         augmentation(config)
-        fresh(config, 2, 1 if config.recipe == "mnist" else 3, 256, spiking=is_spiking(config))
+        with torch.device("meta"):  # no memory, only the checks
+            fresh(config, 2, 1, 256, spiking=is_spiking(config))
         data = load_images(config.data, say)
         if data.note:
             say(f"{data.name}: {data.note}")
@@ -86,7 +87,10 @@ class ImageClassification:
         account["signature"] = account["signature"].replace("per token", "per image")
         channels, size = images.pixels.shape[1:3]
         if isinstance(model, SpikingNetwork):
-            twin = fresh(config, len(task.corpus.classes), channels, size, spiking=False)
+            plain = config.copy()
+            if plain.model.norm != "none":
+                plain.model.norm = "batch"  # which an ANN can have
+            twin = fresh(plain, len(task.corpus.classes), channels, size, spiking=False)
             dense = measure_energy(twin, [(inputs[0][0][:1],)], tokens=1)
             account["table_5_3"] = table_5_3(account["layers"], dense["layers"])
         return account

@@ -170,7 +170,8 @@ def test_other_bad_input(runs, cli, tmp_path):
 
 @pytest.mark.parametrize("recipe", ["mnist", "cifar100", "svhn", "imagenette"])
 def test_other_recipes_share_the_settings(recipe, tmp_path):
-    metrics = run(tmp_path / "a", "direct", recipe=recipe, model="lenet", extra=["model.substeps=2"])
+    settings = ["model.substeps=2", "model.norm=batch-steps"]
+    metrics = run(tmp_path / "a", "direct", recipe=recipe, model="lenet", extra=settings)
     assert metrics["recipe"] == recipe and metrics["data"] == "sample"
 
 
