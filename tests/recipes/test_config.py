@@ -110,4 +110,22 @@ def test_unknown_names():
 def test_flat_names_every_setting():
     settings = flat(load_config("imdb"))
     assert settings["train.epochs"] == 10 and settings["recipe"] == "imdb"
-    assert settings.keys() > OPTIONAL.keys()
+    known = set().union(*(flat(load_config(recipe)) for recipe in recipe_names()))
+    assert known > OPTIONAL.keys()
+
+
+def test_a_file_may_stand_on_another():
+    base, small = load_config("cifar10"), load_config("mnist")
+    assert small.recipe == small.data.recipe == "mnist" and small.model.name == "lenet"
+    assert not small.data.flip and base.data.flip and small.model.substeps == base.model.substeps
+    assert "base" not in small and "methods" not in small
+
+
+def test_a_method_has_settings_of_its_own():
+    ann, hybrid = load_config("cifar10"), load_config("cifar10", method="hybrid", model="vgg5")
+    assert ann.model.method == "ann" and hybrid.model.method == "hybrid" and hybrid.model.name == "vgg5"
+    assert hybrid.model.surrogate == "spike_time" != ann.model.surrogate
+    changed = load_config("cifar10", method="hybrid", overrides=["model.surrogate=sigmoid"])
+    assert changed.model.surrogate == "sigmoid"
+    with pytest.raises(ConfigError, match="model.method is not changed by --set but by --method"):
+        load_config("cifar10", overrides=["model.method=diet"])
