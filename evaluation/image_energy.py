@@ -1,39 +1,84 @@
 """Energy of an image network beside its ReLU twin, by the formula of thesis table 5.3."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.nn import LIF, SpikingNetwork
 
 from .thesis import TABLE_5_3, table_5_3_ratio
 
 INSIDE = "network."  # a spiking network's layers have the names of its twin's behind it
 LEGEND = (
-    "operations: additions per operation of the ReLU twin, in layers that spikes reach. first layer: share of"
-    " the twin's operations whose input is analog. ratio: energy of the twin / of the spiking network."
+    "operations: of the spiking network, spike rate times the twin's (eq. 5.20), in layers that spikes"
+    " reach. first layer: share of the twin's operations whose input is analog. ratio: energy of the twin / of"
+    " the spiking network. measured: the same with every addition counted, one for each spike that is pooled."
 )
 
 Layers = Mapping[str, Mapping[str, float]]
 
 
-def table_5_3(layers: Layers, dense: Layers) -> dict[str, float]:
+@torch.no_grad()
+def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
+    """For each map of a network, by name, the layer of neurons whose spikes it reads; None: analog input.
+
+    That is the last one that fired before it, which holds for networks that compute a shortcut first.
+    """
+    fired: list[str] = []
+    found: dict[str, str | None] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def seen(module: nn.Module, *_: Any) -> None:
+            if isinstance(module, LIF):
+                fired.append(name)
+            else:
+                found.setdefault(name, fired[-1] if fired else None)
+
+        return seen
+
+    kinds = LIF | nn.Conv2d | nn.Linear
+    hooks = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def table_5_3(layers: Layers, dense: Layers, feeding: Mapping[str, str | None]) -> dict[str, float]:
     """Operations and energy of a spiking network relative to the same network with ReLU.
 
     Args:
         layers: of the spiking network, per image, as `measure_energy` gives them.
         dense: of its twin, in which every value costs a MAC.
+        feeding: as `feeding_neurons`.
     Returns:
-        "operations": additions per operation of the twin, in the layers that spikes reach (b in the
-        table); "first": share of the twin's operations in layers with analog input, which cost the same in
-        both (c); "ratio": energy of the twin / of the spiking network.
+        "operations": b of the table, by eq. 5.20: spike rate of the layer before times the twin's
+        operations, in layers that spikes reach, relative to the twin's; "first": c, the share of the twin's
+        operations in layers with analog input, which cost the same in both; "ratio": energy of the twin / of
+        the spiking network. Eq. 5.20 takes the mean of pooled spikes for one addition; "measured_operations"
+        and "measured_ratio" count an addition for every spike.
     """
-    first = total = additions = 0.0
+    first = total = by_rate = additions = 0.0
     for name, counts in dense.items():
-        macs = counts.get("macs", 0.0)
-        own = layers.get(INSIDE + name, {})
+        macs, own, neurons = counts.get("macs", 0.0), INSIDE + name, feeding.get(INSIDE + name)
         total += macs
-        first += macs if own.get("macs") else 0.0
-        additions += own.get("acs", 0.0)
-    share, operations = first / total, additions / max(total - first, 1.0)
-    return {"operations": operations, "first": share, "ratio": table_5_3_ratio(operations, share)}
+        if neurons is None:
+            first += macs
+        else:
+            by_rate += macs * layers.get(neurons, {}).get("spike_rate", 0.0)
+        additions += layers.get(own, {}).get("acs", 0.0)
+    share, rest = first / total, max(total - first, 1.0)
+    return {
+        "operations": by_rate / rest,
+        "first": share,
+        "ratio": table_5_3_ratio(by_rate / rest, share),
+        "measured_operations": additions / rest,
+        "measured_ratio": table_5_3_ratio(additions / rest, share),
+    }
 
 
 def table_5_3_rows(runs: Mapping[str, dict[str, Any]]) -> list[dict[str, str]]:
@@ -44,10 +89,10 @@ def table_5_3_rows(runs: Mapping[str, dict[str, Any]]) -> list[dict[str, str]]:
     """
     ours = {name: metrics["energy"]["table_5_3"] for name, metrics in runs.items() if spiking(metrics)}
     rows = [
-        line(name, one["operations"], one["first"], one["ratio"], runs[name]["test"].get("accuracy"))
+        line(name, one["operations"], one["first"], one["ratio"], one["measured_ratio"], runs[name]["test"])
         for name, one in ours.items()
     ]
-    thesis = [line(f"thesis 5.3: {name}", *figures, None) for name, figures in TABLE_5_3.items()]
+    thesis = [line(f"thesis 5.3: {name}", *figures) for name, figures in TABLE_5_3.items()]
     return rows + thesis if rows else []
 
 
@@ -55,11 +100,20 @@ def spiking(metrics: dict[str, Any]) -> bool:
     return "table_5_3" in metrics["energy"]
 
 
-def line(name: str, operations: float, first: float, ratio: float, accuracy: float | None) -> dict[str, str]:
+def line(
+    name: str,
+    operations: float,
+    first: float,
+    ratio: float,
+    measured: float | None = None,
+    test: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    accuracy = (test or {}).get("accuracy")
     return {
         "model": name,
         "operations": f"{operations:.3f}",
         "first layer": f"{first:.3f}",
         "ratio": f"{ratio:.1f}",
+        "measured": "" if measured is None else f"{measured:.1f}",
         "test %": "" if accuracy is None else f"{accuracy:.2f}",
     }

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy import measure_energy
-from spikeseq.evaluation.image_energy import table_5_3
+from spikeseq.evaluation.image_energy import feeding_neurons, table_5_3
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.image_classifier import ImageClassifier, open_image_classifier
 from spikeseq.recipes.image_data import ImageData, ImageSplit, load_images, open_split
@@ -92,7 +92,8 @@ class ImageClassification:
                 plain.model.norm = "batch"  # which an ANN can have
             twin = fresh(plain, len(task.corpus.classes), channels, size, spiking=False)
             dense = measure_energy(twin, [(inputs[0][0][:1],)], tokens=1)
-            account["table_5_3"] = table_5_3(account["layers"], dense["layers"])
+            feeding = feeding_neurons(model, inputs[0][0][:1])
+            account["table_5_3"] = table_5_3(account["layers"], dense["layers"], feeding)
         return account
 
     def open(self, folder: Path, config: Any) -> ImageClassifier:

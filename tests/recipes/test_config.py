@@ -127,5 +127,5 @@ def test_a_method_has_settings_of_its_own():
     assert hybrid.model.surrogate == "spike_time" != ann.model.surrogate
     changed = load_config("cifar10", method="hybrid", overrides=["model.surrogate=sigmoid"])
     assert changed.model.surrogate == "sigmoid"
-    with pytest.raises(ConfigError, match="model.method is not changed by --set but by --method"):
+    with pytest.raises(ConfigError, match=r"model.method is not changed by --set but by --method"):
         load_config("cifar10", overrides=["model.method=diet"])

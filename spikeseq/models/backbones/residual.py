@@ -69,7 +69,8 @@ class Residual(nn.Module):
         self.fire = parts.fire()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fire(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+        beside = self.shortcut(x)
+        return self.fire(self.body(x) + beside)  # type: ignore[no-any-return]
 
 
 class ResNet(nn.Module):
