@@ -13,7 +13,7 @@ from .thesis import TABLE_5_3, table_5_3_ratio
 INSIDE = "network."  # a spiking network's layers have the names of its twin's behind it
 LEGEND = (
     "operations: spike rate times the twin's operations (eq. 5.20), in layers that spikes reach. first layer:"
-    " share of the twin's operations whose input is analog. ratio: energy of the twin / of the spiking network."
+    " share of the twin's operations with analog input. ratio: energy of the twin / of the spiking network."
     " measured: the same with every addition counted, one for each spike that is pooled."
 )
 
