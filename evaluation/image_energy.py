@@ -43,8 +43,8 @@ def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
     try:
         model(x)
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in hooks:
+            handle.remove()
     return found
 
 
