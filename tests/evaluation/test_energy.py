@@ -103,7 +103,8 @@ def test_spikes_are_seen_not_assumed():
     linear = nn.Linear(3, 2)
     assert measure_energy(linear, [(torch.tensor([[0.0, 1.0, 1.0]]),)], tokens=1)["acs"] == 4
     assert measure_energy(linear, [(torch.tensor([[0.0, 1.0, 0.37]]),)], tokens=1)["macs"] == 6
-    assert measure_energy(linear, [(torch.tensor([[0.0, 1.0, -1.0]]),)], tokens=1)["macs"] == 6
+    assert measure_energy(linear, [(torch.tensor([[0.0, 1.0, -0.5]]),)], tokens=1)["macs"] == 6
+    assert measure_energy(linear, [(torch.tensor([[0.0, 1.0, -1.0]]),)], tokens=1)["acs"] == 4  # subtracted
     assert measure_energy(linear, [(torch.tensor([[0.0, 1.0, math.nan]]),)], tokens=1)["macs"] == 6
 
 
