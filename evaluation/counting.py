@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
-from spikeseq.nn import AdditiveAttention, NormalisedLIF, NormalisedReLU, SpikingRNN, StepBatchNorm
+from spikeseq.nn import (
+    AdditiveAttention,
+    NormalisedLIF,
+    NormalisedReLU,
+    SpikingNetwork,
+    SpikingRNN,
+    StepBatchNorm,
+)
 
 from .call import Call, Ragged, Rule, bound
 from .operations import FLOAT, Operations
@@ -79,14 +86,20 @@ def count_operations(
         raise ValueError(f"tokens must be at least 1, got {tokens}")
     counter = Counter(model)
     modes = {module: module.training for module in model.modules()}
+    whole = [module for module in model.modules() if isinstance(module, SpikingNetwork)]
+    pieces = [module.piece for module in whole]
     try:
         model.eval()
+        for network in whole:  # a held input is mapped once, however many sub-steps there are
+            network.piece = max(network.substeps, network.piece)
         with counter:
             for args in inputs:
                 model(*args)
     finally:
         for module, mode in modes.items():
             module.training = mode
+        for network, piece in zip(whole, pieces, strict=True):
+            network.piece = piece
         counter.remove()
     layers = {}
     for name, found in counter.layers.items():

@@ -66,8 +66,10 @@ def table_5_3(layers: Layers, dense: Layers, feeding: Mapping[str, str | None]) 
     for name, counts in dense.items():
         macs, own, neurons = counts.get("macs", 0.0), INSIDE + name, feeding.get(INSIDE + name)
         total += macs
-        if neurons is None:
+        if neurons is None and not layers.get(own, {}).get("acs"):
             first += macs
+        elif neurons is None:  # Poisson spikes
+            by_rate += layers[own]["acs"]
         else:
             by_rate += macs * layers.get(neurons, {}).get("spike_rate", 0.0)
         additions += layers.get(own, {}).get("acs", 0.0)

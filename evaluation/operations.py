@@ -116,7 +116,8 @@ def signed(values: Tensor) -> bool:
     """Whether all values are u, -u or 0 for one u, and some are 0."""
     sizes = values.abs()
     largest = sizes.max()
-    return bool(((sizes == 0) | (sizes == largest)).all() and (sizes == 0).any() and torch.isfinite(largest))
+    three = ((sizes == 0) | (sizes == largest)).all() and (sizes == 0).any() and (values > 0).any()
+    return bool(three and torch.isfinite(largest))
 
 
 def whole(values: Tensor) -> bool:

@@ -65,6 +65,7 @@ def convolution(module: Any, call: Call) -> Operations:
     spatial = module.weight.dim() - 2
     batched = x if x.dim() == spatial + 2 else x.unsqueeze(0)
     spikes = spikes_in(batched)
+    batched = batched if spikes is None else batched.abs()  # a spike that is subtracted is one too
     unit = 1.0 if not spikes else float(batched.double().sum()) / spikes
     seen = (batched.double() / unit if spikes is not None else torch.ones_like(batched).double()).sum(1, True)
     kernel = torch.ones(1, 1, *module.kernel_size, dtype=seen.dtype, device=seen.device)

@@ -27,6 +27,8 @@ METHODS = {
 """The methods, and those whose runs they start from."""
 SHAPE = ("width", "hidden", "stem", "norm")
 """Settings that the weights of a run fix."""
+DATA = ("validation_share", "split_seed", "limit", "size")
+"""Settings that decide which images the weights have been trained on."""
 
 
 def inherited(start: Path, recipe: str, model: str | None, method: str | None) -> tuple[str, str, list[str]]:
@@ -49,6 +51,8 @@ def inherited(start: Path, recipe: str, model: str | None, method: str | None) -
             f"--method {method} starts from a run of {known}; {start} was trained by {config.model.method!r}"
         )
     settings = [f"model.{key}={config.model[key]}" for key in SHAPE]
+    taken = {key: config.data[key] for key in DATA}
+    settings += [f"data.{key}={'null' if value is None else value}" for key, value in taken.items()]
     return config.model.name, config.data.source, settings
 
 

@@ -125,7 +125,10 @@ class ImageTask:
             generator = torch.Generator(device).manual_seed(self.seed)
             while done < model.substeps:
                 steps = min(CHUNK, model.substeps - done)
-                out, state = model.advance(model.encode(images, steps, generator), state)
+                if model.encoding == "direct":
+                    out, state = model.advance(images.unsqueeze(0), state, hold=steps, every=True)
+                else:
+                    out, state = model.advance(model.encode(images, steps, generator), state)
                 right[done : done + steps] += (out.argmax(2) == labels).sum(1).cpu()
                 done += steps
         return [100 * count / len(split) for count in right.tolist()]

@@ -36,6 +36,11 @@ class ImageClassification:
             if value is not None and value < 1:
                 raise ValueError(f"evaluate.{name} must be at least 1, got {value}")
         augmentation(config)
+        chunk = config.model.chunk
+        if chunk is not None and (chunk < 1 or not is_spiking(config)):
+            raise ValueError(f"model.chunk must be at least 1 sub-step of a spiking network, got {chunk}")
+        if chunk is not None and config.train.spike_penalty:
+            raise ValueError("train.spike_penalty must be 0 with model.chunk, which computes spikes twice")
         with torch.device("meta"):  # no memory, only the checks
             fresh(config, 2, 1, 256, spiking=is_spiking(config))
         data = load_images(config.data, say)
@@ -81,10 +86,10 @@ class ImageClassification:
         steps = getattr(model, "substeps", 1)
         inputs = [(task.normalised(part, device),) for part in images.pixels.split(max(1, 20 // steps))]
         torch.manual_seed(config.seed)
-        if isinstance(model, SpikingNetwork):
-            model.piece = steps  # a held image is mapped once, however many sub-steps there are
         account = measure_energy(model, inputs, tokens=len(images))
         account["signature"] = account["signature"].replace("per token", "per image")
+        for name, text in account["signatures"].items():
+            account["signatures"][name] = text.replace("per token", "per image")
         channels, size = images.pixels.shape[1:3]
         if isinstance(model, SpikingNetwork):
             plain = config.copy()

@@ -211,7 +211,7 @@ def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
         # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
         with contextlib.suppress(OSError, runs.RunError):
             row = runs.read_metrics(other)
-            same = ("recipe", "data", "texts", "seed")
+            same = ("recipe", "data", "texts", "images", "seed")
             if row and all(row.get(key) == metrics.get(key) for key in same) and split_of(row) == split:
                 found.append(row)
     figure = RECIPES[metrics["recipe"]].figure

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..functional.lif import choice, positive_int
 from ..nn.network import SpikingNetwork
-from .prepare import average_pools, fold_batch_norm, is_chain, put_neurons
+from .prepare import average_pools, calls_of, fold_batch_norm, is_chain, put_neurons
 from .survey import MAPS, Survey, check, survey
 from .thresholds import Layers, balance
 
@@ -113,7 +113,7 @@ def to_spiking(
     if balance_by == "weights" and not chain:
         raise ValueError("balance_by='weights' needs a network without bias and shortcuts; take 'thresholds'")
     layers = put_neurons(network, found, {"leak": 1.0, **neuron})
-    network.to(batches[0].dtype)
+    network.to(batches[0].device, batches[0].dtype)
     model = SpikingNetwork(network, substeps=substeps, encoding=encoding).eval()
     model.held = sees_held(model, batches[0][:2])
     thresholds = balance(
@@ -124,6 +124,8 @@ def to_spiking(
         _into_weights(network, found, layers, thresholds)
     for _, module, call in layers:
         module.neurons[call].threshold.data.mul_(threshold_scale)  # type: ignore[union-attr,operator]
+        if not chain:
+            module.set_height(call, float(module.heights[call]) * threshold_scale)
     names = [name + (f"#{call + 1}" if call else "") for name, _, call in layers]
     model.conversion = Conversion(changed, dict(zip(names, thresholds, strict=True)), not chain)
     return model
@@ -165,7 +167,7 @@ def sees_held(model: SpikingNetwork, example: Tensor) -> bool:
     """Whether the maps before the first neurons can see a held input once: no path goes around those."""
     pair = torch.cat((example, example))[:2]
     try:
-        model(pair, substeps=3)
+        model._advance(pair.unsqueeze(0), None, 3)
     except (RuntimeError, ValueError):
         return False
     return True
@@ -178,8 +180,12 @@ def _into_weights(network: nn.Module, found: Survey, layers: Layers, thresholds:
     for call in found.calls:
         if isinstance(call.module, MAPS):
             last = call.module
-        elif isinstance(call.module, nn.ReLU | nn.ReLU6):
-            (_, module, number), value = next(neurons)
+        elif isinstance(call.module, nn.ReLU):
+            (name, module, number), value = next(neurons)
+            if last is None or calls_of(found, last) > 1:
+                raise ValueError(
+                    f"balance_by='weights': {name} has no map of its own before it; take 'thresholds'"
+                )
             last.weight.data.div_(value)
             module.neurons[number].threshold.data.fill_(1.0)  # type: ignore[union-attr,operator]
 

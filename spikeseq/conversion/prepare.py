@@ -17,7 +17,7 @@ HALF = 0.5
 def replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Puts `new` wherever `old` is among the modules of `model`."""
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in list(parent._modules.items()):  # named_children leaves second names out
             if child is old:
                 setattr(parent, name, new)
 

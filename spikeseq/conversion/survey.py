@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-RECTIFIERS = (nn.ReLU, nn.ReLU6)  # neurons saturate by themselves, at a spike a sub-step
+RECTIFIERS = (nn.ReLU,)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 MAPS = (nn.Conv1d, nn.Conv2d, nn.Linear)

@@ -112,8 +112,8 @@ class StepBatchNorm(nn.Module):
     """Batch normalisation of currents with statistics of its own for every sub-step.
 
     The currents of a first sub-step, when most neurons are silent, are unlike those of the last. Gain and
-    offset are shared, as the neurons behind are. One row per input (a map of the analog image) is normalised
-    as the first sub-step is.
+    offset are shared, as the neurons behind are. Before the first neurons all sub-steps are alike, and share
+    the first statistics.
 
     Args:
         features: channels C of (N, C) or (N, C, H, W).
@@ -130,7 +130,13 @@ class StepBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         clock = current_clock()
         pixels = x if x.dim() == 4 else x[..., None, None]
-        steps = with_time(pixels, 1 if clock is None else clock.layout(x)[0])
-        parts = [self.norms[min(t, len(self.norms) - 1)](row) for t, row in enumerate(steps.unbind())]
+        if clock is None or clock.fired == 0:
+            parts = [self.norms[0](pixels)]
+        else:
+            done = clock.recall()  # sub-steps so far, one number for each sequence as all state has
+            start, last = (0 if done is None else int(done[0])), len(self.norms) - 1
+            steps = with_time(pixels, clock.layout(x)[0]).unbind()
+            parts = [self.norms[min(start + t, last)](row) for t, row in enumerate(steps)]
+            clock.remember(torch.full((clock.batch,), start + len(steps), device=x.device))
         out = torch.cat(parts) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
         return out.view_as(x) if x.dim() == 2 else out

@@ -1,6 +1,7 @@
 """A network of maps and spiking activations, run over time."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -90,7 +91,14 @@ class SpikingNetwork(nn.Module):
             if training and piece < steps:
                 if state is not None:  # what the output has summed up keeps its gradients
                     state = (*detach_state(state[:-1]), state[-1])
-                out, state = checkpoint(self._advance, shown[0], state, shown[1], use_reentrant=False)
+                out, state = checkpoint(
+                    self._advance,
+                    shown[0],
+                    state,
+                    shown[1],
+                    use_reentrant=False,
+                    context_fn=lambda: (nullcontext(), statistics_kept(self)),
+                )
             else:
                 out, state = self._advance(shown[0], state, shown[1])
         return out[-1]
@@ -102,7 +110,7 @@ class SpikingNetwork(nn.Module):
         return direct(x, substeps)
 
     def advance(
-        self, rows: Tensor, state: NetworkState | None = None, *, hold: int = 1
+        self, rows: Tensor, state: NetworkState | None = None, *, hold: int = 1, every: bool = False
     ) -> tuple[Tensor, NetworkState]:
         """Goes on in time: the accumulated output after every row, and the state to go on from.
 
@@ -110,6 +118,7 @@ class SpikingNetwork(nn.Module):
             rows: (L, B, *), or (B, L, *) with `batch_first`: spikes, event frames, analog values.
             state: as returned by the call before; None starts anew.
             hold: sub-steps that each row lasts.
+            every: give the output after every sub-step, L * hold of them, not after every row.
         Returns:
             (L, B, classes), or (B, L, classes), in at least float32; and the state.
         Raises:
@@ -121,14 +130,16 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"rows must be {layout} and not empty, got {tuple(rows.shape)}")
         if self.batch_first:
             rows = rows.transpose(0, 1)
-        out, state = self._advance(rows, state, hold)
+        out, state = self._advance(rows, state, hold, every)
         return (out.transpose(0, 1) if self.batch_first else out), state
 
-    def _advance(self, rows: Tensor, state: NetworkState | None, hold: int) -> tuple[Tensor, NetworkState]:
+    def _advance(
+        self, rows: Tensor, state: NetworkState | None, hold: int, every: bool = False
+    ) -> tuple[Tensor, NetworkState]:
         if not self.held and hold > 1:
             rows = rows.repeat_interleave(hold, 0)
             out, state = self._advance(rows, state, 1)
-            return out[hold - 1 :: hold], state
+            return (out if every else out[hold - 1 :: hold]), state
         length, batch = rows.shape[:2]
         clock = Clock(length, hold, batch, None if state is None else state[:-1])
         with running(clock):
@@ -139,7 +150,10 @@ class SpikingNetwork(nn.Module):
         out = out.to(torch.promote_types(out.dtype, torch.float32)).unflatten(
             0, (length, per_row // length, batch)
         )
-        membrane = (out.sum(1) * (lasts if per_row == length else 1)).cumsum(0)
+        if every:
+            membrane = out.repeat_interleave(lasts, 1).flatten(0, 1).cumsum(0)
+        else:
+            membrane = (out.sum(1) * lasts).cumsum(0)
         if state is not None and state[-1] is not None:
             membrane = membrane + state[-1]
         return membrane, (*clock.after, membrane[-1])
@@ -152,6 +166,20 @@ class SpikingNetwork(nn.Module):
 
     def extra_repr(self) -> str:
         return f"substeps={self.substeps}, encoding={self.encoding!r}"
+
+
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Normalisation that is run again for its gradient does not count the batch a second time."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [m.momentum for m in norms]
+    try:
+        for module in norms:
+            module.momentum = 0.0
+        yield
+    finally:
+        for module, momentum in zip(norms, before, strict=True):
+            module.momentum = momentum
 
 
 def logits_of(out: Any) -> Tensor:

@@ -253,6 +253,7 @@ GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
 @pytest.mark.parametrize(
     ("ann", "batches", "options", "message"),
     [
+        (sequential(nn.ReLU6()), [GOOD], {}, r"1 \(ReLU6\): ReLU6 has no spiking counterpart"),
         (sequential(nn.GELU()), [GOOD], {}, r"1 \(GELU\): GELU has no spiking counterpart"),
         (sequential(nn.ReLU(), nn.LayerNorm(4)), [GOOD], {}, r"2 \(LayerNorm\): LayerNorm has no"),
         (sequential(nn.ReLU(), nn.BatchNorm1d(4)), [GOOD], {}, "does not follow a convolution or linear"),
@@ -279,3 +280,31 @@ GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
 def test_bad_input(ann, batches, options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         spikeseq.to_spiking(ann, batches, **options)
+
+
+def test_a_relu_under_two_names():
+    torch.manual_seed(0)
+    relu = nn.ReLU()
+    ann = nn.Sequential(nn.Linear(4, 8), relu, nn.Linear(8, 8), relu, nn.Linear(8, 3))
+    x = torch.randn(60, 4)
+    snn = spikeseq.to_spiking(ann, [x], substeps=500, calibration_substeps=50)
+    assert len(snn.conversion.thresholds) == 2
+    assert (snn(x).argmax(1) == ann(x).argmax(1)).float().mean() >= 0.95
+
+
+def test_lower_thresholds_are_exact_with_many_substeps():
+    ann, x = trained(Residual()), images(128, seed=5)[0]
+    snn = spikeseq.to_spiking(ann, [x], substeps=400, calibration_substeps=20, threshold_scale=0.8)
+    assert agreement(ann, snn) >= 0.97
+
+
+def test_a_map_that_is_used_twice_cannot_carry_the_scale():
+    shared = nn.Linear(4, 4, bias=False)
+    ann = nn.Sequential(shared, nn.ReLU(), shared, nn.ReLU(), nn.Linear(4, 2, bias=False))
+    with pytest.raises(ValueError, match="has no map of its own before it"):
+        spikeseq.to_spiking(ann, [torch.randn(20, 4)], substeps=5, balance_by="weights")
+
+
+def test_poisson_networks_know_whether_inputs_can_be_held():
+    ann = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    assert spikeseq.to_spiking(ann, [GOOD], substeps=20, encoding="poisson").held

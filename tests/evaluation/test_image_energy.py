@@ -1,6 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
+from spikeseq.evaluation.energy import measure_energy
 from spikeseq.evaluation.image_energy import feeding_neurons, table_5_3, table_5_3_rows
 from spikeseq.models.backbones import build_backbone
 from spikeseq.nn import LIF
@@ -46,3 +48,25 @@ def test_lines_beside_the_thesis():
     assert [row["model"] for row in rows][:2] == ["snn", "thesis 5.3: VGG6, CIFAR10"]
     assert rows[0]["ratio"] == rows[1]["ratio"] == "18.0"
     assert table_5_3_rows({"ann": runs["ann"]}) == []
+
+
+def test_subtracted_spikes_in_a_convolution():
+    conv = nn.Conv2d(1, 2, 1, bias=False)
+    x = torch.tensor([[0.0, 1.0], [-1.0, 0.0]]).view(1, 1, 2, 2)
+    assert measure_energy(conv, [(x,)], tokens=1)["acs"] == 4
+
+
+def test_poisson_input_has_no_analog_layer():
+    dense = {"a": {"macs": 10.0}, "b": {"macs": 90.0}}
+    spiking = {"network.a": {"acs": 30.0}, "network.b": {"acs": 18.0}, "network.x": {"spike_rate": 0.2}}
+    found = table_5_3(spiking, dense, {"network.a": None, "network.b": "network.x"})
+    assert found["first"] == 0 and found["operations"] == pytest.approx(0.48)
+    assert found["measured_ratio"] == pytest.approx(4.6 * 100 / (0.9 * 48))
+
+
+def test_a_held_image_is_mapped_once_however_many_substeps():
+    model = build_backbone("vgg5", activation="spiking", width=0.125, hidden=8, substeps=23)
+    few = build_backbone("vgg5", activation="spiking", width=0.125, hidden=8, substeps=2)
+    x = torch.randn(1, 3, 32, 32)
+    counted = [measure_energy(m, [(x,)], tokens=1)["macs"] for m in (model, few)]
+    assert counted[0] == counted[1] > 0 and model.piece == few.piece

@@ -74,3 +74,4 @@ def test_spikes_that_are_subtracted():
     assert spikes_in(signed) == spikes_in(0.3 * signed) == 3
     assert spikes_in(torch.tensor([-1.0, 0.5, 0.0])) is None
     assert spikes_in(torch.tensor([-1.0, 1.0])) is None
+    assert spikes_in(torch.tensor([0.0, -2.1, 0.0])) is None

@@ -195,12 +195,16 @@ def test_dropout_has_one_mask_for_all_substeps_and_hands_it_on():
 def test_normalisation_by_substep():
     norm = StepBatchNorm(3, steps=2).double().train()
     x = torch.randn(3, 8, 3, 4, 4, dtype=torch.float64) * torch.tensor([1.0, 5.0, 9.0]).view(3, 1, 1, 1, 1)
-    with running(Clock(rows=1, hold=3, batch=8)):
+    clock = Clock(rows=1, hold=3, batch=8, fired=1)
+    with running(clock):
         out = norm(x.flatten(0, 1)).unflatten(0, (3, 8))
-    torch.testing.assert_close(
-        out.std((1, 3, 4), correction=0), torch.ones(3, 3, dtype=torch.float64), atol=1e-3, rtol=0
-    )
+    deviations = out.std((1, 3, 4), correction=0)
+    torch.testing.assert_close(deviations, torch.ones_like(deviations), atol=1e-3, rtol=0)
     assert norm.norms[0].running_var.max() < norm.norms[1].running_var.min()
+    assert clock.after[0].tolist() == [3] * 8
+    with running(Clock(rows=3, hold=1, batch=8)):  # before the first neurons: statistics of all
+        together = norm(x.flatten(0, 1)).unflatten(0, (3, 8))
+    assert together[0].std() < 0.5 < 1.2 < together[2].std()
 
 
 def test_poisson_spikes_come_at_the_rate_of_the_values():
@@ -243,3 +247,34 @@ def test_poisson_is_seeded():
 def test_bad_input(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, lambda features: StepBatchNorm(features, steps=3)])
+def test_whole_pieces_and_every_substep_agree(norm):
+    network = small()
+    network[1] = norm(4).double()
+    network.insert(6, norm(6).double())
+    model = SpikingNetwork(network, substeps=7)
+    x = frames(4)
+    for _ in range(3):
+        model(x + torch.randn_like(x))
+    model.eval().piece = 2
+    with torch.no_grad():
+        pieces = model(x)
+    whole, _ = model.advance(x.unsqueeze(0), hold=7, every=True)
+    assert whole.shape == (7, 4, 3)
+    torch.testing.assert_close(whole[-1], pieces)
+    torch.testing.assert_close(whole[-1], model(x))
+    first, state = model.advance(x.unsqueeze(0), hold=3, every=True)
+    second, _ = model.advance(x.unsqueeze(0), state, hold=4, every=True)
+    torch.testing.assert_close(torch.cat((first, second)), whole)
+
+
+def test_chunks_count_a_batch_once_in_statistics():
+    seen = []
+    for chunk in (None, 2):
+        model = SpikingNetwork(small(norm=True), substeps=4).train()
+        model(frames(5), chunk=chunk).sum().backward()
+        seen.append(model.network[1].running_mean)
+    # Two chunks of one held image: two updates towards the same mean, 0.1 and 0.19 of the way.
+    torch.testing.assert_close(seen[1], seen[0] * 1.9)

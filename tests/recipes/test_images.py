@@ -143,6 +143,13 @@ def test_what_cannot_be_started_from(runs, start, model, method, message):
         inherited(runs / start, "cifar10", model, method)
 
 
+def test_a_run_takes_over_which_images_were_trained_on(runs, tmp_path):
+    extra = ["data.split_seed=7", "data.validation_share=0.3"]
+    run(tmp_path / "ann", "ann", extra=extra)
+    _, source, settings = inherited(tmp_path / "ann", "cifar10", None, "convert")
+    assert source == "sample" and {*extra, "data.limit=120", "data.size=null"} <= set(settings)
+
+
 def test_other_bad_input(runs, cli, tmp_path):
     with pytest.raises(ConfigError, match="is a run of the recipe 'cifar10', not of 'mnist'"):
         inherited(runs / "ann", "mnist", None, "convert")
@@ -158,6 +165,7 @@ def test_other_bad_input(runs, cli, tmp_path):
         "model.norm=layer": "norm must be one of",
         "conversion.percentile=0.0": r"percentile must lie in \(0, 100\]",
         "conversion.images=0": "conversion.images must be at least 1, got 0",
+        "model.chunk=0": "model.chunk must be at least 1",
         "evaluate.energy_images=0": "evaluate.energy_images must be at least 1, got 0",
         "data.shift=-1": "data.shift must be 0 or more",
         "train.precision=fp8": "train.precision must be auto or float32 or bf16",
