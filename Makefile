@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all of their own set-up: a virtual environment, torch first, then the package;
-# last the harness that judges our counts, without the torchaudio and tonic that it names.
+# last the harness that judges our counts, without the torchaudio that it names, and tonic without its librosa.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'neurobench>=2.3' 'snntorch>=1.0'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'neurobench>=2.3' 'snntorch>=1.0' 'tonic>=1.7'
 	@touch $@
 
 # Three models on the embedded sample, a comparison table, and plots in runs/demo.
