@@ -40,11 +40,17 @@ def inherited(start: Path, recipe: str, model: str | None, method: str | None) -
     """
     runs.finished(start)
     config = runs.read_config(start)
-    if config.recipe != recipe or "method" not in config.model:
+    if "method" not in config.model:
+        raise ConfigError(f"--from goes on from a run of images; {start} is a run of {config.recipe!r}")
+    if config.recipe != recipe:
         raise ConfigError(f"--from {start} is a run of the recipe {config.recipe!r}, not of {recipe!r}")
     if model is not None and model != config.model.name:
         raise ConfigError(f"--from {start} is of the model {config.model.name!r}, --model says {model!r}")
-    wanted = METHODS.get(method or "", ())
+    if method is None:
+        raise ConfigError(
+            f"--from goes with --method, one of {', '.join(name for name in METHODS if METHODS[name])}"
+        )
+    wanted = METHODS.get(method, ())
     if config.model.method not in wanted:
         known = " or ".join(wanted) or "none"
         raise ConfigError(

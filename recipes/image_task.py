@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.image_data import ImageData, ImageSplit
 
-CHUNK = 10  # sub-steps that a test keeps in memory at once
-
 
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether products in bfloat16 are several times faster there: GPUs since 2020, CPUs with AMX."""
@@ -124,7 +122,7 @@ class ImageTask:
             state, done = None, 0
             generator = torch.Generator(device).manual_seed(self.seed)
             while done < model.substeps:
-                steps = min(CHUNK, model.substeps - done)
+                steps = min(model.piece, model.substeps - done)
                 if model.encoding == "direct":
                     out, state = model.advance(images.unsqueeze(0), state, hold=steps, every=True)
                 else:
@@ -135,7 +133,7 @@ class ImageTask:
 
     def test_batches(self, model: nn.Module, split: ImageSplit, device: torch.device) -> Any:
         model.eval()
-        steps = min(getattr(model, "substeps", 1), CHUNK)
+        steps = min(getattr(model, "substeps", 1), getattr(model, "piece", 1))
         size = max(1, min(4 * self.batch_size, 1000) // steps)
         for start in range(0, len(split), size):
             labels = split.labels[start : start + size].to(device)

@@ -39,7 +39,7 @@ def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
         if source is None or not isinstance(source.module, MAPS) or calls_of(found, source.module) > 1:
             raise ValueError(
                 f"{norm.name} ({type(norm.module).__name__}) does not follow a convolution or linear map,"
-                " into which it could be folded; train without it"
+                " into which it could be folded; give batch_norm='keep', or train without it"
             )
         fuse: Any = fuse_linear_bn_eval if isinstance(source.module, nn.Linear) else fuse_conv_bn_eval
         replace(model, source.module, fuse(source.module, norm.module))

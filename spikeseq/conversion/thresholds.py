@@ -11,7 +11,6 @@ from ..nn.clock import Clock, NetworkState, running
 from ..nn.network import SpikingNetwork
 
 Layers = Sequence[tuple[str, SpikingActivation, int]]
-CHUNK = 10  # sub-steps that are in memory at once
 
 
 class _Reached(Exception):
@@ -35,8 +34,8 @@ def currents_of(
             raise _Reached(currents)
 
     state: NetworkState | None = None
-    for start in range(0, substeps, CHUNK):
-        steps = min(CHUNK, substeps - start)
+    for start in range(0, substeps, model.piece):
+        steps = min(model.piece, substeps - start)
         held = model.encoding == "direct" and model.held
         rows = x.unsqueeze(0) if held else model.encode(x, steps, generator)
         clock = Clock(len(rows), steps if held else 1, len(x), state, tap=tap)

@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 from scipy.io import savemat
+
+from spikeseq.recipes.image_files import find_parts
+from spikeseq.recipes.image_pixels import decode_images
+from spikeseq.recipes.text_files import DataError
 
 NAMES = [f"class {i}" for i in range(10)]
 
@@ -128,3 +133,28 @@ def image_folders(folder, roles=("train", "val"), classes=("cat", "dog"), per_cl
             for i, array in enumerate(pictures([label] * per_class, side)):
                 Image.fromarray(array).save(inside / f"{i:03}{suffix}")
     return folder
+
+
+def load(folder, recipe, role="train", rows=None, channels=3, size=None):
+    """(pixels, labels, classes) of a part, or of some of its rows."""
+    part = find_parts(str(folder), recipe)[1][role].read()
+    rows = range(len(part.labels)) if rows is None else rows
+    pixels, _ = decode_images(part.take(list(rows)), len(rows), channels, size)
+    return pixels.numpy(), part.labels, part.classes
+
+
+def message(folder, recipe="cifar10", **options):
+    """The one-line error that reading raises."""
+    with pytest.raises(DataError) as caught:
+        load(folder, recipe, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def expect(loaded, labels, classes, side, channels=3):
+    pixels, found, names = loaded
+    wanted = pictures(labels, side, channels)
+    wanted = wanted[:, None] if channels == 1 else wanted.transpose(0, 3, 1, 2)
+    assert pixels.dtype == np.uint8 and found.dtype == np.int64
+    assert found.tolist() == list(labels) and names == classes
+    assert np.array_equal(pixels, wanted)

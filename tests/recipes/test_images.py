@@ -135,6 +135,7 @@ def test_commands_chain_by_from(cli, runs, tmp_path):
         ("ann", "vgg9", "convert", "is of the model 'vgg6', --model says 'vgg9'"),
         ("diet", None, "convert", "starts from a run of ann; .* was trained by 'diet'"),
         ("ann", None, "direct", "starts from a run of none"),
+        ("ann", None, None, "--from goes with --method, one of convert, hybrid, diet"),
         ("missing", None, "diet", "no such folder"),
     ],
 )
