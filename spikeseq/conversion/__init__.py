@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..functional.lif import choice, positive_int
 from ..nn.network import SpikingNetwork
-from .prepare import average_pools, calls_of, fold_batch_norm, is_chain, put_neurons
+from .affine import check_affine
+from .prepare import average_pools, calls_of, fold_batch_norm, hold_dropout, is_chain, is_map, put_neurons
 from .survey import MAPS, Survey, check, survey
 from .thresholds import Layers, balance
 
@@ -25,7 +26,7 @@ MAX_POOLS = ("error", "average", "spikes")
 class Conversion:
     """What `to_spiking` did; `print(model.conversion)` lists it.
 
-    changed: a line for every module that was folded or replaced.
+    changed: a line for every module that was folded, or replaced by one that does something else.
     thresholds: by the name of the layer (and `#2` of its second call), before `threshold_scale`.
     scaled: whether spikes count as much as thresholds.
     """
@@ -88,8 +89,8 @@ def to_spiking(
         A `SpikingNetwork`; its `conversion` says what was changed.
     Raises:
         TypeError, ValueError: naming the argument or the module that cannot be converted, and what would
-            do: maximum pooling, activations other than ReLU, normalisation that cannot be folded;
-            calibration batches that are empty or constant.
+            do: maximum pooling, anything nonlinear other than ReLU, whatever it is called, normalisation
+            that cannot be folded; calibration batches that are empty or constant.
     """
     choice("method", method, METHODS)
     choice("balance_by", balance_by, BALANCES)
@@ -158,8 +159,10 @@ def _prepared(
     changed = fold_batch_norm(network, example) if batch_norm == "fold" else []
     if max_pool == "average":
         changed += average_pools(network, survey(network, example))
+    check_affine(network, example)
     found = survey(network, example)
-    return network, changed, found, is_chain(network, example, found)
+    chain = is_chain(network, example, found)
+    return network, changed + hold_dropout(network), found, chain
 
 
 @torch.no_grad()
@@ -179,7 +182,7 @@ def _into_weights(network: nn.Module, found: Survey, layers: Layers, thresholds:
     last: Any = None
     for call in found.calls:
         if isinstance(call.module, MAPS):
-            last = call.module
+            last = call.module if is_map(call.module) else None
         elif isinstance(call.module, nn.ReLU):
             (name, module, number), value = next(neurons)
             if last is None or calls_of(found, last) > 1:

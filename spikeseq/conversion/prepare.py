@@ -8,7 +8,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from ..nn.activation import SpikingActivation, TimedDropout
 from ..nn.network import logits_of
-from .survey import BATCH_NORMS, MAPS, MAX_POOLS, RECTIFIERS, Survey, survey
+from .survey import BATCH_NORMS, MAPS, MAX_POOLS, RECTIFIERS, Survey, own_forward, survey
 
 CLOSE = 1e-6  # relative, in float64
 HALF = 0.5
@@ -36,7 +36,7 @@ def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
     lines = []
     for norm in norms:
         source = next((call for call in found.calls if call.output is norm.input), None)
-        if source is None or not isinstance(source.module, MAPS) or calls_of(found, source.module) > 1:
+        if source is None or not is_map(source.module) or calls_of(found, source.module) > 1:
             raise ValueError(
                 f"{norm.name} ({type(norm.module).__name__}) does not follow a convolution or linear map,"
                 " into which it could be folded; give batch_norm='keep', or train without it"
@@ -75,7 +75,7 @@ def average_pools(model: nn.Module, found: Survey) -> list[str]:
 def put_neurons(
     model: nn.Module, found: Survey, neuron: dict[str, Any]
 ) -> list[tuple[str, SpikingActivation, int]]:
-    """Neurons in the place of every ReLU that is called, masks fixed over time in that of dropout, in place.
+    """Neurons in the place of every ReLU that is called, in place.
 
     Returns name, module and number of the call of each layer of neurons, in the order of the pass.
     """
@@ -87,15 +87,32 @@ def put_neurons(
         order.append((call.name, made[call.module]))
     for old, new in made.items():
         replace(model, old, new)
-    for module in list(model.modules()):
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            replace(model, module, TimedDropout(module.p) if module.p < 1 else nn.Identity())
     count: dict[SpikingActivation, int] = {}
     layers = []
     for name, module in order:
         layers.append((name, module, count.setdefault(module, 0)))
         count[module] += 1
     return layers
+
+
+def hold_dropout(model: nn.Module) -> list[str]:
+    """Dropout with one mask for all sub-steps in the place of any other, in place."""
+    lines = []
+    for name, module in list(model.named_modules()):
+        if not isinstance(module, nn.modules.dropout._DropoutNd):
+            continue
+        kind = f"{name} ({type(module).__name__})"
+        if module.p == 1:
+            lines.append(f"{kind}: taken out, as it would silence everything in training")
+        elif type(module) is not nn.Dropout:
+            lines.append(f"{kind}: dropout of single values; in training only")
+        replace(model, module, TimedDropout(module.p) if module.p < 1 else nn.Identity())
+    return lines
+
+
+def is_map(module: nn.Module) -> bool:
+    """Whether its output is its weight times its input: a subclass may compute another weight from it."""
+    return isinstance(module, MAPS) and not own_forward(module)
 
 
 def calls_of(found: Survey, module: nn.Module) -> int:

@@ -16,6 +16,7 @@ NO_SPIKES = (
     *(nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, nn.Embedding, nn.LPPool2d),
 )
 """Modules that no constant current and no spike stands for."""
+# Nonlinear functions that are named before `affine` finds the rest.
 FUNCTIONS = {
     *("gelu", "silu", "sigmoid", "tanh", "softmax", "log_softmax", "leaky_relu", "elu", "selu", "hardtanh"),
     *(
@@ -31,12 +32,12 @@ FUNCTIONS = {
     *("scaled_dot_product_attention", "exp", "log", "relu6", "threshold", "clamp", "clamp_min", "maximum"),
 }
 POOL_FUNCTIONS = {"max_pool1d", "max_pool2d", "adaptive_max_pool2d", "max_pool2d_with_indices"}
-RELU_FUNCTIONS = {"relu", "relu_"}
+RELU_FUNCTIONS = {"relu"}
 
 
 @dataclass
 class Called:
-    """One call of a module without parts: its name, and the tensors that went in and came out."""
+    """One call of a module that has no parts or is replaced: its name, and the tensors in and out."""
 
     name: str
     module: nn.Module
@@ -61,10 +62,10 @@ class _Watch(TorchFunctionMode):
         self.survey, self.running = survey, [("model", False)]
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        called = getattr(function, "__name__", "")
+        called = getattr(function, "__name__", "").rstrip("_")  # clamp_ is clamp
         where, known = self.running[-1]
         if not known and called in FUNCTIONS | POOL_FUNCTIONS | RELU_FUNCTIONS:
-            self.survey.functions.append((called.rstrip("_"), where))
+            self.survey.functions.append((called, where))
         return function(*args, **(kwargs or {}))
 
 
@@ -76,14 +77,15 @@ def survey(model: nn.Module, example: Tensor) -> Survey:
     hooks: list[Any] = []
 
     def attach(name: str, module: nn.Module) -> None:
-        known = type(module).__module__.startswith("torch.nn")
+        replaced = isinstance(module, (*RECTIFIERS, *BATCH_NORMS))
+        known = replaced or (leaf(module) and not own_forward(module))
 
         def before(module: nn.Module, args: tuple[Any, ...]) -> None:
-            watch.running.append((name or "model", known and leaf(module)))
+            watch.running.append((name or "model", known))
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             watch.running.pop()
-            if leaf(module):
+            if replaced or leaf(module):
                 given = args[0] if args and isinstance(args[0], Tensor) else None
                 made = output if isinstance(output, Tensor) else None
                 found.calls.append(Called(name, module, given, made))
@@ -106,6 +108,11 @@ def leaf(module: nn.Module) -> bool:
     return isinstance(module, nn.MultiheadAttention) or not any(True for _ in module.children())
 
 
+def own_forward(module: nn.Module) -> bool:
+    """Whether it computes something else than the module of torch that it is, or is derived from."""
+    return not getattr(type(module).forward, "__module__", "").startswith("torch.nn")
+
+
 def check(found: Survey, max_pool: str) -> None:
     """Raises ValueError for what cannot be converted, with all of it named and the way out."""
     wrong = []
@@ -118,13 +125,20 @@ def check(found: Survey, max_pool: str) -> None:
             wrong.append(f"{where} calls {called}: only ReLU becomes spikes")
     for call in found.calls:
         kind, where = type(call.module).__name__, f"{call.name} ({type(call.module).__name__})"
-        if isinstance(call.module, MAX_POOLS) and max_pool == "error":
+        if isinstance(call.module, (*RECTIFIERS, *BATCH_NORMS)) and own_forward(call.module):
+            wrong.append(
+                f"{where} has a forward of its own: put the modules of torch.nn that it stands for, such as"
+                " nn.BatchNorm2d and nn.ReLU, in its place, with its weights"
+            )
+        elif isinstance(call.module, BATCH_NORMS) and call.module.running_mean is None:
+            wrong.append(f"{where} has no statistics of its own; train it with track_running_stats=True")
+        elif isinstance(call.module, MAX_POOLS) and max_pool == "error":
             wrong.append(
                 f"{where}: train with average pooling, or give max_pool='average' to put it in its place,"
                 " or max_pool='spikes' to take the maximum of spikes"
             )
         elif isinstance(call.module, NO_SPIKES) or (
-            type(call.module).__module__ == "torch.nn.modules.activation"
+            getattr(type(call.module).forward, "__module__", "") == "torch.nn.modules.activation"
             and not isinstance(call.module, RECTIFIERS)
         ):
             wrong.append(
