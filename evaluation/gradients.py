@@ -1,6 +1,8 @@
 """How large a gradient reaches each layer of neurons: whether it dies out or explodes with depth."""
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from spikeseq.nn import SpikingActivation
 
@@ -12,19 +14,18 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str
         model: a classifier, (N, *) to (N, classes), in the mode that it is to be measured in.
         images, labels: (N, *) and (N,), one batch; the loss is the mean cross-entropy.
     Returns:
-        By the name of the layer, in the order of the forward pass. Calls of one layer are added.
+        By the name of the layer, in the order of the forward pass. Calls of one layer are added. Gradients
+        that parameters already hold stay.
     Raises:
         ValueError: the model has no such layer.
     """
-    seen: dict[str, list[Tensor]] = {}
+    seen: list[tuple[str, GradientEdge]] = []  # where currents come from: a ReLU in place overwrites them
     hooks = []
 
     def watch(name: str) -> None:
         def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            current = args[0]
-            if current.requires_grad:
-                current.retain_grad()
-                seen.setdefault(name, []).append(current)
+            if args[0].requires_grad:
+                seen.append((name, get_gradient_edge(args[0])))
 
         hooks.append(model.get_submodule(name).register_forward_pre_hook(hook))
 
@@ -33,14 +34,14 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str
             watch(name)
     try:
         loss = nn.functional.cross_entropy(model(images).float(), labels)
-        if not seen:
-            raise ValueError("the model has no SpikingActivation and no nn.ReLU that gradients reach")
-        loss.backward()
     finally:
         for handle in hooks:
             handle.remove()
-        model.zero_grad(set_to_none=True)
-    return {
-        name: sum(float(x.grad.double().square().sum()) for x in parts if x.grad is not None) ** 0.5
-        for name, parts in seen.items()
-    }
+    if not seen:
+        raise ValueError("the model has no SpikingActivation and no nn.ReLU that gradients reach")
+    found = torch.autograd.grad(loss, [edge for _, edge in seen], allow_unused=True)
+    squares = dict.fromkeys((name for name, _ in seen), 0.0)
+    for (name, _), gradient in zip(seen, found, strict=True):
+        if gradient is not None:
+            squares[name] += float(gradient.double().square().sum())
+    return {name: square**0.5 for name, square in squares.items()}

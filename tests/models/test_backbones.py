@@ -67,6 +67,9 @@ def test_gradient_norms_by_hand():
     # softmax of (1, 0): the gradient by the first logit is p - 1; the second passes no ReLU
     assert norms == {"1": pytest.approx(1 - torch.softmax(torch.tensor([1.0, 0.0]), 0)[0].item())}
     assert layer.weight.grad is None
+    layer.weight.grad = torch.ones(2, 2)
+    assert gradient_norms(nn.Sequential(layer, nn.ReLU(inplace=True)), x, torch.tensor([0])) == norms
+    assert layer.weight.grad.tolist() == [[1.0, 1.0], [1.0, 1.0]]  # a training may go on
     with pytest.raises(ValueError, match="no SpikingActivation"):
         gradient_norms(layer, x, torch.tensor([0]))
 
