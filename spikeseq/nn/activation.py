@@ -70,12 +70,15 @@ def fire(lif: LIF, x: Tensor, clock: Clock) -> Tensor:
     rows, hold = clock.layout(x)
     # Neurons do not see each other: pixels before channels is as good an order, and saves two copies.
     turned = x.dim() == 4 and lif.channels is None and x.is_contiguous(memory_format=torch.channels_last)
-    state = clock.recall()
+    state, memory = clock.recall(), lif.surrogate.memory_planes > 0
+    if state is not None and memory:  # all that a clock keeps has the batch first
+        state = state.transpose(0, 1)
     if turned:
         x = x.permute(0, 2, 3, 1)
         state = None if state is None else state.movedim(-3, -1)
     spikes, state = lif(with_time(x, rows), state, substeps=hold)
-    clock.remember(state.movedim(-1, -3) if turned else state)
+    state = state.movedim(-1, -3) if turned else state
+    clock.remember(state.transpose(0, 1) if memory else state)
     spikes = spikes.flatten(0, 1)
     return spikes.permute(0, 3, 1, 2) if turned else spikes
 

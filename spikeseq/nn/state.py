@@ -1,7 +1,8 @@
 """Handing membrane state on: from chunk to chunk, to some rows of a batch, to reordered beams.
 
 A state is a Tensor, or any nesting of tuples, lists and dicts of tensors; None stays None. The batch is
-dimension `dim` of each: 0 for `LIF`, 1 for `SpikingRNN`.
+dimension `dim` of each: 0 for `SpikingNetwork`, and for `LIF` without a surrogate that remembers; 1 for
+`SpikingRNN`, and for `LIF` with such a one.
 """
 
 from collections.abc import Callable
