@@ -52,6 +52,7 @@ def to_spiking(
     substeps: int = 100,
     calibration_substeps: int | None = None,
     encoding: str = "direct",
+    largest: float | None = None,
     batch_norm: str = "fold",
     max_pool: str = "error",
     seed: int = 0,
@@ -77,6 +78,8 @@ def to_spiking(
         substeps: of the model. Default 100 (thesis table 4.1: 75 to 250).
         calibration_substeps: that thresholds are measured over; default `substeps`.
         encoding: "direct" or "poisson".
+        largest: input value that a Poisson spike counts, beyond which values are clipped; default that of
+            the calibration batches.
         batch_norm: "fold" into the map before it, or "keep" as normalisation of currents by the ANN's
             statistics, the same function, for a network that is to be trained on.
         max_pool: "error"; "average" to put average pooling in the place of maximum pooling, which changes
@@ -115,7 +118,8 @@ def to_spiking(
         raise ValueError("balance_by='weights' needs a network without bias and shortcuts; take 'thresholds'")
     layers = put_neurons(network, found, {"leak": 1.0, **neuron})
     network.to(batches[0].device, batches[0].dtype)
-    model = SpikingNetwork(network, substeps=substeps, encoding=encoding).eval()
+    largest = max(float(batch.abs().max()) for batch in batches) if largest is None else largest
+    model = SpikingNetwork(network, substeps=substeps, encoding=encoding, largest=largest).eval()
     model.held = sees_held(model, batches[0][:2])
     thresholds = balance(
         model, layers, batches, method=method, percentile=percentile, substeps=steps, scaled=not chain,

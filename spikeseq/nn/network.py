@@ -1,5 +1,6 @@
 """A network of maps and spiking activations, run over time."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -28,6 +29,8 @@ class SpikingNetwork(nn.Module):
         network: with at least one SpikingActivation, such as a backbone or what `to_spiking` makes.
         substeps: sub-steps T that an input is shown for. Default 5, DIET-SNN's (thesis table 5.1).
         encoding: "direct", or "poisson" for spikes at the rate of the input's values (thesis 4.5).
+        largest: value that a Poisson spike counts, plus or minus; larger inputs are clipped to it. Default 1,
+            as in the thesis, for inputs in [-1, 1].
         batch_first: `advance` takes and gives (B, L, *).
         held: whether the maps before the first neurons see a held input once. Only a network in which some
             path goes around the first neurons needs False: a copy for every sub-step.
@@ -41,6 +44,7 @@ class SpikingNetwork(nn.Module):
         *,
         substeps: int = 5,
         encoding: str = "direct",
+        largest: float = 1.0,
         batch_first: bool = False,
         held: bool = True,
     ) -> None:
@@ -52,6 +56,9 @@ class SpikingNetwork(nn.Module):
         self.network = network
         self.substeps = positive_int("substeps", substeps)
         self.encoding = choice("encoding", encoding, ENCODINGS)
+        if not 0 < largest < math.inf:
+            raise ValueError(f"largest must be a positive number, got {largest}")
+        self.largest = largest
         self.batch_first, self.held = batch_first, held
         self.conversion: Any = None  # what `to_spiking` did, if it made this network
         self.piece = PIECE  # sub-steps in memory at once, where no gradients are wanted
@@ -71,7 +78,7 @@ class SpikingNetwork(nn.Module):
             substeps: other than the network's own.
             chunk: sub-steps that gradients reach back at most (truncated backpropagation): membranes are
                 constants at the start of each chunk. Only one chunk is in memory; it is computed twice.
-            generator: of Poisson spikes.
+            generator: of Poisson spikes, which all inputs then share, so that each gives what it gives alone.
         Returns:
             (B, classes), the sum over sub-steps, in at least float32.
         """
@@ -106,7 +113,8 @@ class SpikingNetwork(nn.Module):
     def encode(self, x: Tensor, substeps: int, generator: torch.Generator | None = None) -> Tensor:
         """What the network is shown of x (B, *) at each sub-step, (substeps, B, *), time first."""
         if self.encoding == "poisson":
-            return poisson(x, substeps, generator=generator)
+            shared = generator is not None
+            return poisson(x / self.largest, substeps, generator=generator, alike=shared) * self.largest
         return direct(x, substeps)
 
     def advance(
@@ -165,7 +173,8 @@ class SpikingNetwork(nn.Module):
                 yield name, module
 
     def extra_repr(self) -> str:
-        return f"substeps={self.substeps}, encoding={self.encoding!r}"
+        largest = f", largest={self.largest:.4g}" if self.encoding == "poisson" else ""
+        return f"substeps={self.substeps}, encoding={self.encoding!r}{largest}"
 
 
 @contextmanager

@@ -176,12 +176,22 @@ def test_lower_thresholds_fire_more():
 def test_poisson_input():
     ann = trained(build_backbone("vgg5", classes=5, size=8, width=0.25, hidden=32))
     x = images(128, seed=5)[0]
-    snn = spikeseq.to_spiking(ann, [x / 4], encoding="poisson", substeps=500, calibration_substeps=50)
+    snn = spikeseq.to_spiking(ann, [x], encoding="poisson", substeps=500, calibration_substeps=50)
+    assert snn.largest == x.abs().max()  # so nothing is clipped
     torch.manual_seed(0)
     few, _ = images(60, seed=999)
     with torch.no_grad():
-        same = (ann(few).argmax(1) == snn(few / 4).argmax(1)).float().mean()
+        same = (ann(few).argmax(1) == snn(few).argmax(1)).float().mean()
     assert same >= 0.9  # as the spikes are random
+
+
+def test_poisson_input_in_the_units_of_biases():
+    ann, x = trained(Residual()), images(128, seed=5)[0]
+    snn = spikeseq.to_spiking(ann, [x], encoding="poisson", substeps=500, calibration_substeps=50)
+    few, _ = images(60, seed=999)
+    with torch.no_grad():
+        same = (ann(few).argmax(1) == snn(few, generator=torch.Generator().manual_seed(0)).argmax(1)).float()
+    assert same.mean() >= 0.9
 
 
 def test_progress_and_shared_relus():

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spikeseq.functional import ArcTan, SpikeTime, lif, poisson
-from spikeseq.nn import SpikingActivation, SpikingNetwork, StepBatchNorm, TimedDropout
+from spikeseq.nn import (
+    SpikingActivation,
+    SpikingNetwork,
+    StepBatchNorm,
+    TimedDropout,
+    reorder_state,
+    select_state,
+)
 from spikeseq.nn.clock import Clock, current_clock, running
 
 
@@ -66,6 +73,18 @@ def test_chunks_are_the_whole(cut, hold, memory):
     torch.testing.assert_close(torch.cat((first, second)), whole)
     for part, expected in zip(state, end, strict=True):
         torch.testing.assert_close(part, expected)
+
+
+@pytest.mark.parametrize("surrogate", [ArcTan(), SpikeTime()], ids=str)
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_rows_of_a_state_can_be_chosen(surrogate, order):
+    model, rows = SpikingNetwork(small(surrogate=surrogate)), frames(4, 3)
+    rows = rows.flatten(0, 1).contiguous(memory_format=order).unflatten(0, (4, 3))
+    whole, _ = model.advance(rows)
+    _, state = model.advance(rows[:2])
+    for chosen, select in (([2, 0, 2], reorder_state), ([False, True, True], select_state)):
+        out, _ = model.advance(rows[2:, chosen], select(state, torch.tensor(chosen)))
+        torch.testing.assert_close(out, whole[2:, chosen])
 
 
 def test_batch_first_agrees_with_time_first():
@@ -217,6 +236,26 @@ def test_poisson_spikes_come_at_the_rate_of_the_values():
     assert ((half.mean(0) - x / 2).abs() <= 0.02).all()
 
 
+def test_poisson_spikes_can_stand_for_large_values():
+    x = torch.tensor([[3.0, -2.0, 0.5, 0.0]])
+    model = SpikingNetwork(small(), encoding="poisson", largest=4.0)
+    spikes = model.encode(x, 20_000, torch.Generator().manual_seed(1))
+    assert set(spikes.unique().tolist()) == {-4.0, 0.0, 4.0}
+    torch.testing.assert_close(spikes.mean(0), x, atol=0.06, rtol=0)
+    clipped = SpikingNetwork(small(), encoding="poisson").encode(x, 2000, torch.Generator().manual_seed(1))
+    assert clipped.mean(0)[0, :2].tolist() == [1.0, -1.0]
+
+
+def test_seeded_spikes_do_not_depend_on_the_batch():
+    x = torch.rand(4, 5)
+    model = SpikingNetwork(nn.Sequential(SpikingActivation(leak=1.0)), encoding="poisson", substeps=23)
+    with torch.no_grad():
+        whole = model(x, generator=torch.Generator().manual_seed(1))
+        parts = [model(part, generator=torch.Generator().manual_seed(1)) for part in x.split([1, 3])]
+    assert torch.equal(torch.cat(parts), whole)
+    assert model.encode(x[:1].expand(2, -1), 30).unique(dim=1).shape[1] == 2  # those of a training do
+
+
 def test_poisson_is_seeded():
     x = torch.rand(4, 5)
     draw = [poisson(x, 7, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
@@ -231,6 +270,7 @@ def test_poisson_is_seeded():
     [
         (lambda: SpikingNetwork(nn.Linear(3, 2)), "no SpikingActivation"),
         (lambda: SpikingNetwork(small(), substeps=0), "substeps must be at least 1, got 0"),
+        (lambda: SpikingNetwork(small(), largest=0.0), "largest must be a positive number, got 0.0"),
         (lambda: SpikingNetwork(small(), encoding="rate"), "'direct', 'poisson', got 'rate'"),
         (lambda: SpikingNetwork(small())(frames(2), substeps=-1), "substeps must be at least 1, got -1"),
         (lambda: SpikingNetwork(small())(frames(2), chunk=0), "chunk must be at least 1, got 0"),
