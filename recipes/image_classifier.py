@@ -13,7 +13,7 @@ from spikeseq.recipes.classifier import Prediction
 from spikeseq.recipes.image_data import IMAGES_FILE
 from spikeseq.recipes.image_models import empty
 from spikeseq.recipes.image_pixels import decode_images
-from spikeseq.recipes.image_task import normalised
+from spikeseq.recipes.image_task import answer, normalised, show_whole
 from spikeseq.recipes.runs import RunError
 
 
@@ -32,6 +32,9 @@ class ImageClassifier:
     size: int
     config: DictConfig
 
+    def __post_init__(self) -> None:
+        show_whole(self.model, self.mean, self.std)
+
     @torch.no_grad()
     def predict(self, images: Any, batch_size: int = 64) -> list[Prediction]:
         """One prediction an image, in order.
@@ -49,7 +52,8 @@ class ImageClassifier:
             raise ValueError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {got}")
         predictions: list[Prediction] = []
         for part in pixels.split(batch_size):
-            for row in self.model(normalised(part, self.mean, self.std)).softmax(1).tolist():
+            logits = answer(self.model, normalised(part, self.mean, self.std), self.config.seed)
+            for row in logits.softmax(1).tolist():
                 best = max(range(len(row)), key=row.__getitem__)
                 named = dict(zip(self.classes, row, strict=True))
                 predictions.append(Prediction(self.classes[best], row[best], named))

@@ -14,7 +14,7 @@ from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import ConfigError
 from spikeseq.recipes.image_data import ImageData
-from spikeseq.recipes.image_task import normalised
+from spikeseq.recipes.image_task import largest_value, normalised
 from spikeseq.recipes.progress import steps_bar
 
 METHODS = {
@@ -137,8 +137,8 @@ def converted(ann: nn.Module, config: DictConfig, data: ImageData) -> SpikingNet
             ann, batches,
             method=settings.statistic, percentile=settings.percentile, threshold_scale=settings.scale,
             substeps=config.model.substeps, calibration_substeps=settings.substeps,
-            encoding=config.model.encoding, batch_norm="keep", seed=config.seed, progress=step,
-            **neuron_arguments(config.model),
+            encoding=config.model.encoding, largest=largest_value(data.mean, data.std), batch_norm="keep",
+            seed=config.seed, progress=step, **neuron_arguments(config.model),
         )  # fmt: skip
 
 

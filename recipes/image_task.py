@@ -78,6 +78,7 @@ class ImageTask:
     chunk: int | None = None
 
     def __post_init__(self) -> None:
+        show_whole(self.model, self.corpus.mean, self.corpus.std)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def batches(self, epoch: int) -> list[list[int]]:
@@ -109,7 +110,9 @@ class ImageTask:
     def accuracy(self, model: nn.Module, split: ImageSplit, device: torch.device) -> float:
         """Share of the images that are classified rightly, in percent."""
         batches = self.test_batches(model, split, device)
-        right = sum(int((model(images).argmax(1) == labels).sum()) for images, labels in batches)
+        right = sum(
+            int((answer(model, images, self.seed).argmax(1) == labels).sum()) for images, labels in batches
+        )
         return 100 * right / len(split)
 
     @torch.no_grad()
@@ -153,3 +156,21 @@ def normalised(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:
     images = pixels.to(torch.float32, memory_format=torch.channels_last)
     shift, scale = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
     return (images / 255 - shift) / scale
+
+
+def largest_value(mean: list[float], std: list[float]) -> float:
+    """Of any pixel that is `normalised`, positive or negative."""
+    return max(max(shift, 1 - shift) / scale for shift, scale in zip(mean, std, strict=True))
+
+
+def show_whole(model: nn.Module, mean: list[float], std: list[float]) -> None:
+    """Lets Poisson spikes of a network stand for any pixel, so that none is clipped."""
+    if isinstance(model, SpikingNetwork):
+        model.largest = largest_value(mean, std)
+
+
+def answer(model: nn.Module, images: Tensor, seed: int) -> Tensor:
+    """Logits (B, classes). Poisson spikes are drawn by the seed: an image always gets the same answer."""
+    if not isinstance(model, SpikingNetwork):
+        return model(images)  # type: ignore[no-any-return]
+    return model(images, generator=torch.Generator(images.device).manual_seed(seed))  # type: ignore[no-any-return]
