@@ -26,6 +26,7 @@ from spikeseq.recipes.settings import TrainSettings
 
 Say = Callable[[str], None]
 FINAL_SPLITS = ("test", "validation")
+PLACES = {"model.start"}  # settings that say where something lies, which may be moved, and not what a run is
 
 
 def train(
@@ -70,7 +71,9 @@ def train(
     recipe = RECIPES[config.recipe]
     with accelerator.main_process_first():  # so that the others find the corpus in the cache
         corpus = recipe.load(config, say if first else lambda text: None)
-    task = recipe.task(config, corpus)
+    # A run that goes on has its weights in the folder: what it started from need not be there any more.
+    goes_on, blank = resume and (folder / RESUME_FILE).exists(), getattr(recipe, "blank", None)
+    task = recipe.task(config, corpus, blank(config, corpus) if goes_on and blank else None)
     trains = recipe.trains(config)
     if watch := watch_spikes(task.model, settings.spike_penalty):  # a model without spikes is told so here
         watch.close()
@@ -81,7 +84,8 @@ def train(
         return {}
     # Only now: a mistyped path or setting leaves no folder in the way of the next try.
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
+    if not goes_on:
+        write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
     for name, content in corpus.files().items():
         write_whole(folder / name, content)
 
@@ -163,7 +167,7 @@ def _finished(folder: Path, config: DictConfig, resume: bool) -> bool:
         if (folder / runs.CONFIG_FILE).exists():
             old = runs.read_config(folder)
             before, now = flat(old), flat(config)
-            for key in sorted(before | now, key=lambda key: (key != "model.name", key)):
+            for key in sorted((before | now).keys() - PLACES, key=lambda key: (key != "model.name", key)):
                 if before.get(key) != now.get(key):
                     values = f"{key}={before.get(key)}, now it is {now.get(key)}"
                     raise runs.RunError(f"{folder} was started with {values}; --resume needs the same")

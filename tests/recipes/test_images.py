@@ -1,6 +1,7 @@
 """The recipe for images end to end, on the sample: every method, chained by run folders."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from recipe_case import refused, sets
 
 import spikeseq
 from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.image_data import load_images
 from spikeseq.recipes.image_models import inherited
+from spikeseq.recipes.image_task import normalised
 from spikeseq.recipes.images import some_of
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.train import train
@@ -23,16 +26,17 @@ QUICK = [
 CHAIN = {"ann": None, "convert": "ann", "hybrid": "convert", "diet": "convert"}
 
 
-def run(folder, method, start=None, recipe="cifar10", model=None, extra=()):
+def run(folder, method, start=None, recipe="cifar10", model=None, extra=(), **options):
     config = load_config(recipe, model=model, method=method, overrides=[*QUICK, *extra])
     config.model.start = None if start is None else str(start)
-    return train(config, folder)
+    return train(config, folder, **options)
 
 
 @pytest.fixture(scope="module")
 def runs(training):
     for method, start in CHAIN.items():
-        extra = ["model.substeps=4", "model.chunk=2"] if method == "hybrid" else ["model.substeps=3"]
+        steps = {"ann": [], "hybrid": ["model.substeps=4", "model.chunk=2"]}
+        extra = steps.get(method, ["model.substeps=3"])
         run(training / method, method, None if start is None else training / start, extra=extra)
     run(training / "direct", "direct", extra=["model.substeps=2"])
     return training
@@ -151,6 +155,48 @@ def test_a_run_takes_over_which_images_were_trained_on(runs, tmp_path):
     assert source == "sample" and {*extra, "data.limit=120", "data.size=null"} <= set(settings)
 
 
+def test_a_run_goes_on_without_what_it_started_from(runs, tmp_path, monkeypatch):
+    def killed(record):
+        raise KeyboardInterrupt
+
+    def again(*args, **options):
+        raise AssertionError("measured again")
+
+    extra = ["model.substeps=2", "train.epochs=2"]
+    whole = run(tmp_path / "whole", "diet", runs / "ann", extra=extra)
+    shutil.copytree(runs / "ann", tmp_path / "ann")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", "diet", tmp_path / "ann", extra=extra, progress=Progress(end_epoch=killed))
+    (tmp_path / "ann").rename(tmp_path / "moved")
+    monkeypatch.setattr("spikeseq.recipes.image_models.to_spiking", again)
+    cut = run(tmp_path / "cut", "diet", tmp_path / "moved", extra=extra, resume=True)
+    assert cut["test"] == whole["test"] and cut["validation"] == whole["validation"]
+    assert run(tmp_path / "cut", "diet", tmp_path / "elsewhere", extra=extra, resume=True) == cut
+    with pytest.raises(RunError, match=r"was started with model.substeps=2, now it is 3"):
+        run(
+            tmp_path / "cut",
+            "diet",
+            tmp_path / "moved",
+            extra=["model.substeps=3", "train.epochs=2"],
+            resume=True,
+        )
+
+
+def test_poisson_spikes_give_the_same_answers(runs, tmp_path, cli):
+    extra = ["model.encoding=poisson", "model.substeps=12"]
+    run(tmp_path / "a", "convert", runs / "ann", extra=extra)
+    classifier = spikeseq.load(tmp_path / "a")
+    split = load_images(classifier.config.data).splits["test"]
+    whole, single = classifier.predict(split.pixels), classifier.predict(split.pixels[7:8])
+    assert whole == classifier.predict(split.pixels) and whole[7].label == single[0].label
+    right = [p.label == classifier.classes[label] for p, label in zip(whole, split.labels, strict=True)]
+    accuracy = metrics_of(tmp_path / "a")["test"]["accuracy"]
+    assert 100 * sum(right) / len(right) == pytest.approx(accuracy, abs=1e-3)
+    pixels = torch.stack([torch.zeros(3, 2, 2), torch.full((3, 2, 2), 255)]).to(torch.uint8)
+    inputs = normalised(pixels, classifier.mean, classifier.std)
+    assert inputs.abs().max().item() == pytest.approx(classifier.model.largest)
+
+
 def test_other_bad_input(runs, cli, tmp_path):
     with pytest.raises(ConfigError, match="is a run of the recipe 'cifar10', not of 'mnist'"):
         inherited(runs / "ann", "mnist", None, "convert")
@@ -173,6 +219,20 @@ def test_other_bad_input(runs, cli, tmp_path):
     }.items():
         with pytest.raises(ValueError, match=message):
             run(tmp_path / "a", "convert", runs / "ann", extra=["model.substeps=2", setting])
+    for method, model, setting, message in (
+        ("ann", "vgg6", "model.substeps=7", "model.substeps has no effect with --method ann, .* got 7"),
+        ("ann", "vgg6", "model.surrogate=arctan", "model.surrogate has no effect with --method ann"),
+        (
+            "ann",
+            "vgg6",
+            "model.stem=imagenet",
+            "model.stem has no effect on vgg6, only on a resnet; got imagenet",
+        ),
+        ("ann", "vgg6", "train.batch_size=1", "batch_size must be at least 2 with model.norm=batch, got 1"),
+        ("direct", "vgg6", "data.recipe=mnist", "data.recipe is not changed by --set but by the argument"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(tmp_path / "a", method, model=model, extra=[setting])
     assert not (tmp_path / "a").exists()
     with pytest.raises(ConfigError, match="no method 'dite'; did you mean 'diet'"):
         load_config("cifar10", method="dite")

@@ -1,0 +1,56 @@
+"""Settings of an image recipe that are wrong together, or that would silently do nothing."""
+
+from typing import Any
+
+import torch
+
+from spikeseq.models.backbones.plain import PLANS
+from spikeseq.recipes.config import OPTIONS, changes
+from spikeseq.recipes.image_models import fresh, is_spiking
+from spikeseq.recipes.image_task import Augmentation
+
+SPIKING = (
+    *("substeps", "encoding", "leak", "threshold", "learn_leak", "learn_threshold", "reset", "detach_reset"),
+    *("surrogate", "height", "surrogate_width"),
+)
+"""Of the section `model`: what only neurons have."""
+
+
+def check_settings(config: Any) -> None:
+    """Raises ValueError naming the setting, its value and what is accepted."""
+    model, train = config.model, config.train
+    for name in ("images", "energy_images"):
+        value = config.evaluate[name]
+        if value is not None and value < 1:
+            raise ValueError(f"evaluate.{name} must be at least 1, got {value}")
+    if config.data.recipe != config.recipe:
+        raise ValueError(f"data.recipe is not changed by --set but by {OPTIONS['recipe']}")
+    augmentation(config)
+    if model.chunk is not None and (model.chunk < 1 or not is_spiking(config)):
+        raise ValueError(f"model.chunk must be at least 1 sub-step of a spiking network, got {model.chunk}")
+    if model.chunk is not None and train.spike_penalty:
+        raise ValueError("train.spike_penalty must be 0 with model.chunk, which computes spikes twice")
+    if train.batch_size == 1 and model.norm != "none" and model.method != "convert":
+        raise ValueError(f"train.batch_size must be at least 2 with model.norm={model.norm}, got 1")
+    _check_effect(config)
+    with torch.device("meta"):  # no memory, only the checks
+        fresh(config, 2, 1, 256, spiking=is_spiking(config))
+
+
+def _check_effect(config: Any) -> None:
+    """Refuses what was changed of the defaults and has no effect on this model or method."""
+    model = config.model
+    for key, value in changes(config).items():
+        section, _, name = key.partition(".")
+        if section != "model":
+            continue
+        if name in SPIKING and not is_spiking(config):
+            raise ValueError(f"{key} has no effect with --method ann, which has no spikes; got {value}")
+        if name == "stem" and model.name in PLANS:
+            raise ValueError(f"model.stem has no effect on {model.name}, only on a resnet; got {value}")
+
+
+def augmentation(config: Any) -> Augmentation:
+    """Raises ValueError for settings that are none."""
+    data = config.data
+    return Augmentation(data.shift, data.flip, data.erase)
