@@ -9,7 +9,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from spikeseq.models.gesture.frames import Encoding
 from spikeseq.ops.build import cache_folder
 from spikeseq.recipes import gesture_events, gesture_sample, gesture_scene
 from spikeseq.recipes.corpus_cache import corpus_folder, keep_corpus, write_folder
 from spikeseq.recipes.gesture_files import Recording, find_recordings, read_recordings, tonic_set
-from spikeseq.recipes.gesture_frames import Encoding, encode, encoding_of
+from spikeseq.recipes.gesture_frames import arrived, encode, encoding_of
 from spikeseq.recipes.gesture_sample import CLASSES, SPLITS, write_gesture_sample
 from spikeseq.recipes.image_choice import evenly
 from spikeseq.recipes.text_files import DataError, listed
@@ -37,11 +38,15 @@ Say = Callable[[str], None]
 
 @dataclass
 class GestureSplit:
-    """Recordings, uint8 (N, *encoding.shape), and the numbers of their classes and subjects, int64 (N,)."""
+    """Recordings, uint8 (N, *encoding.shape), and the numbers of their classes and subjects, int64 (N,).
+
+    arrived: how many events have come when each frame is complete, int64 (N, frames).
+    """
 
     frames: Tensor
     labels: Tensor
     subjects: Tensor
+    arrived: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -136,7 +141,7 @@ class Source:
 
 
 def _rows(split: GestureSplit, rows: Tensor) -> GestureSplit:
-    return GestureSplit(split.frames[rows], split.labels[rows], split.subjects[rows])
+    return GestureSplit(*(getattr(split, one.name)[rows] for one in fields(GestureSplit)))
 
 
 def _check(settings: Any) -> Encoding:
@@ -198,18 +203,19 @@ def _load(
     share = settings.drop if drop else 0
     stats = [(str(one.path.absolute()), one.path.stat()) for one in chosen]
     files = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-    facts = ("gestures", 1, files, asdict(encoding), share, settings.split_seed if share else None)
+    facts = ("gestures", 2, files, asdict(encoding), share, settings.split_seed if share else None)
     folder = corpus_folder(facts)
     kept = _read(folder)
     if kept is not None:
         return kept
     say(f"encoding {len(chosen):,} recordings of {source.name}, {role}")
     frames = np.empty((len(chosen), *encoding.shape), np.uint8)
+    ends = np.empty((len(chosen), encoding.frames), np.int64)
     for row, events in enumerate(read_recordings(source.folder, role, chosen)):
         thin = _dropped(events, share, (settings.split_seed, row)) if share else events
-        frames[row] = encode(thin, encoding, str(chosen[row].path))
+        frames[row], ends[row] = encode(thin, encoding, str(chosen[row].path)), arrived(thin, encoding)
     numbers = [torch.tensor([getattr(one, name) for one in chosen]) for name in ("label", "user")]
-    loaded = GestureSplit(torch.from_numpy(frames), *numbers)
+    loaded = GestureSplit(torch.from_numpy(frames), *numbers, torch.from_numpy(ends))
     keep_corpus(folder, partial(_write, loaded), say)
     return loaded
 
@@ -221,8 +227,7 @@ def _dropped(events: np.ndarray, share: float, seed: Sequence[int]) -> np.ndarra
 
 
 def _write(loaded: GestureSplit, folder: Path) -> None:
-    tensors = {"frames": loaded.frames, "labels": loaded.labels, "subjects": loaded.subjects}
-    save_file(tensors, folder / "tensors.safetensors")
+    save_file(vars(loaded), folder / "tensors.safetensors")
 
 
 def _read(folder: Path) -> GestureSplit | None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from spikeseq.models.gesture.frames import check_events
+from spikeseq.recipes.gesture_events import EVENT
 from spikeseq.recipes.gesture_sample import CLASSES, FEWEST, SPLITS
 from spikeseq.recipes.text_files import DataError, listed, shown
 
-SIDE = 128
-JUMP_MS = 1000  # a time that goes back by more was not read out late: the clock started again
 NO_TONIC = "pip install 'spikeseq[events]', then pip install --no-deps 'tonic>=1.7'"
 
 
@@ -112,7 +112,7 @@ def check_recording(path: Path) -> None:
     """Refuses a file from which tonic would make wrong events, or none.
 
     Raises:
-        DataError: not a whole array of numbers (N, 4) with N > 0; what `check_columns` refuses; times of
+        DataError: not a whole array of numbers (N, 4) with N > 0; what `check_events` refuses; times of
             a type in which tonic's microseconds overflow.
     """
     try:
@@ -128,46 +128,24 @@ def check_recording(path: Path) -> None:
     if not np.isfinite(array).all():
         row = int((~np.isfinite(array).all(1)).argmax())
         raise DataError(f"{path}, event {row + 1}: {array[row].tolist()}; expected finite numbers")
-    check_columns(*array.T, origin=str(path))
+    try:
+        check_events(*array.T, origin=str(path))
+    except ValueError as error:
+        raise DataError(str(error)) from None
     last = array[-1, 3].item()
     if array.dtype.kind in "iu" and 1000 * last > np.iinfo(array.dtype).max:
         raise DataError(f"{path}: times up to {last} ms in {array.dtype}; in microseconds they overflow")
 
 
-def check_columns(
-    x: np.ndarray,
-    y: np.ndarray,
-    p: np.ndarray,
-    t: np.ndarray,
-    *,
-    origin: str,
-    unit: int = 1,
-    since: float | None = None,
-) -> None:
-    """Refuses events outside the sensor, of unknown polarity, or out of order.
-
-    Args:
-        x, y, p, t: (N,) each, N > 0.
-        origin: what an error names.
-        unit: of the time, per ms.
-        since: time of the event before these.
+def read_recording(path: Path) -> np.ndarray:
+    """Events of one file, as `read_recordings` gives them, from anywhere.
 
     Raises:
-        DataError: naming the first such event.
+        DataError: what `check_recording` refuses.
     """
-    for name, column in (("x", x), ("y", y)):
-        _refuse(origin, (column < 0) | (column >= SIDE), f"{name} is {{}}; expected 0 to {SIDE - 1}", column)
-    _refuse(origin, (p != 0) & (p != 1), "polarity is {}; expected 0, darker, or 1, brighter", p)
-    earlier = np.concatenate([t[:1] if since is None else [since], t[:-1]])
-    if (t < earlier).any():
-        row = int((t < earlier).argmax())
-        before, after = earlier[row].item() / unit, t[row].item() / unit
-        why = "as a clock that wraps" if before - after > JUMP_MS else "out of order"
-        what = f"time goes back from {before:g} to {after:g} ms, {why}"
-        raise DataError(f"{origin}, event {row + 1}: {what}; expected ascending times")
-
-
-def _refuse(origin: str, wrong: np.ndarray, problem: str, column: np.ndarray) -> None:
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise DataError(f"{origin}, event {row + 1}: {problem.format(column[row].item())}")
+    check_recording(path)
+    array = np.load(path)
+    events = np.empty(len(array), EVENT)
+    for place, (name, unit) in enumerate((("x", 1), ("y", 1), ("p", 1), ("t", 1000))):
+        events[name] = unit * array[:, place]
+    return events

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeseq.recipes.gesture_files import SIDE
+from spikeseq.models.gesture.frames import SIDE
 from spikeseq.recipes.plots import plt, save
 
 BRIGHTER, DARKER = (0.80, 0.12, 0.10), (0.12, 0.25, 0.80)

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from spikeseq.recipes.classification import TextClassification
+from spikeseq.recipes.gestures import GestureClassification
 from spikeseq.recipes.images import ImageClassification
 from spikeseq.recipes.translation import Translation
 
@@ -46,4 +47,5 @@ RECIPES: dict[str, Recipe] = {
     "imdb": TextClassification(),
     "multi30k": Translation(),
     **{name: ImageClassification() for name in IMAGES},
+    "dvs128": GestureClassification(),
 }

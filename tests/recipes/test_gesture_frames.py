@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from gesture_case import event_list, random_events
+from gesture_case import event_list, random_events, settings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from spikeseq.recipes.gesture_frames import Encoding, FrameStream, denoise, encode, shifted
+from spikeseq.models.gesture.frames import Encoding, FrameStream, denoise
+from spikeseq.recipes.gesture_frames import arrived, encode, encoding_of, shifted
 from spikeseq.recipes.text_files import DataError
 
 transforms = pytest.importorskip("tonic.transforms")
@@ -81,15 +82,6 @@ def test_a_recording_with_too_few_events():
             encode(FEW, encoding, "here")
 
 
-def test_denoising_by_hand():
-    # Alone; its neighbour 3 ms later; one 9 ms later; diagonal; the same pixel again.
-    events = event_list((50, 50, 1, 20), (51, 50, 0, 23), (52, 50, 1, 32), (53, 51, 1, 33), (53, 51, 1, 34))
-    never = np.zeros((128, 128), np.int64)
-    assert denoise(events, 5, never.copy()).tolist() == events[[1]].tolist()
-    assert denoise(events, 10, never.copy()).tolist() == events[[1, 2]].tolist()
-    assert len(denoise(events[:0], 5, never)) == 0
-
-
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 60), st.sampled_from([1.0, 5.0, 40.0]))
 def test_denoising_is_that_of_tonic(seed, side, within):
@@ -124,37 +116,17 @@ def test_chunks_give_the_frames_of_the_whole(seed, encoding, cuts):
     assert frames.dtype == np.uint8 and len(frames) > 2
     most = Encoding(**(vars(encoding) | {"frames": len(frames)}))
     assert np.array_equal(frames.reshape(most.shape), encode(events, most, "here"))
+    if encoding.encoding == "frames":
+        ends = [end for end, _ in stream_ends(encoding, chunks)]
+        assert ends == arrived(events, most)[: len(ends)].tolist()
 
 
-def test_a_frame_comes_as_soon_as_it_is_complete():
-    stream = FrameStream(by_time())
-    assert [len(stream.push(FEW[i : i + 1])) for i in range(6)] == [0, 0, 0, 0, 1, 2]
-    assert len(stream.flush()) == 1
-    stream = FrameStream(by_time(frame_ms=None, frame_events=2))
-    assert [len(stream.push(FEW[i : i + 1])) for i in range(6)] == [0, 1, 0, 1, 0, 1]
-    assert len(stream.flush()) == 0
-    assert FrameStream(by_time()).push(FEW[:0]).shape == (0, 2, 128, 128)
-
-
-def test_a_stream_without_an_end_has_no_share_of_the_whole():
-    with pytest.raises(DataError, match=r"data\.frame_events=None"):
-        FrameStream(Encoding("blocks"))
-
-
-@pytest.mark.parametrize(
-    ("second", "problem"),
-    [
-        ((3, 3, 1, 4.9), "the stream, event 1: time goes back from 5 to 4.9 ms, out of order"),
-        ((128, 3, 1, 6), "the stream, event 1: x is 128; expected 0 to 127"),
-        ((3, -1, 1, 6), "the stream, event 1: y is -1"),
-        ((3, 3, 1, 200_000), "the stream: 19999 frames at once; expected at most 10000"),
-    ],
-)
-def test_a_stream_of_bad_events(second, problem):
-    stream = FrameStream(by_time())
-    stream.push(event_list((3, 3, 1, 5)))
-    with pytest.raises(DataError, match=problem):
-        stream.push(event_list(second))
+def stream_ends(encoding, chunks):
+    stream, ends = FrameStream(encoding), []
+    for chunk in chunks:
+        stream.push(chunk)
+        ends += stream.ends
+    return ends
 
 
 # Settings
@@ -172,14 +144,14 @@ def test_a_stream_of_bad_events(second, problem):
         (dict(frame_ms=None, frame_events=2.5), "data.frame_events=2.5"),
         (dict(frame_ms=-1), "data.frame_ms=-1: expected milliseconds, 0.001 or more, or null"),
         (dict(denoise_ms=0), "data.denoise_ms=0"),
-        (dict(frame_ms=None), "data.frame_ms=None and data.frame_events=None: expected one of them"),
-        (dict(frame_events=5), "data.frame_ms=10.0 and data.frame_events=5: expected one of them"),
+        (dict(frame_ms=None), "data.frame_ms=None and frame_events=None: expected one of them"),
+        (dict(frame_events=5), "data.frame_ms=10.0 and frame_events=5: expected one of them"),
         (dict(encoding="blocks"), "data.frame_ms=10.0: blocks are of events; expected null"),
     ],
 )
 def test_bad_settings(changed, problem):
     with pytest.raises(DataError) as caught:
-        Encoding(**(dict(encoding="frames", frames=4, frame_ms=10.0) | changed))
+        encoding_of(settings("sample", **(dict(frame_ms=10.0) | changed)))
     assert problem in str(caught.value)
 
 

@@ -1,0 +1,80 @@
+"""A trained gesture classifier, as `spikeseq.load(run)` returns it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from spikeseq.models.gesture import Encoding, GestureStream
+from spikeseq.recipes.classifier import Prediction
+from spikeseq.recipes.gesture_data import GESTURES_FILE, GestureData
+from spikeseq.recipes.gesture_files import read_recording
+from spikeseq.recipes.gesture_frames import encode
+from spikeseq.recipes.gesture_models import gesture_network, one_by_one
+from spikeseq.recipes.gesture_task import GestureTask
+from spikeseq.recipes.runs import RunError
+
+
+@dataclass
+class GestureClassifier:
+    """A trained gesture classifier, as `spikeseq.load(run)` returns it.
+
+    encoding: what recordings become before the network sees them.
+    """
+
+    model: Any
+    classes: list[str]
+    encoding: Encoding
+    config: DictConfig
+
+    def predict(self, recordings: Sequence[str | Path | np.ndarray]) -> list[Prediction]:
+        """One prediction a recording, in order.
+
+        Args:
+            recordings: paths of .npy files as tonic keeps them, (N, 4) of x, y, polarity and time in ms; or
+                events with fields x, y, p and t in µs.
+        Raises:
+            TypeError, ValueError: something else, or a recording that is damaged, empty or out of order.
+        """
+        if isinstance(recordings, str | Path | np.ndarray):
+            raise TypeError(f"recordings must be a list, got one {type(recordings).__name__}")
+        predictions: list[Prediction] = []
+        for recording in recordings:
+            row = self.trace(recording)[-1].softmax(0).tolist()
+            best = max(range(len(row)), key=row.__getitem__)
+            named = dict(zip(self.classes, row, strict=True))
+            predictions.append(Prediction(self.classes[best], row[best], named))
+        return predictions
+
+    @torch.no_grad()
+    def trace(self, recording: str | Path | np.ndarray) -> Tensor:
+        """Scores (frames, classes) after every frame of a recording, as `predict` takes them."""
+        whole = isinstance(recording, np.ndarray)
+        events = recording if whole else read_recording(Path(recording))  # type: ignore[arg-type]
+        origin = "the recording" if whole else str(recording)
+        frames = torch.from_numpy(encode(events, self.encoding, origin))  # type: ignore[arg-type]
+        data = GestureData("", self.classes, self.encoding, {})
+        task = GestureTask(self.model, data, 1, 0, one_by_one=one_by_one(self.config))
+        return self.model(task.sequence(frames.unsqueeze(0)))[:, 0].float()  # type: ignore[no-any-return]
+
+    def stream(self, window: int | None = None) -> GestureStream:
+        """A listener to events as they arrive; see `spikeseq.models.gesture.GestureStream`."""
+        return GestureStream(self.model, self.encoding, self.classes, window=window)
+
+
+def open_gesture_classifier(folder: Path, config: DictConfig) -> GestureClassifier:
+    """The classifier of a run folder, its weights still to be loaded."""
+    path = folder / GESTURES_FILE
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        encoding = Encoding(**about["encoding"])
+        model = gesture_network(config, len(about["classes"]))
+        return GestureClassifier(model.eval(), about["classes"], encoding, config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None

@@ -1,0 +1,135 @@
+"""Classifiers of sequences of frames: scores for every class after every frame, whole or as frames come."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...functional.lif import check_tensor, positive_int
+from ...nn.network import SpikingNetwork
+from ..backbones.parts import Parts
+from ..backbones.plain import POOL, PlainNet
+
+NETWORKS = ("snn", "ann", "gru")
+State = tuple[Any, ...]
+
+
+class VotingNet(nn.Module):
+    """A network that votes on every frame; the scores are the mean of all votes so far.
+
+    A spiking network (thesis 6.3) remembers: its membranes go on from frame to frame, so that a vote
+    depends on the frames before. One with ReLU, or without `memory`, sees each frame alone.
+
+    Args:
+        network: frames (N, C, H, W) to votes (N, classes); a `SpikingNetwork` shows each for its `substeps`.
+        memory: whether membranes persist between frames.
+    """
+
+    def __init__(self, network: nn.Module, memory: bool = True) -> None:
+        super().__init__()
+        self.network = network
+        self.memory = memory and isinstance(network, SpikingNetwork)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Scores (L, B, classes) after each of the frames (L, B, C, H, W)."""
+        return self.advance(frames)[0]
+
+    def advance(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The same, going on from what an earlier call has returned; None: from the start."""
+        inner, total, seen = state or (None, None, 0)
+        votes, inner = self.votes(frames, inner)
+        sums = votes.cumsum(0)
+        if total is not None:
+            sums = sums + total
+        number = torch.arange(seen + 1, seen + 1 + len(votes), device=votes.device, dtype=votes.dtype)
+        return sums / number.view(-1, 1, 1), (inner, sums[-1], seen + len(votes))
+
+    def votes(self, frames: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The vote on each frame (L, B, classes), in at least float32, and the membranes to go on from."""
+        check_frames(frames)
+        if not self.memory:
+            votes = self.network(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+            return votes.to(torch.promote_types(votes.dtype, torch.float32)), None
+        network: Any = self.network
+        sums, state = network.advance(frames, state, hold=network.substeps)
+        # A stream has no end, so what the output has summed up is not kept.
+        return torch.cat((sums[:1], sums.diff(dim=0))), (*state[:-1], None)
+
+
+class RecurrentNet(nn.Module):
+    """The baseline with memory: convolutions with ReLU on every frame, then nn.GRU over frames.
+
+    Args:
+        network: frames (N, C, H, W) to features (N, F).
+        features: F, and the width of the GRU.
+    """
+
+    def __init__(self, network: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.network = network
+        self.rnn = nn.GRU(features, features)
+        self.readout = nn.Linear(features, classes)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """As `VotingNet.forward`."""
+        return self.advance(frames)[0]
+
+    def advance(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """As `VotingNet.advance`."""
+        features = self.network(check_frames(frames).flatten(0, 1)).relu().unflatten(0, frames.shape[:2])
+        outputs, hidden = self.rnn(features, None if state is None else state[0])
+        return self.readout(outputs), (hidden,)
+
+
+def check_frames(frames: Tensor) -> Tensor:
+    """Raises ValueError for another layout."""
+    if check_tensor("frames", frames).dim() != 5 or 0 in frames.shape:
+        raise ValueError(f"frames must be (L, B, C, height, width) and not empty, got {tuple(frames.shape)}")
+    return frames
+
+
+def build_gesture_network(
+    name: str,
+    *,
+    classes: int = 11,
+    channels: int = 2,
+    size: int = 64,
+    widths: Sequence[int] = (16, 32),
+    hidden: int = 128,
+    dropout: float = 0.2,
+    norm: str = "batch",
+    substeps: int = 5,
+    memory: bool = True,
+    **neuron: Any,
+) -> VotingNet | RecurrentNet:
+    """A network with fresh weights: a convolution and a pooling for each of `widths`, then linear maps.
+
+    Two of each are those of thesis 6.3, whose widths it does not give.
+
+    Args:
+        name: "snn"; "ann", the same with ReLU; "gru", convolutions with ReLU and a GRU.
+        channels, size: of a frame, whose height and width are equal.
+        widths: channels of the convolutions. hidden: neurons of the linear layer behind, width of the GRU.
+        dropout, norm: as `backbones.Parts`.
+        substeps: T that a frame is shown for; 5 as in the thesis. memory: as `VotingNet`.
+        neuron: arguments of `LIF`, of an "snn" only.
+    Raises:
+        TypeError, ValueError: naming the argument, its value and what is accepted.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"name must be one of {', '.join(NETWORKS)}, got {name!r}")
+    for key, value in (("classes", classes), ("channels", channels), ("size", size), ("hidden", hidden)):
+        positive_int(key, value)
+    if not widths:
+        raise ValueError("widths must name the channels of one convolution or more, got none")
+    spiking = name == "snn"
+    if neuron and not spiking:
+        raise ValueError(f"{', '.join(neuron)} go with 'snn', not with {name!r}")
+    parts = Parts("spiking" if spiking else "relu", norm, dropout, substeps, neuron)
+    convolutions = [number for width in widths for number in (positive_int("widths", width), POOL)]
+    options: dict[str, Any] = {"channels": channels, "size": size, "parts": parts}
+    if name == "gru":
+        return RecurrentNet(PlainNet((convolutions, []), classes=hidden, **options), hidden, classes)
+    network: nn.Module = PlainNet((convolutions, [hidden]), classes=classes, **options)
+    return VotingNet(SpikingNetwork(network, substeps=substeps) if spiking else network, memory)
