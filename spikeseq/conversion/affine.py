@@ -49,24 +49,20 @@ def straight(x: Tensor) -> bool:
 @contextmanager
 def _gated(model: nn.Module) -> Iterator[None]:
     """ReLUs and maximum poolings pass, at all points, what they pass at the first."""
-    gated: list[Any] = []
-    for name, module in model.named_modules():
-        if isinstance(module, (*RECTIFIERS, *MAX_POOLS)):
-            module.forward = _gate(module) if isinstance(module, RECTIFIERS) else _take(module, name)
-            gated.append(module)
+    kinds = (*RECTIFIERS, *MAX_POOLS)
+    gated: dict[str, Any] = {name: m for name, m in model.named_modules() if isinstance(m, kinds)}
+    for name, module in gated.items():
+        module.forward = _pass if isinstance(module, RECTIFIERS) else _take(module, name)
     try:
         yield
     finally:
-        for module in gated:
+        for module in gated.values():
             del module.forward
 
 
-def _gate(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    def passed(x: Tensor) -> Tensor:
-        points = x.unflatten(0, (POINTS, len(x) // POINTS))
-        return (points * (points[0] > 0)).flatten(0, 1)
-
-    return passed
+def _pass(x: Tensor) -> Tensor:
+    points = x.unflatten(0, (POINTS, len(x) // POINTS))
+    return (points * (points[0] > 0)).flatten(0, 1)
 
 
 def _take(pool: Any, name: str) -> Callable[[Tensor], Tensor]:
@@ -93,7 +89,8 @@ def _take(pool: Any, name: str) -> Callable[[Tensor], Tensor]:
 @contextmanager
 def _first_bend(model: nn.Module) -> Iterator[list[str]]:
     """Where values stop being affine: in a module, or in the code of its parent on the way to it."""
-    running, bends, hooks = ["model"], [], []
+    running, bends = ["model"], list[str]()
+    hooks: list[Any] = []
 
     def see(where: str, value: Any) -> None:
         numbers = isinstance(value, Tensor) and value.is_floating_point() and value.numel() and value.dim()
