@@ -94,6 +94,13 @@ class Classifier:
         tokens, ids = self.encode(text)
         return tokens, self.model.trace(ids.unsqueeze(1), torch.tensor([len(ids)])).squeeze(1)  # type: ignore[operator]
 
+    def draw(self, text: str, path: Path) -> None:
+        """A picture of `trace`."""
+        from spikeseq.recipes.plots import plot_trace
+
+        tokens, logits = self.trace(text)
+        plot_trace(path, tokens, logits, self.classes)
+
     def check_trace(self) -> None:
         """Raises TypeError if the model has nothing to trace."""
         if not hasattr(self.model, "trace"):

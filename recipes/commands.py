@@ -39,15 +39,16 @@ def say(text: str) -> None:
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(
-            help="What to train: imdb, multi30k, cifar10, cifar100, mnist, svhn, imagenette, imagenet."
-        ),
+        typer.Argument(help="imdb, multi30k, dvs128, cifar10, cifar100, mnist, svhn, imagenette, imagenet."),
     ],
     model: Annotated[
         str | None, typer.Option(help="Which model of the recipe; default the spiking one.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="Of images: ann, convert, hybrid, diet, direct; default ann.")
+        str | None,
+        typer.Option(
+            help="Of images: ann, convert, hybrid, diet, direct; default ann. Of gestures: blocks, frames."
+        ),
     ] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="RUN", help="The run that a method goes on from.")
@@ -108,6 +109,10 @@ def train(
     from spikeseq.recipes.plots import plot_history  # late: a start need not wait for it
 
     plot_history(folder)
+    if "accuracy_by_frame" in metrics["test"]:
+        from spikeseq.recipes.gesture_plots import plot_decisions
+
+        plot_decisions(folder / "decisions.png", {folder.name: metrics["test"]})
     show_runs(
         neighbours(folder, metrics),
         title=f"{recipe} on {metrics['data']}, {split_of(metrics)} split, seed {seed}",
@@ -205,24 +210,26 @@ def translate(
 def classify(
     run: Run,
     trace: Annotated[
-        Path | None, typer.Option(help="Draw the read-out word by word for the first line.")
+        Path | None,
+        typer.Option(help="Draw the read-out, word by word or frame by frame, for the first line."),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Classify the lines of standard input, texts or paths of images: label and probability, a line each."""
+    """Classify the lines of standard input: texts, or paths of images or of recordings of events."""
     from spikeseq.recipes.classifier import Classifier
+    from spikeseq.recipes.gesture_classifier import GestureClassifier
     from spikeseq.recipes.image_classifier import ImageClassifier
-    from spikeseq.recipes.plots import check_picture, plot_trace
+    from spikeseq.recipes.plots import check_picture
     from spikeseq.recipes.runs import load
 
     if trace is not None:
         check_picture("--trace", trace)
     classifier = load(run)
-    if not isinstance(classifier, Classifier | ImageClassifier):
+    if not isinstance(classifier, Classifier | ImageClassifier | GestureClassifier):
         raise ValueError(f"{run} does not classify; try `spikeseq translate {run}`")
     if trace is not None:
         if isinstance(classifier, ImageClassifier):
-            raise ValueError("--trace draws texts word by word; leave it out for images")
+            raise ValueError("--trace draws texts or events as they come; leave it out for images")
         classifier.check_trace()
     results = []
     for line in utf8_lines():
@@ -231,8 +238,7 @@ def classify(
         if not json_:
             print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)
         if trace is not None and len(results) == 1:
-            tokens, logits = classifier.trace(line)
-            plot_trace(trace, tokens, logits, classifier.classes)
+            classifier.draw(line, trace)
             say(f"wrote {trace}")
     if trace is not None and not results:
         raise ValueError("--trace draws the first line of standard input, which is empty")
@@ -280,7 +286,7 @@ def energy(
         short = {Path(name).name.removeprefix(f"{recipe}-"): row for name, row in named.items()}
         named = short if len(short) == len(named) else named
         tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
-        unit = "token" if recipe in ("imdb", "multi30k") else "image"
+        unit = {"imdb": "token", "multi30k": "token", "dvs128": "gesture"}.get(recipe, "image")
         show_table(tables[recipe]["compute"], f"{recipe}: compute energy per {unit}")
         people.print(LEGEND.replace("per token", f"per {unit}"), highlight=False)
         if lines := table_5_3_rows(named):

@@ -63,6 +63,17 @@ class GestureClassifier:
         task = GestureTask(self.model, data, 1, 0, one_by_one=one_by_one(self.config))
         return self.model(task.sequence(frames.unsqueeze(0)))[:, 0].float()  # type: ignore[no-any-return]
 
+    def draw(self, recording: str | Path | np.ndarray, path: Path) -> None:
+        """A picture of `trace`."""
+        from spikeseq.recipes.gesture_plots import plot_scores
+
+        plot_scores(path, self.trace(recording), self.classes, self.encoding.frame_ms)
+
+    def check_trace(self) -> None:
+        """Raises TypeError if there is one score a recording."""
+        if self.encoding.encoding == "blocks" and not one_by_one(self.config):
+            raise TypeError("a recording is one image for this model; expected a run of --method frames")
+
     def stream(self, window: int | None = None) -> GestureStream:
         """A listener to events as they arrive; see `spikeseq.models.gesture.GestureStream`."""
         return GestureStream(self.model, self.encoding, self.classes, window=window)

@@ -1,9 +1,11 @@
-"""A picture of events: what an event camera sends of each gesture."""
+"""Pictures of gestures: what an event camera sends of each, and how decisions about them form."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from spikeseq.models.gesture.frames import SIDE
 from spikeseq.recipes.plots import plt, save
@@ -46,3 +48,43 @@ def picture(events: np.ndarray) -> np.ndarray:
         some = events[events["p"] == polarity]
         colours[some["y"], some["x"]] = colour
     return colours
+
+
+def plot_decisions(path: Path, tests: Mapping[str, dict[str, Any]]) -> None:
+    """How many gestures are told rightly after each frame.
+
+    Args:
+        tests: names, and what `metrics.json` holds under "test" of runs that decide frame by frame.
+    """
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    for name, test in tests.items():
+        at, label = moments_of(len(test["accuracy_by_frame"]), test["frame_ms"])
+        axes.plot(at, test["accuracy_by_frame"], marker=".", label=name)
+    axes.set(xlabel=label, ylabel="right so far, %", ylim=(0, 102))
+    if len(tests) > 1:
+        axes.legend(frameon=False)
+    save(figure, path)
+
+
+def plot_scores(path: Path, scores: Tensor, classes: list[str], frame_ms: float | None) -> None:
+    """The share of every class after each frame of one recording.
+
+    Args:
+        scores: (frames, classes).
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    at, label = moments_of(len(scores), frame_ms)
+    shares = scores.softmax(1)
+    for number, name in enumerate(classes):
+        axes.plot(
+            at, shares[:, number].tolist(), marker=".", label=name, linestyle="-" if number < 10 else ":"
+        )
+    axes.set(xlabel=label, ylabel="share", ylim=(0, 1.02))
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    save(figure, path)
+
+
+def moments_of(frames: int, frame_ms: float | None) -> tuple[list[float], str]:
+    """When frames are complete, and the name of the axis."""
+    each = 1 if frame_ms is None else frame_ms
+    return [each * number for number in range(1, frames + 1)], "frame" if frame_ms is None else "ms"

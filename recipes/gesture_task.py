@@ -100,6 +100,7 @@ class GestureTask:
             found["accuracy_direction"] = round(between, 3)
         if len(curve) > 1:
             found["accuracy_by_frame"] = [round(share, 3) for share in curve]
+            found["frame_ms"] = self.corpus.encoding.frame_ms
             found["latency"] = self.latency(right, split)
         return found
 
@@ -109,7 +110,7 @@ class GestureTask:
         Args:
             right: (L, N), whether the decision after each frame is.
         """
-        stable = [(row, stable_from(right[:, row].tolist())) for row in range(len(split))]
+        stable = [(row, stable_from(right[:, row].tolist())) for row in range(right.shape[1])]
         until = [(row, frame) for row, frame in stable if frame is not None]
         if not until:
             return {"frames": None, "events": None, "ms": None}

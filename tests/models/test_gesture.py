@@ -119,9 +119,7 @@ def test_bad_arguments(changed, problem):
 
 
 def test_bad_frames():
-    with pytest.raises(
-        ValueError, match=r"frames must be \(L, B, C, height, width\) and not"
-    ):
+    with pytest.raises(ValueError, match=r"frames must be \(L, B, C, height, width\) and not"):
         network("snn")(frames()[0])
     with pytest.raises(ValueError, match=r"images must be \(N, 2, 32, 32\)"):
         network("ann")(frames(channels=1))

@@ -140,9 +140,7 @@ class FrameStream:
         # A frame of some events is complete with its last one.
         full = self.window is None and (self.events + len(times)) % self.each == 0
         complete = int(frame[-1]) + full
-        inside = np.searchsorted(
-            frame, np.arange(complete), side="right"
-        )  # of these events, until its end
+        inside = np.searchsorted(frame, np.arange(complete), side="right")  # of these events, until its end
         if self.window is not None:
             ms = (self.done + 1 + np.arange(complete)) * self.window / 1000
         else:
