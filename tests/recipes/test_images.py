@@ -130,7 +130,7 @@ def test_commands_chain_by_from(cli, runs, tmp_path):
     metrics = json.loads(done.out)
     assert metrics["model"] == "vgg6" and metrics["data"] == "sample"
     assert spikeseq.load(tmp_path / "x").config.model.width == 0.125  # taken from the run
-    assert "T" in done.err and "ratio" in done.err
+    assert "T" in done.err and "ratio" in done.err and "counted" in done.err
 
 
 @pytest.mark.parametrize(
