@@ -48,6 +48,37 @@ def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
     return found
 
 
+@torch.no_grad()
+def additions_per_spike(model: SpikingNetwork, x: Tensor) -> dict[str, float]:
+    """Additions that a spike of each layer of neurons causes, by eq. 5.20: of the maps that read the layer.
+
+    Args:
+        x: an input, (1, *).
+    """
+    feeding = feeding_neurons(model, x)
+    neurons: dict[str, float] = {}
+    macs: dict[str, float] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def seen(module: Any, _: Any, output: Any) -> None:
+            if isinstance(module, LIF):
+                neurons[name] = neurons.get(name, 0.0) + output[0].numel()
+            elif feeding[name] is not None:
+                read = str(feeding[name])
+                macs[read] = macs.get(read, 0.0) + output.numel() * module.weight[0].numel()
+
+        return seen
+
+    kinds = LIF | nn.Conv2d | nn.Linear
+    hooks = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
+    try:
+        model(x)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return {name: macs.get(name, 0.0) / count for name, count in neurons.items()}
+
+
 def table_5_3(layers: Layers, dense: Layers, feeding: Mapping[str, str | None]) -> dict[str, float]:
     """Operations and energy of a spiking network relative to the same network with ReLU.
 

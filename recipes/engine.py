@@ -30,7 +30,7 @@ class Task(Protocol):
     """What the engine needs to know of a recipe.
 
     If it also has `tokens(batch) -> int`, the tokens of one of `batches` without padding, the log holds
-    `tokens_per_second`.
+    `tokens_per_second`. If it has `spike_costs()`, the spike penalty weighs layers as `monitor(costs=)`.
     """
 
     model: nn.Module
@@ -131,7 +131,7 @@ def fit(
     average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
     wrapped, optimizer = accelerator.prepare(model, optimizer)  # all start from the first one's weights
-    watch = watch_spikes(model, settings.spike_penalty)  # not in the averaged model
+    watch = watch_spikes(task, model, settings.spike_penalty)  # not in the averaged model
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
     state = State(processes)
     if resume and (folder / RESUME_FILE).exists():
@@ -200,8 +200,11 @@ def fit(
     return model.eval(), state
 
 
-def watch_spikes(model: nn.Module, penalty: float) -> Monitor | None:
+def watch_spikes(task: Task, model: nn.Module, penalty: float) -> Monitor | None:
     """What the spike penalty is computed by; None without one.
+
+    Args:
+        model: that of the task, on its device.
 
     Raises:
         ValueError: the model has no spiking layer.
@@ -209,7 +212,8 @@ def watch_spikes(model: nn.Module, penalty: float) -> Monitor | None:
     if not penalty:
         return None
     try:
-        return monitor(model, penalty=True)
+        costs = getattr(task, "spike_costs", None)
+        return monitor(model, penalty=True, costs=None if costs is None else costs())
     except ValueError:
         raise ValueError(f"train.spike_penalty must be 0 for a model without spikes, got {penalty}") from None
 

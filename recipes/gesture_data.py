@@ -214,8 +214,12 @@ def _load(
     for row, events in enumerate(read_recordings(source.folder, role, chosen)):
         thin = _dropped(events, share, (settings.split_seed, row)) if share else events
         frames[row], ends[row] = encode(thin, encoding, str(chosen[row].path)), arrived(thin, encoding)
-    numbers = [torch.tensor([getattr(one, name) for one in chosen]) for name in ("label", "user")]
-    loaded = GestureSplit(torch.from_numpy(frames), *numbers, torch.from_numpy(ends))
+    loaded = GestureSplit(
+        torch.from_numpy(frames),
+        torch.tensor([one.label for one in chosen]),
+        torch.tensor([one.user for one in chosen]),
+        torch.from_numpy(ends),
+    )
     keep_corpus(folder, partial(_write, loaded), say)
     return loaded
 

@@ -30,11 +30,14 @@ def gesture_network(config: Any, classes: int) -> nn.Module:
         channels=encoding.frames if whole else encoding.channels,
         size=encoding.size,
         widths=list(model.widths),
+        kernel=model.kernel,
+        pool=model.pool,
         hidden=model.hidden,
         dropout=model.dropout,
         norm=model.norm,
         substeps=model.substeps,
         memory=model.memory,
+        leaks=tuple(model.leaks) if spiking and model.leaks else None,
         **(neuron_arguments(model) if spiking else {}),
     )
 

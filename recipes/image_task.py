@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spikeseq.evaluation.image_energy import additions_per_spike
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.image_data import ImageData, ImageSplit
 
@@ -100,6 +101,17 @@ class ImageTask:
         with self.products(images.device):
             logits = (model(images) if self.chunk is None else model(images, chunk=self.chunk)).float()
         return nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+    def spike_costs(self) -> dict[str, float] | None:
+        """A spike is penalised for the additions that it causes."""
+        model, split = self.model, next(iter(self.corpus.splits.values()))
+        if not isinstance(model, SpikingNetwork):
+            return None
+        training = model.training
+        device = next(model.parameters()).device
+        costs = additions_per_spike(model.eval(), self.normalised(split.pixels[:1], device))
+        model.train(training)
+        return costs
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         with self.products(device):

@@ -24,7 +24,8 @@ class TrainSettings:
     weight_decay: of weight matrices; vectors, leaks, thresholds and embeddings have none.
     clip: largest norm of the gradient.
     average: decay of the exponential moving average of the weights, which is what is validated and kept.
-    spike_penalty: weight, in the loss, of the share of neurons that fire per sub-step.
+    spike_penalty: weight, in the loss, of the share of neurons that fire per sub-step; in images, neurons
+        weigh as much as the additions that their spikes cause.
     label_smoothing: share of the target that is spread over all classes.
     precision: of products, for recipes that leave it open: float32, bf16, or auto, bf16 where it is faster.
     patience: epochs without a better validation score before training stops; 0 to never stop early.

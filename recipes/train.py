@@ -75,7 +75,8 @@ def train(
     goes_on, blank = resume and (folder / RESUME_FILE).exists(), getattr(recipe, "blank", None)
     task = recipe.task(config, corpus, blank(config, corpus) if goes_on and blank else None)
     trains = recipe.trains(config)
-    if watch := watch_spikes(task.model, settings.spike_penalty):  # a model without spikes is told so here
+    # A model without spikes is told so here.
+    if watch := watch_spikes(task, task.model, settings.spike_penalty):
         watch.close()
     if not first:
         if trains:

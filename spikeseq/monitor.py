@@ -1,5 +1,6 @@
 """`monitor`: spike rates, silent and saturated neurons and a spike penalty in a user's own training loop."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +21,20 @@ class _Count:
     spikes: Tensor | None = None  # (*) int64, spikes of each neuron
     seen: Tensor | int = 0  # sub-steps of all sequences, padding left out
     tokens: Tensor | float = 0.0  # the same in tokens
-    penalty: list[tuple[Tensor, Tensor | int]] = field(default_factory=list)  # spikes, neurons * sub-steps
+    penalty: list[tuple[Tensor, Tensor | float]] = field(default_factory=list)  # spikes, neurons * sub-steps
 
 
 class Monitor:
     """Counts the spikes of every `spikeseq.nn.LIF` of a model; made by `monitor`."""
 
-    def __init__(self, model: nn.Module, *, penalty: bool = False, substeps: int | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        penalty: bool = False,
+        substeps: int | None = None,
+        costs: Mapping[str, float] | None = None,
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
         if substeps is not None:
@@ -36,7 +44,11 @@ class Monitor:
         }
         if not layers:
             raise ValueError("the model has no spikeseq.nn.LIF layer, so it makes no spikes to monitor")
+        unknown = sorted(set(costs or {}) - set(layers))
+        if unknown:
+            raise ValueError(f"costs must name layers out of {', '.join(layers)}, got {unknown[0]!r}")
         self._wants_penalty = penalty
+        self._costs = costs
         self._counts = {name: _Count() for name in layers}
         self._handles = [
             module.register_forward_hook(self._hook(name, substeps or _token(model, name)), with_kwargs=True)
@@ -56,7 +68,8 @@ class Monitor:
                 )
             if self._wants_penalty and spikes.requires_grad:
                 neurons = spikes[0].numel()
-                self._counts[name].penalty.append((spikes.sum(), seen * neurons))
+                cost = 1.0 if self._costs is None else self._costs.get(name, 0.0)
+                self._counts[name].penalty.append((cost * spikes.sum(), cost * (seen * neurons)))
 
         return hook
 
@@ -120,6 +133,8 @@ class Monitor:
     def penalty(self) -> Tensor:
         """Mean spike rate per sub-step of all layers, differentiable: share of (neuron, sub-step) that fire.
 
+        With `costs`, the mean in which every neuron weighs as much as its spikes cost.
+
         It covers the forward passes with gradients since the last `penalty()` or `reset()`: each graph is
         handed out once, so that nothing is kept alive and backward never runs through it twice.
         """
@@ -169,7 +184,13 @@ class Monitor:
         return [(n, c.spikes, c) for n, c in self._counts.items() if c.spikes is not None and float(c.seen)]
 
 
-def monitor(model: nn.Module, *, penalty: bool = False, substeps: int | None = None) -> Monitor:
+def monitor(
+    model: nn.Module,
+    *,
+    penalty: bool = False,
+    substeps: int | None = None,
+    costs: Mapping[str, float] | None = None,
+) -> Monitor:
     """Watches the spikes of a model: `with monitor(model) as watch: ...; print(watch.table())`.
 
     It hooks every `spikeseq.nn.LIF` (`LIFCell`, and those inside `SpikingRNN` and its cell), adds up counts
@@ -183,11 +204,13 @@ def monitor(model: nn.Module, *, penalty: bool = False, substeps: int | None = N
         substeps: sub-steps per token T that rates per token are for. Default: `substeps` of the nearest
             module around the layer that has it (`SpikingRNN`, a model), else what the layer is called with.
             Only the scale of `rates()` depends on it; everything else is per sub-step.
+        costs: by layer, what one of its spikes costs in the penalty, such as the additions that it causes
+            (`evaluation.image_energy.additions_per_spike`); unnamed layers cost nothing. None: all alike.
     Raises:
         TypeError: model is not an nn.Module.
-        ValueError: model has no LIF layer.
+        ValueError: model has no LIF layer, or costs name another.
     """
-    return Monitor(model, penalty=penalty, substeps=substeps)
+    return Monitor(model, penalty=penalty, substeps=substeps, costs=costs)
 
 
 def _token(model: nn.Module, name: str) -> int | None:

@@ -234,3 +234,19 @@ def test_a_convolutional_block_and_its_padding():
         assert watch.rates("substep") == {"activation": pytest.approx(share)}
         assert watch.rates() == {"activation": pytest.approx(3 * share)}
         assert watch.penalty().item() == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"), [(None, 8 / 16), ({"0": 10.0, "1": 2.0}, 80 / 96), ({"1": 1.0}, 0.0)]
+)
+def test_penalty_by_what_spikes_cost(costs, expected):
+    model = nn.ModuleList([if_neurons(), if_neurons()])
+    with monitor(model, penalty=True, costs=costs) as watch:
+        model[0](torch.full((1, 1, 2), 3.0))  # 8 spikes at 8 places
+        model[1](torch.full((1, 1, 2), 0.2))  # 0 at 8
+        assert watch.penalty().item() == pytest.approx(expected)
+
+
+def test_costs_of_a_layer_that_is_not_there():
+    with pytest.raises(ValueError, match="costs must name layers out of 0, 1, got '2'"):
+        monitor(nn.ModuleList([if_neurons(), if_neurons()]), penalty=True, costs={"2": 1.0})

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy import measure_energy
-from spikeseq.evaluation.image_energy import feeding_neurons, table_5_3, table_5_3_rows
+from spikeseq.evaluation.image_energy import additions_per_spike, feeding_neurons, table_5_3, table_5_3_rows
 from spikeseq.models.backbones import build_backbone
 from spikeseq.nn import LIF
 
@@ -33,6 +33,13 @@ def test_whose_spikes_a_map_reads(name):
         before = found["network.blocks.1.body.0.0"]
         assert before == found["network.blocks.1.shortcut.0"] == "network.blocks.0.fire.neurons.0"
         assert found["network.blocks.1.body.3.0"] == "network.blocks.1.body.1.neurons.0"
+
+
+def test_what_a_spike_costs():
+    """Of a 3 x 3 map to C channels 9 C, a quarter of it where four neurons are pooled (eq. 5.20)."""
+    model = build_backbone("vgg6", activation="spiking", width=0.125, hidden=16).eval()
+    costs = list(additions_per_spike(model, torch.randn(1, 3, 32, 32)).values())
+    assert costs == [9 * 16 / 4, 9 * 16, 16 / 4, 16, 10]
 
 
 def test_lines_beside_the_thesis():

@@ -25,6 +25,8 @@ BY_TIME = Encoding("frames", frames=9, frame_ms=15.0, size=32)
 def network(name, **changed):
     """In evaluation mode, with statistics of a few frames, so that neurons fire."""
     torch.manual_seed(0)
+    if name == "spread":
+        name, changed = "snn", {"leaks": (0.3, 0.95), **changed}
     model = build_gesture_network(name, **(SMALL | changed))
     model.train()
     with torch.no_grad():
@@ -41,7 +43,7 @@ def frames(length=7, batch=3, seed=1, channels=2):
     return torch.randint(0, 3, (length, batch, channels, 32, 32), generator=torch.manual_seed(seed)).float()
 
 
-@pytest.mark.parametrize("name", ["snn", "ann", "gru"])
+@pytest.mark.parametrize("name", ["snn", "ann", "gru", "spread"])
 @pytest.mark.parametrize("cuts", [[1] * 7, [2, 5], [4, 2, 1]])
 def test_frame_by_frame_is_the_whole(name, cuts):
     model, x, state, parts = network(name), frames(), None, []
@@ -86,6 +88,20 @@ def test_a_frame_is_shown_for_all_substeps():
     assert model.network.substeps == 4
 
 
+def test_leaks_are_spread_between_two():
+    model = build_gesture_network("snn", leaks=(0.5, 0.98), **SMALL)
+    leaks = [activation.neurons[0].leak for _, activation in model.network.activations()]
+    layers = [leak.detach() for leak in leaks]
+    assert [len(leak) for leak in layers] == [4, 8, 16]
+    for leak in layers:
+        assert leak[0] == 0.5 and leak[-1] == pytest.approx(0.98) and (leak.diff() > 0).all()
+    # Lengths of memory, in sub-steps, are as many times each other.
+    lengths = 1 / (1 - layers[0].double())
+    assert (lengths[1:] / lengths[:-1]).tolist() == pytest.approx([25 ** (1 / 3)] * 3, rel=1e-4)
+    model(frames()).sum().backward()
+    assert all(leak.grad is not None for leak in leaks)
+
+
 @pytest.mark.parametrize("name", ["snn", "gru"])
 def test_gradients_reach_every_parameter(name):
     torch.manual_seed(0)
@@ -110,6 +126,13 @@ def test_the_thesis_has_two_convolutions_and_two_poolings():
         (dict(size=2), "size must be at least 4"),
         (dict(name="ann", leak=0.5), "leak go with 'snn', not with 'ann'"),
         (dict(norm="layer"), "norm must be one of"),
+        (dict(kernel=4), "kernel must be odd, got 4"),
+        (dict(pool=0), "pool must be at least 1, got 0"),
+        (
+            dict(leaks=(0.9, 0.5)),
+            r"leaks must be two numbers in \[0, 1\), the smaller first, got \(0.9, 0.5\)",
+        ),
+        (dict(name="gru", leaks=(0.5, 0.9)), "leaks go with 'snn', not with 'gru'"),
         (dict(substeps=0), "substeps must be at least 1"),
     ],
 )

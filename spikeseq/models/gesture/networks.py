@@ -1,5 +1,6 @@
 """Classifiers of sequences of frames: scores for every class after every frame, whole or as frames come."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ...functional.lif import check_tensor, positive_int
+from ...nn.activation import SpikingActivation
 from ...nn.network import SpikingNetwork
 from ..backbones.parts import Parts
-from ..backbones.plain import POOL, PlainNet
+from ..backbones.plain import check_images
 
 NETWORKS = ("snn", "ann", "gru")
 State = tuple[Any, ...]
@@ -82,6 +84,74 @@ class RecurrentNet(nn.Module):
         return self.readout(outputs), (hidden,)
 
 
+class GestureNet(nn.Module):
+    """Convolutions, each with a pooling (thesis 6.3), then linear maps: (N, C, size, size) to (N, outputs).
+
+    Args:
+        channels, size: of a frame. widths: channels of the convolutions.
+        kernel: side of their kernels. pool: side of the squares that each pooling averages.
+        hidden: widths of the linear layers before the last. outputs: of the last.
+        parts: the kind of network.
+        leaks: start values of leaks, spread over the channels of a layer; None: one leak a layer.
+    Raises:
+        ValueError: frames too small for so many poolings.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        outputs: int,
+        *,
+        widths: Sequence[int],
+        kernel: int,
+        pool: int,
+        hidden: Sequence[int],
+        parts: Parts,
+        leaks: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels, self.size = channels, size
+        side = size // pool ** len(widths)
+        if side == 0:
+            raise ValueError(f"size must be at least {pool ** len(widths)} for so many poolings, got {size}")
+
+        def fire(width: int) -> nn.Module:
+            return parts.fire() if leaks is None else spread_leaks(parts, width, leaks)
+
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [parts.conv(channels, width, kernel), fire(width), nn.AvgPool2d(pool)]
+            channels = width
+        self.features = nn.Sequential(*layers)
+        maps: list[nn.Module] = []
+        features = channels * side * side
+        for width in hidden:
+            norm = parts.normalise(width, nn.BatchNorm1d)
+            maps += [parts.linear(features, width), *norm, fire(width), parts.drop()]
+            features = width
+        self.classifier = nn.Sequential(*maps, parts.linear(features, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.channels, self.size)
+        return self.classifier(self.features(x).flatten(1))  # type: ignore[no-any-return]
+
+
+def spread_leaks(parts: Parts, channels: int, leaks: tuple[float, float]) -> SpikingActivation:
+    """Neurons with a leak for each channel, that start with memories of lengths between two.
+
+    A direction shows in what has been here just now and what a while ago: one leak knows only one while
+    (heterogeneous neurons: Perez-Nieves et al., 2021).
+    """
+    activation = SpikingActivation(**{**parts.neuron, "channels": channels})
+    shortest, longest = (1 / (1 - leak) for leak in leaks)  # sub-steps
+    lengths = torch.logspace(math.log10(shortest), math.log10(longest), channels)
+    for lif in activation.neurons:
+        with torch.no_grad():
+            lif.leak.copy_(1 - 1 / lengths)  # type: ignore[operator, union-attr]
+    return activation
+
+
 def check_frames(frames: Tensor) -> Tensor:
     """Raises ValueError for another layout."""
     if check_tensor("frames", frames).dim() != 5 or 0 in frames.shape:
@@ -96,11 +166,14 @@ def build_gesture_network(
     channels: int = 2,
     size: int = 64,
     widths: Sequence[int] = (16, 32),
+    kernel: int = 5,
+    pool: int = 2,
     hidden: int = 128,
     dropout: float = 0.2,
     norm: str = "batch",
     substeps: int = 5,
     memory: bool = True,
+    leaks: tuple[float, float] | None = None,
     **neuron: Any,
 ) -> VotingNet | RecurrentNet:
     """A network with fresh weights: a convolution and a pooling for each of `widths`, then linear maps.
@@ -110,9 +183,13 @@ def build_gesture_network(
     Args:
         name: "snn"; "ann", the same with ReLU; "gru", convolutions with ReLU and a GRU.
         channels, size: of a frame, whose height and width are equal.
-        widths: channels of the convolutions. hidden: neurons of the linear layer behind, width of the GRU.
+        widths: channels of the convolutions. kernel: odd, side of their kernels: a hand moves by several
+            pixels from frame to frame. pool: side of the squares that each pooling averages.
+        hidden: neurons of the linear layer behind, width of the GRU.
         dropout, norm: as `backbones.Parts`.
         substeps: T that a frame is shown for; 5 as in the thesis. memory: as `VotingNet`.
+        leaks: start values of leaks, in [0, 1), spread over the channels of each layer; default one `leak`
+            a layer, as in the thesis.
         neuron: arguments of `LIF`, of an "snn" only.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
@@ -123,13 +200,26 @@ def build_gesture_network(
         positive_int(key, value)
     if not widths:
         raise ValueError("widths must name the channels of one convolution or more, got none")
+    for width in widths:
+        positive_int("widths", width)
+    if positive_int("kernel", kernel) % 2 == 0:
+        raise ValueError(f"kernel must be odd, got {kernel}")
+    positive_int("pool", pool)
     spiking = name == "snn"
-    if neuron and not spiking:
-        raise ValueError(f"{', '.join(neuron)} go with 'snn', not with {name!r}")
+    given = [*neuron, *([] if leaks is None else ["leaks"])]
+    if given and not spiking:
+        raise ValueError(f"{', '.join(given)} go with 'snn', not with {name!r}")
+    if leaks is not None and not (len(leaks) == 2 and 0 <= leaks[0] <= leaks[1] < 1):
+        raise ValueError(f"leaks must be two numbers in [0, 1), the smaller first, got {leaks}")
     parts = Parts("spiking" if spiking else "relu", norm, dropout, substeps, neuron)
-    convolutions = [number for width in widths for number in (positive_int("widths", width), POOL)]
-    options: dict[str, Any] = {"channels": channels, "size": size, "parts": parts}
+    options: dict[str, Any] = {
+        "widths": widths,
+        "kernel": kernel,
+        "pool": pool,
+        "parts": parts,
+        "leaks": leaks,
+    }
     if name == "gru":
-        return RecurrentNet(PlainNet((convolutions, []), classes=hidden, **options), hidden, classes)
-    network: nn.Module = PlainNet((convolutions, [hidden]), classes=classes, **options)
+        return RecurrentNet(GestureNet(channels, size, hidden, hidden=[], **options), hidden, classes)
+    network: nn.Module = GestureNet(channels, size, classes, hidden=[hidden], **options)
     return VotingNet(SpikingNetwork(network, substeps=substeps) if spiking else network, memory)
