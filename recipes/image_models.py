@@ -63,12 +63,13 @@ def inherited(start: Path, recipe: str, model: str | None, method: str | None) -
 
 
 def neuron_arguments(model: Any) -> dict[str, Any]:
-    """The arguments of `LIF` in the section `model` of a configuration."""
+    """The arguments of `SpikingActivation` in the section `model` of a configuration."""
     if model.surrogate not in SURROGATES:
         raise ValueError(f"model.surrogate must be one of {', '.join(SURROGATES)}, got {model.surrogate!r}")
     return {
         "leak": model.leak,
         "threshold": model.threshold,
+        "initial": model.initial,
         "learn_leak": model.learn_leak,
         "learn_threshold": model.learn_threshold,
         "reset": model.reset,

@@ -10,8 +10,8 @@ from spikeseq.recipes.image_models import fresh, is_spiking
 from spikeseq.recipes.image_task import Augmentation
 
 SPIKING = (
-    *("substeps", "encoding", "leak", "threshold", "learn_leak", "learn_threshold", "reset", "detach_reset"),
-    *("surrogate", "height", "surrogate_width"),
+    *("substeps", "encoding", "leak", "threshold", "initial", "learn_leak", "learn_threshold"),
+    *("reset", "detach_reset", "surrogate", "height", "surrogate_width"),
 )
 """Of the section `model`: what only neurons have."""
 

@@ -87,7 +87,8 @@ def to_spiking(
         seed: of Poisson spikes.
         progress: called after every layer with layers done, their number, its name and threshold. It is slow:
             every layer runs those before it again.
-        neuron: arguments of `LIF`; its leak is 1 by default: integrate and fire.
+        neuron: arguments of `LIF`, whose leak is 1 by default: integrate and fire; and `initial` of
+            `SpikingActivation`: with 0.5, few sub-steps are enough.
     Returns:
         A `SpikingNetwork`; its `conversion` says what was changed.
     Raises:

@@ -48,6 +48,45 @@ def by_hand(network: nn.Sequential, rows: torch.Tensor, hold: int) -> torch.Tens
     return x.cumsum(0)[hold - 1 :: hold]
 
 
+@pytest.mark.parametrize("channels", [None, 6])
+@pytest.mark.parametrize("surrogate", [ArcTan(), SpikeTime(width=20.0)])
+def test_membranes_can_start_at_a_share_of_the_threshold(channels, surrogate):
+    neurons = SpikingActivation(initial=0.5, leak=0.9, threshold=0.4, channels=channels, surrogate=surrogate)
+    if channels:
+        neurons.neurons[0].threshold.data *= torch.linspace(0.5, 2, channels)
+    neurons.double()
+    model = SpikingNetwork(nn.Sequential(neurons, nn.Flatten()))
+    currents = 0.3 * torch.randn(3, 6, 2, 2, dtype=torch.float64)
+    out, state = model.advance(currents.unsqueeze(0), hold=4, every=True)
+    # The same as a current in the first sub-step that the leak brings to that share.
+    lif_layer = neurons.neurons[0]
+    primed = currents.expand(4, 3, 6, 2, 2).clone()
+    primed[0] += 0.9 * 0.5 * lif_layer.threshold.view(-1, 1, 1)
+    spikes, _ = lif(primed, **lif_layer.neuron())
+    assert 0 < spikes.mean() < 1
+    torch.testing.assert_close(out, spikes.flatten(2).cumsum(0))
+    # Later calls go on from the state, however time is cut.
+    parts, later = [], None
+    for _ in range(4):
+        part, later = model.advance(currents.unsqueeze(0), later)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts), out)
+
+
+def test_thresholds_learn_from_where_membranes_start():
+    def gradient(**change: float) -> torch.Tensor:
+        neurons = SpikingActivation(leak=1.0, threshold=0.5, **change)
+        SpikingNetwork(nn.Sequential(neurons, nn.Flatten()), substeps=1)(
+            torch.full((1, 1), 0.2)
+        ).sum().backward()
+        return neurons.neurons[0].threshold.grad
+
+    # u = 0.2 + initial * 0.5, z = u / 0.5 - 1 = -0.1 with initial 0.5: dz/dthreshold = (0.5 * 0.5 - u) / 0.25.
+    slope = 0.3 * (1 - 0.1)  # piecewise linear surrogate of height 0.3 at |z| = 0.1
+    assert gradient(initial=0.5).item() == pytest.approx(slope * (0.25 - 0.45) / 0.25)
+    assert gradient().item() == pytest.approx(0.3 * (1 - 0.6) * (-0.2) / 0.25)
+
+
 @pytest.mark.parametrize("hold", [1, 4])
 def test_every_layer_sees_its_own_time(hold):
     network, rows = small(), frames(3, 5)
@@ -279,6 +318,9 @@ def test_poisson_is_seeded():
         (lambda: SpikingNetwork(small()).advance(frames(1, 3), (None,)), "state has 0 parts"),
         (lambda: SpikingNetwork(small()).advance(frames(1, 3), (None,) * 9), "state has 8 parts"),
         (lambda: SpikingActivation(0), "calls must be at least 1, got 0"),
+        (lambda: SpikingActivation(initial=1.5), r"initial must lie in \[0, 1\].*got 1.5"),
+        (lambda: SpikingActivation(initial=float("nan")), r"initial must lie in \[0, 1\].*got nan"),
+        (lambda: SpikingActivation(initial=True), "initial must be a number, got True"),
         (lambda: TimedDropout(1.0), r"p must lie in \[0, 1\), got 1.0"),
         (lambda: poisson(torch.ones(2, dtype=torch.uint8), 3), "floating point"),
         (lambda: poisson(torch.ones(2), 3, rate=0), r"rate must lie in \(0, 1\], got 0"),

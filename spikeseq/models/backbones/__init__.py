@@ -45,7 +45,7 @@ def build_backbone(
         dropout, norm: as `parts.Parts`.
         stem: of a resnet, "three" or "imagenet".
         substeps, encoding: as `SpikingNetwork`.
-        neuron: arguments of `LIF`, such as leak, threshold, surrogate.
+        neuron: arguments of `LIF`, such as leak, threshold, surrogate, and `initial` of `SpikingActivation`.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
     """

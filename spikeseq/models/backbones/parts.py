@@ -24,7 +24,7 @@ class Parts:
             (statistics shared by all sub-steps) or "batch-steps" (statistics for each; spiking only).
         dropout: share silenced behind activations, with one mask for all sub-steps. Default 0.2.
         substeps: T, for the statistics of "batch-steps".
-        neuron: arguments of `LIF`.
+        neuron: arguments of `LIF`, and `initial` of `SpikingActivation`.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
     """

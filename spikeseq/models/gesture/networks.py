@@ -190,7 +190,7 @@ def build_gesture_network(
         substeps: T that a frame is shown for; 5 as in the thesis. memory: as `VotingNet`.
         leaks: start values of leaks, in [0, 1), spread over the channels of each layer; default one `leak`
             a layer, as in the thesis.
-        neuron: arguments of `LIF`, of an "snn" only.
+        neuron: arguments of `LIF`, and `initial` of `SpikingActivation`, of an "snn" only.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
     """
