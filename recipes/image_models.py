@@ -57,6 +57,8 @@ def inherited(start: Path, recipe: str, model: str | None, method: str | None) -
             f"--method {method} starts from a run of {known}; {start} was trained by {config.model.method!r}"
         )
     settings = [f"model.{key}={config.model[key]}" for key in SHAPE]
+    if is_spiking(config):
+        settings.append(f"model.initial={config.model.initial}")
     taken = {key: config.data[key] for key in DATA}
     settings += [f"data.{key}={'null' if value is None else value}" for key, value in taken.items()]
     return config.model.name, config.data.source, settings

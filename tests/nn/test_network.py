@@ -57,7 +57,7 @@ def test_membranes_can_start_at_a_share_of_the_threshold(channels, surrogate):
     neurons.double()
     model = SpikingNetwork(nn.Sequential(neurons, nn.Flatten()))
     currents = 0.3 * torch.randn(3, 6, 2, 2, dtype=torch.float64)
-    out, state = model.advance(currents.unsqueeze(0), hold=4, every=True)
+    out, _state = model.advance(currents.unsqueeze(0), hold=4, every=True)
     # The same as a current in the first sub-step that the leak brings to that share.
     lif_layer = neurons.neurons[0]
     primed = currents.expand(4, 3, 6, 2, 2).clone()
@@ -81,7 +81,7 @@ def test_thresholds_learn_from_where_membranes_start():
         ).sum().backward()
         return neurons.neurons[0].threshold.grad
 
-    # u = 0.2 + initial * 0.5, z = u / 0.5 - 1 = -0.1 with initial 0.5: dz/dthreshold = (0.5 * 0.5 - u) / 0.25.
+    # u = 0.2 + initial * 0.5, z = u / 0.5 - 1 = -0.1 at 0.5: dz/dthreshold = (0.5 * 0.5 - u) / 0.25.
     slope = 0.3 * (1 - 0.1)  # piecewise linear surrogate of height 0.3 at |z| = 0.1
     assert gradient(initial=0.5).item() == pytest.approx(slope * (0.25 - 0.45) / 0.25)
     assert gradient().item() == pytest.approx(0.3 * (1 - 0.6) * (-0.2) / 0.25)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 QUICK = [
     "data.limit=120", "model.width=0.125", "model.hidden=16", "train.epochs=1", "train.batch_size=16",
     "evaluate.energy_images=4", "conversion.images=32", "train.precision=float32",
+    "conversion.percentile=90",  # enough spikes for the account to know them
 ]  # fmt: skip
 CHAIN = {"ann": None, "convert": "ann", "hybrid": "convert", "diet": "convert"}
 
@@ -153,6 +154,13 @@ def test_a_run_takes_over_which_images_were_trained_on(runs, tmp_path):
     run(tmp_path / "ann", "ann", extra=extra)
     _, source, settings = inherited(tmp_path / "ann", "cifar10", None, "convert")
     assert source == "sample" and {*extra, "data.limit=120", "data.size=null"} <= set(settings)
+
+
+@pytest.mark.parametrize(("start", "expected"), [("ann", None), ("convert", 0.5), ("hybrid", 0.0)])
+def test_a_run_takes_over_where_membranes_start(runs, start, expected):
+    settings = inherited(runs / start, "cifar10", None, "diet")[2]
+    found = [setting for setting in settings if setting.startswith("model.initial")]
+    assert found == ([] if expected is None else [f"model.initial={expected}"])
 
 
 def test_a_run_goes_on_without_what_it_started_from(runs, tmp_path, monkeypatch):
