@@ -9,7 +9,10 @@ from spikeseq.recipes.translation import Translation
 
 
 class Recipe(Protocol):
-    """What `train`, `evaluate` and `load` need to know of a recipe."""
+    """What `train`, `evaluate` and `load` need to know of a recipe.
+
+    One whose task is slow to make may also have `blank(config, corpus)`, the model of a run that goes on.
+    """
 
     figure: str
     """The test figure that runs are ranked by."""
