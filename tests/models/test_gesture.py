@@ -132,6 +132,10 @@ def test_the_thesis_has_two_convolutions_and_two_poolings():
             dict(leaks=(0.9, 0.5)),
             r"leaks must be two numbers in \[0, 1\), the smaller first, got \(0.9, 0.5\)",
         ),
+        (
+            dict(leaks=("a", "b")),
+            r"leaks must be two numbers in \[0, 1\), the smaller first, got \('a', 'b'\)",
+        ),
         (dict(name="gru", leaks=(0.5, 0.9)), "leaks go with 'snn', not with 'gru'"),
         (dict(substeps=0), "substeps must be at least 1"),
     ],

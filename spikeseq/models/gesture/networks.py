@@ -209,7 +209,8 @@ def build_gesture_network(
     given = [*neuron, *([] if leaks is None else ["leaks"])]
     if given and not spiking:
         raise ValueError(f"{', '.join(given)} go with 'snn', not with {name!r}")
-    if leaks is not None and not (len(leaks) == 2 and 0 <= leaks[0] <= leaks[1] < 1):
+    numbers = leaks is None or all(isinstance(leak, int | float) for leak in leaks)
+    if leaks is not None and not (numbers and len(leaks) == 2 and 0 <= leaks[0] <= leaks[1] < 1):
         raise ValueError(f"leaks must be two numbers in [0, 1), the smaller first, got {leaks}")
     parts = Parts("spiking" if spiking else "relu", norm, dropout, substeps, neuron)
     options: dict[str, Any] = {
