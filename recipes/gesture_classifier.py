@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from spikeseq.models.gesture import Encoding, GestureStream
+from spikeseq.models.gesture.frames import check_events, check_fields
 from spikeseq.recipes.classifier import Prediction
 from spikeseq.recipes.gesture_data import GESTURES_FILE, GestureData
 from spikeseq.recipes.gesture_files import read_recording
@@ -55,10 +56,15 @@ class GestureClassifier:
     @torch.no_grad()
     def trace(self, recording: str | Path | np.ndarray) -> Tensor:
         """Scores (frames, classes) after every frame of a recording, as `predict` takes them."""
-        whole = isinstance(recording, np.ndarray)
-        events = recording if whole else read_recording(Path(recording))  # type: ignore[arg-type]
-        origin = "the recording" if whole else str(recording)
-        frames = torch.from_numpy(encode(events, self.encoding, origin))  # type: ignore[arg-type]
+        if isinstance(recording, np.ndarray):
+            events, origin = recording, "the recording"
+            check_fields(events, origin)
+            if len(events):
+                x, y, p, t = (events[name] for name in "xypt")
+                check_events(x, y, p, t, origin=origin, unit=1000)
+        else:  # checked where it is read
+            events, origin = read_recording(Path(recording)), str(recording)
+        frames = torch.from_numpy(encode(events, self.encoding, origin))
         data = GestureData("", self.classes, self.encoding, {})
         task = GestureTask(self.model, data, 1, 0, one_by_one=one_by_one(self.config))
         return self.model(task.sequence(frames.unsqueeze(0)))[:, 0].float()  # type: ignore[no-any-return]

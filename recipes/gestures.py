@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy import measure_energy
+from spikeseq.models.gesture.frames import SIDE
 from spikeseq.recipes.gesture_classifier import GestureClassifier, open_gesture_classifier
 from spikeseq.recipes.gesture_data import GestureData, load_gestures, open_split
 from spikeseq.recipes.gesture_models import gesture_network, one_by_one
@@ -35,6 +36,9 @@ class GestureClassification:
         ):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if config.data.shift >= SIDE:
+            got = config.data.shift
+            raise ValueError(f"data.shift must be less than the sensor's {SIDE} pixels, got {got}")
         with torch.device("meta"):  # no memory, only the checks
             gesture_network(config, 2)
         return load_gestures(config.data, say)

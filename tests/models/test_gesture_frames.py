@@ -51,6 +51,15 @@ def test_a_stream_of_bad_events(second, problem):
         stream.push(event_list(second))
 
 
+@pytest.mark.parametrize(
+    "events", [[(3, 3, 1, 5)], np.zeros((2, 4), int), event_list((3, 3, 1, 5)).reshape(1, 1),
+               np.zeros(2, [(name, float) for name in "xypt"])],
+)  # fmt: skip
+def test_what_are_no_events(events):
+    with pytest.raises(TypeError, match="the stream: events must be"):
+        FrameStream(by_time()).push(events)
+
+
 def test_when_frames_are_complete():
     stream = FrameStream(by_time())  # windows from 5 to 15, 25, 35 ms
     stream.push(FEW[:4])

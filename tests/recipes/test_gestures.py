@@ -136,6 +136,12 @@ def test_what_a_classifier_refuses(runs, tmp_path):
     np.save(tmp_path / "0.npy", np.zeros((0, 4), np.int32))
     with pytest.raises(ValueError, match="an empty recording"):
         classifier.predict([tmp_path / "0.npy"])
+    with pytest.raises(ValueError, match="the recording, event 2: time goes back from 5 to 4 ms"):
+        classifier.predict([event_list((3, 3, 1, 5), (3, 3, 1, 4))])
+    with pytest.raises(ValueError, match="the recording, event 1: x is 200"):
+        classifier.predict([event_list((200, 3, 1, 5))])
+    with pytest.raises(TypeError, match=r"the recording: events must be \(N,\) with whole-number fields"):
+        classifier.predict([np.zeros((5, 4), np.int32)])
     (tmp_path / "1.npy").write_bytes((tmp_path / "0.npy").read_bytes()[:40])
     with pytest.raises(ValueError, match=r"1.npy: not a whole .npy file"):
         classifier.predict([tmp_path / "1.npy"])
@@ -170,6 +176,7 @@ def test_a_training_by_command(sample, tmp_path, cli):
     [
         ("blocks", ["data.encoding=frames", "data.frame_ms=9.0"], "data.encoding must be that of --method"),
         ("frames", ["data.size=50"], "data.size=50: expected one of 128, 64, 32"),
+        ("frames", ["data.shift=128"], "data.shift must be less than the sensor's 128 pixels, got 128"),
         ("frames", ["data.shift=-1"], "data.shift must be at least 0, got -1"),
         ("frames", ["evaluate.energy_recordings=0"], "evaluate.energy_recordings must be at least 1"),
         ("frames", ["model.widths=[]"], "widths must name the channels"),

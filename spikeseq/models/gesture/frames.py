@@ -1,6 +1,8 @@
 """Event cameras: how events become frames, all of a recording's or as they arrive."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -111,8 +113,10 @@ class FrameStream:
         A frame of some time is complete when an event comes that is later.
 
         Raises:
+            TypeError: something else than an array (N,) of such fields.
             ValueError: events outside the sensor, of unknown polarity, or earlier than one before.
         """
+        check_fields(events, "the stream")
         self.ends = []
         if len(events) == 0:
             return self._empty(0).astype(np.uint8)
@@ -185,6 +189,18 @@ def denoise(events: np.ndarray, within_ms: float, last: np.ndarray) -> np.ndarra
         near |= inside & (before + 1000 * within_ms > t)
     np.maximum.at(last.reshape(-1), pixel, t)
     return events[near]
+
+
+def check_fields(events: np.ndarray, origin: str) -> None:
+    """Raises TypeError for anything but an array (N,) with whole-number fields x, y, p and t."""
+    if not isinstance(events, np.ndarray):
+        kind = type(events).__name__
+        raise TypeError(f"{origin}: events must be an array with fields x, y, p, t, got {kind}")
+    fields: Mapping[str, Any] = events.dtype.fields or {}
+    good = events.ndim == 1 and all(name in fields and fields[name][0].kind in "iub" for name in "xypt")
+    if not good:
+        got = f"{events.dtype} of shape {events.shape}"
+        raise TypeError(f"{origin}: events must be (N,) with whole-number fields x, y, p, t, got {got}")
 
 
 def check_events(

@@ -37,8 +37,8 @@ class GestureStream:
         model: in evaluation mode; only read.
         encoding: what the model was trained on; "frames", as the blocks of a recording end with it.
         classes: names, in the order of the model's outputs.
-        window: frames that a decision looks back on; None for all since the start. A camera that watches one
-            gesture after another needs it.
+        window: frames whose votes a decision averages; None for all since the start. Membranes go on. A
+            camera that watches one gesture after another needs it.
     Raises:
         TypeError, ValueError: naming the argument and what is accepted.
     """
