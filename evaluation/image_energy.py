@@ -21,22 +21,12 @@ Layers = Mapping[str, Mapping[str, float]]
 
 
 @torch.no_grad()
-def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
-    """For each map of a network, by name, the layer of neurons whose spikes it reads; None: analog input.
-
-    That is the last one that fired before it, which holds for networks that compute a shortcut first.
-    """
-    fired: list[str] = []
-    found: dict[str, str | None] = {}
+def calls(model: SpikingNetwork, x: Tensor) -> list[tuple[str, Any, Any]]:
+    """Every call of a layer of neurons or of a map in a pass: its name, the module and what it returned."""
+    found: list[tuple[str, Any, Any]] = []
 
     def hook(name: str) -> Callable[..., None]:
-        def seen(module: nn.Module, *_: Any) -> None:
-            if isinstance(module, LIF):
-                fired.append(name)
-            else:
-                found.setdefault(name, fired[-1] if fired else None)
-
-        return seen
+        return lambda module, _, output: found.append((name, module, output))
 
     kinds = LIF | nn.Conv2d | nn.Linear
     hooks = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
@@ -48,35 +38,38 @@ def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
     return found
 
 
-@torch.no_grad()
+def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
+    """For each map of a network, by name, the layer of neurons whose spikes it reads; None: analog input.
+
+    That is the last one that fired before it, which holds for networks that compute a shortcut first.
+    """
+    fired: str | None = None
+    found: dict[str, str | None] = {}
+    for name, module, _ in calls(model, x):
+        if isinstance(module, LIF):
+            fired = name
+        else:
+            found.setdefault(name, fired)
+    return found
+
+
 def additions_per_spike(model: SpikingNetwork, x: Tensor) -> dict[str, float]:
     """Additions that a spike of each layer of neurons causes, by eq. 5.20: of the maps that read the layer.
 
     Args:
         x: an input, (1, *).
     """
-    feeding = feeding_neurons(model, x)
+    fired: str | None = None
     neurons: dict[str, float] = {}
-    macs: dict[str, float] = {}
-
-    def hook(name: str) -> Callable[..., None]:
-        def seen(module: Any, _: Any, output: Any) -> None:
-            if isinstance(module, LIF):
-                neurons[name] = neurons.get(name, 0.0) + output[0].numel()
-            elif feeding[name] is not None:
-                read = str(feeding[name])
-                macs[read] = macs.get(read, 0.0) + output.numel() * module.weight[0].numel()
-
-        return seen
-
-    kinds = LIF | nn.Conv2d | nn.Linear
-    hooks = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
-    try:
-        model(x)
-    finally:
-        for handle in hooks:
-            handle.remove()
-    return {name: macs.get(name, 0.0) / count for name, count in neurons.items()}
+    additions: dict[str, float] = {}  # were all to fire, in all sub-steps
+    for name, module, output in calls(model, x):
+        if isinstance(module, LIF):
+            fired = name
+            neurons[name] = neurons.get(name, 0.0) + output[0].numel()
+        elif fired is not None:
+            fan_in = module.weight[0].numel()
+            additions[fired] = additions.get(fired, 0.0) + output.numel() * fan_in
+    return {name: additions.get(name, 0.0) / count for name, count in neurons.items()}
 
 
 def table_5_3(layers: Layers, dense: Layers, feeding: Mapping[str, str | None]) -> dict[str, float]:

@@ -1,38 +1,12 @@
-"""The commands of the console script, one function each."""
+"""The commands that train, test and measure, one function each."""
 
-import itertools
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Sequence learning on spiking layers: train, test and measure.",
-)
-people = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `spikeseq train`.")]
-
-
-def emit(result: Any) -> None:
-    """One JSON object on standard output."""
-    print(json.dumps(result))
-
-
-def say(text: str) -> None:
-    """A line for people."""
-    people.print(
-        f"spikeseq: {text.removeprefix('spikeseq: ')}", highlight=False, soft_wrap=True, markup=False
-    )
+from spikeseq.recipes.app import Json, Run, app
+from spikeseq.recipes.console import emit, people, say, show_runs, show_table
 
 
 @app.command()
@@ -173,89 +147,6 @@ def evaluate(
 
 
 @app.command()
-def translate(
-    run: Run,
-    beam: Annotated[int, typer.Option(min=1, help="Live hypotheses; 1 is greedy.")] = 5,
-    batch: Annotated[
-        int,
-        typer.Option(min=1, help="Lines translated together; 1 answers each at once."),
-    ] = 1,
-    attention: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the attention for the first line.")
-    ] = None,
-) -> None:
-    """Translate the lines of standard input: one line out for every line in."""
-    from spikeseq.recipes.plots import check_picture, plot_attention
-    from spikeseq.recipes.runs import load
-    from spikeseq.recipes.translator import Translator
-
-    if attention is not None:
-        check_picture("--attention", attention)
-    translator = load(run)
-    if not isinstance(translator, Translator):
-        raise ValueError(f"{run} does not translate; try `spikeseq classify {run}`")
-    lines, penalty = utf8_lines(), translator.config.evaluate.length_penalty
-    if attention is not None:
-        first = next(lines, None)
-        if first is None:
-            raise ValueError("--attention draws the first line of standard input, which is empty")
-        plot_attention(attention, *translator.attention(first, beam=beam, length_penalty=penalty))
-        say(f"wrote {attention}")
-        lines = itertools.chain([first], lines)
-    for line in translator.translate_stream(lines, beam=beam, length_penalty=penalty, batch_size=batch):
-        print(line, flush=True)
-
-
-@app.command()
-def classify(
-    run: Run,
-    trace: Annotated[
-        Path | None,
-        typer.Option(help="Draw the read-out, word by word or frame by frame, for the first line."),
-    ] = None,
-    json_: Json = False,
-) -> None:
-    """Classify the lines of standard input: texts, or paths of images or of recordings of events."""
-    from spikeseq.recipes.classifier import Classifier
-    from spikeseq.recipes.gesture_classifier import GestureClassifier
-    from spikeseq.recipes.image_classifier import ImageClassifier
-    from spikeseq.recipes.plots import check_picture
-    from spikeseq.recipes.runs import load
-
-    if trace is not None:
-        check_picture("--trace", trace)
-    classifier = load(run)
-    if not isinstance(classifier, Classifier | ImageClassifier | GestureClassifier):
-        raise ValueError(f"{run} does not classify; try `spikeseq translate {run}`")
-    if trace is not None:
-        if isinstance(classifier, ImageClassifier):
-            raise ValueError("--trace draws texts or events as they come; leave it out for images")
-        classifier.check_trace()
-    results = []
-    for line in utf8_lines():
-        prediction = classifier.predict([line])[0]
-        results.append(prediction)
-        if not json_:
-            print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)
-        if trace is not None and len(results) == 1:
-            classifier.draw(line, trace)
-            say(f"wrote {trace}")
-    if trace is not None and not results:
-        raise ValueError("--trace draws the first line of standard input, which is empty")
-    if json_:
-        emit({"results": [vars(prediction) for prediction in results]})
-
-
-def utf8_lines() -> Any:
-    """The lines of standard input, as they come; a clear error where they are not UTF-8."""
-    for number, raw in enumerate(sys.stdin.buffer, start=1):
-        try:
-            yield raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"line {number} of standard input is not UTF-8 (byte {error.start})") from None
-
-
-@app.command()
 def energy(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders to compare.")],
     data: Annotated[str | None, typer.Option(help="Measure on the test split of other data.")] = None,
@@ -381,23 +272,3 @@ def info(json_: Json = False) -> None:
     else:
         for key, value in result.items():
             print(f"{key}: {value}")
-
-
-def show_runs(rows: list[dict[str, Any]], title: str) -> None:
-    """The comparison table that a training ends with; one for each recipe among the runs."""
-    from spikeseq.recipes.registry import RECIPES
-
-    for name in dict.fromkeys(row["recipe"] for row in rows):
-        recipe = RECIPES[name]
-        show_table([recipe.row(row) for row in rows if row["recipe"] == name], title)
-        people.print(recipe.legend, highlight=False)
-
-
-def show_table(lines: list[dict[str, str]], title: str) -> None:
-    """Lines with the same columns, the first of them a name."""
-    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    for number, column in enumerate(lines[0]):  # short names: in 80 columns
-        table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
-    for line in lines:
-        table.add_row(*line.values())
-    people.print(table)

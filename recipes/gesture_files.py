@@ -132,8 +132,13 @@ def check_recording(path: Path) -> None:
         check_events(*array.T, origin=str(path))
     except ValueError as error:
         raise DataError(str(error)) from None
+    broken = (array[:, :2] % 1 != 0).any(1)
+    if broken.any():
+        row = int(broken.argmax())
+        raise DataError(f"{path}, event {row + 1}: {array[row].tolist()}; expected whole pixels")
     last = array[-1, 3].item()
-    if array.dtype.kind in "iu" and 1000 * last > np.iinfo(array.dtype).max:
+    kind = array.dtype if array.dtype.kind in "iu" else EVENT["t"]
+    if 1000 * last > np.iinfo(kind).max:
         raise DataError(f"{path}: times up to {last} ms in {array.dtype}; in microseconds they overflow")
 
 

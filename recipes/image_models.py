@@ -27,6 +27,11 @@ METHODS = {
 """The methods, and those whose runs they start from."""
 SHAPE = ("width", "hidden", "stem", "norm")
 """Settings that the weights of a run fix."""
+SPIKING = (
+    *("substeps", "encoding", "leak", "threshold", "initial", "learn_leak", "learn_threshold"),
+    *("reset", "detach_reset", "surrogate", "height", "surrogate_width"),
+)
+"""Of the section `model`: what only neurons have."""
 DATA = ("validation_share", "split_seed", "limit", "size")
 """Settings that decide which images the weights have been trained on."""
 

@@ -6,14 +6,8 @@ import torch
 
 from spikeseq.models.backbones.plain import PLANS
 from spikeseq.recipes.config import OPTIONS, changes
-from spikeseq.recipes.image_models import fresh, is_spiking
+from spikeseq.recipes.image_models import SPIKING, fresh, is_spiking
 from spikeseq.recipes.image_task import Augmentation
-
-SPIKING = (
-    *("substeps", "encoding", "leak", "threshold", "initial", "learn_leak", "learn_threshold"),
-    *("reset", "detach_reset", "surrogate", "height", "surrogate_width"),
-)
-"""Of the section `model`: what only neurons have."""
 
 
 def check_settings(config: Any) -> None:

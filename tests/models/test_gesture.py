@@ -196,6 +196,10 @@ def test_what_cannot_be_live():
         GestureStream(network("gru"), BY_TIME, CLASSES, window=3)
     with pytest.raises(ValueError, match="window must be at least 1, got 0"):
         GestureStream(network("snn"), BY_TIME, CLASSES, window=0)
+    with pytest.raises(ValueError, match="evaluation mode"):
+        GestureStream(network("snn").train(), BY_TIME, CLASSES)
+    with pytest.raises(ValueError, match="classes are 1, the model has"):
+        GestureStream(network("snn"), BY_TIME, CLASSES[:1]).push(random_events(np.random.default_rng(0), 60))
     live = GestureStream(network("snn"), BY_TIME, CLASSES)
     events = events_of(1)
     live.push(events)

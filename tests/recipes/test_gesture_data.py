@@ -254,6 +254,8 @@ GOOD = [[1, 2, 1, 0], [3, 4, 0, 1], [5, 6, 1, 1]]
         (np.array([[1, 2, -1, 0], [3, 4, 1, 1]]), ", event 1: polarity is -1; expected 0, darker, or 1"),
         (np.array([*GOOD, [0, 0, 255, 2.0]]), ", event 4: polarity is 255.0"),
         (np.array([*GOOD, [0, 0, 1, np.nan]]), ", event 4: [0.0, 0.0, 1.0, nan]; expected finite numbers"),
+        (np.array([*GOOD, [0.5, 0, 1, 3]]), ", event 4: [0.5, 0.0, 1.0, 3.0]; expected whole pixels"),
+        (np.array([*GOOD, [0, 0, 1, 1e17]]), ": times up to 1e+17 ms in float64; in microseconds they"),
         (np.empty((0, 4)), ": an empty recording; expected at least one event"),
         (np.array(GOOD).T, ": an array of shape (4, 3); expected (events, 4)"),
         (np.array(GOOD)[:, 0], ": an array of shape (3,); expected (events, 4)"),

@@ -191,9 +191,30 @@ def test_settings_that_are_refused(sample, method, extra, problem, tmp_path, cli
     assert problem in refused(done) and not run.exists()
 
 
-def test_a_memory_is_for_spikes():
-    config = load_config("dvs128", model="gru", method="frames", overrides=["model.memory=false"])
-    with pytest.raises(ValueError, match=r"model\.memory=false is for the model snn, not for 'gru'"):
+@pytest.mark.parametrize(
+    ("model", "method", "change", "problem"),
+    [
+        (
+            "gru",
+            "frames",
+            "model.memory=false",
+            r"model\.memory is for the model snn, not for 'gru'; got False",
+        ),
+        ("gru", "frames", "model.leaks=[0.1,0.9]", r"model\.leaks is for the model snn, not for 'gru'"),
+        (
+            "ann",
+            "frames",
+            "model.initial=0.5",
+            r"model\.initial is for the model snn, not for 'ann'; got 0.5",
+        ),
+        ("snn", "blocks", "model.memory=false", r"model\.memory=false is for --method frames"),
+        ("snn", "frames", "model.leaks=0.5", r"model\.leaks must be a list, such as \[0.5, 0.5\], got 0.5"),
+        ("snn", "frames", "model.widths=5", r"model\.widths must be a list, such as \[5, 5\], got 5"),
+    ],
+)
+def test_what_would_have_no_effect(model, method, change, problem):
+    config = load_config("dvs128", model=model, method=method, overrides=[change])
+    with pytest.raises(ValueError, match=problem):
         gesture_network(config, 11)
 
 

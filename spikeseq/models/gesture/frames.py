@@ -11,6 +11,7 @@ JUMP_MS = 1000  # a time that goes back by more was not read out late: the clock
 ENCODINGS = ("blocks", "frames")
 POLARITIES = ("both", "merge")
 SIZES = (128, 64, 32)
+LONGEST_MS = 1e9  # eleven days: microseconds of many such frames still fit 64 bits
 MOST_FRAMES = 10_000  # more at once are damage: a clock that jumped
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
@@ -57,8 +58,8 @@ class Encoding:
                 raise ValueError(f"{name}={value!r}: expected a number from {least} to {most}")
         for name in ("frame_ms", "denoise_ms"):
             value = getattr(self, name)
-            if value is not None and not value >= 0.001:
-                raise ValueError(f"{name}={value!r}: expected milliseconds, 0.001 or more, or null")
+            if value is not None and not 0.001 <= value <= LONGEST_MS:
+                raise ValueError(f"{name}={value!r}: expected 0.001 to {LONGEST_MS:g} milliseconds, or null")
         if self.encoding == "blocks" and self.frame_ms is not None:
             raise ValueError(f"frame_ms={self.frame_ms}: blocks are of events; expected null")
         if self.encoding == "frames" and (self.frame_ms is None) == (self.frame_events is None):

@@ -55,6 +55,8 @@ class GestureStream:
             raise ValueError(f"encoding must be 'frames' for a stream of events, got {encoding.encoding!r}")
         if window is not None and not isinstance(model, VotingNet):
             raise TypeError("window counts votes, which a GRU does not give; expected None")
+        if model.training:
+            raise ValueError("model must be in evaluation mode; call model.eval()")
         self.model, self.classes = model, list(classes)
         self.frames = FrameStream(encoding)
         self.state: State | None = None
@@ -68,7 +70,8 @@ class GestureStream:
         Args:
             events: (N,) with fields x, y, p and t in µs, in order of time, none earlier than one before.
         Raises:
-            ValueError: naming the first event that is not so.
+            TypeError: something else than such an array.
+            ValueError: naming the first event that is not so; or other classes than the model has outputs.
         """
         frames = self.frames.push(events)
         return self._decide(frames, self.frames.ends)
@@ -78,6 +81,8 @@ class GestureStream:
         decisions = []
         for frame, (events, ms) in zip(torch.from_numpy(frames), ends, strict=True):
             shares = self._scores(frame.float()[None, None]).softmax(0).tolist()
+            if len(shares) != len(self.classes):
+                raise ValueError(f"classes are {len(self.classes)}, the model has {len(shares)} outputs")
             best = max(range(len(shares)), key=shares.__getitem__)
             named = dict(zip(self.classes, shares, strict=True))
             decisions.append(Decision(self.classes[best], shares[best], named, events, ms))

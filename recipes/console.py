@@ -1,0 +1,42 @@
+"""What commands print: results on standard output, everything for people on standard error."""
+
+import json
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+people = Console(stderr=True)
+
+
+def emit(result: Any) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(result))
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    people.print(
+        f"spikeseq: {text.removeprefix('spikeseq: ')}", highlight=False, soft_wrap=True, markup=False
+    )
+
+
+def show_runs(rows: list[dict[str, Any]], title: str) -> None:
+    """The comparison table that a training ends with; one for each recipe among the runs."""
+    from spikeseq.recipes.registry import RECIPES
+
+    for name in dict.fromkeys(row["recipe"] for row in rows):
+        recipe = RECIPES[name]
+        show_table([recipe.row(row) for row in rows if row["recipe"] == name], title)
+        people.print(recipe.legend, highlight=False)
+
+
+def show_table(lines: list[dict[str, str]], title: str) -> None:
+    """Lines with the same columns, the first of them a name."""
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for number, column in enumerate(lines[0]):  # short names: in 80 columns
+        table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
+    for line in lines:
+        table.add_row(*line.values())
+    people.print(table)
