@@ -12,7 +12,8 @@ from spikeseq.functional import SURROGATES
 from spikeseq.models.backbones import build_backbone
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes import runs
-from spikeseq.recipes.config import ConfigError
+from spikeseq.recipes.config import ConfigError, changes
+from spikeseq.recipes.distillation import Teacher
 from spikeseq.recipes.image_data import ImageData
 from spikeseq.recipes.image_task import largest_value, normalised
 from spikeseq.recipes.progress import steps_bar
@@ -131,9 +132,35 @@ def start_model(config: DictConfig, data: ImageData) -> nn.Module:
     if before.model.method == "ann":
         model: nn.Module = converted(source.eval(), config, data)
     else:
+        if idle := [key for key in changes(config) if key.startswith("conversion.")]:
+            why = f"{start} is no run of --method ann, its thresholds are kept"
+            raise ConfigError(f"{idle[0]} has no effect: {why}")
         model = fresh(config, *shape, spiking=True)
         model.load_state_dict(source.state_dict())
     return model
+
+
+def open_teacher(config: DictConfig, data: ImageData) -> Teacher | None:
+    """The ANN that a run goes back to; None where its answers have no weight.
+
+    Raises:
+        ConfigError, runs.RunError: a run on the way back to it is not there.
+    """
+    settings, start = config.distillation, config.model.start
+    if not settings.weight:
+        return None
+    while True:
+        if start is None:
+            raise ConfigError("distillation.weight needs --from RUN, a run that goes back to an ANN's")
+        before = runs.read_config(Path(start))
+        if before.model.method == "ann":
+            break
+        start = before.model.start
+    channels, size = data.splits["train"].pixels.shape[1:3]
+    network = fresh(before, len(data.classes), channels, size, spiking=False)
+    runs.load_weights(Path(start), network)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Teacher(network.eval().requires_grad_(False), settings.weight, settings.temperature)
 
 
 def converted(ann: nn.Module, config: DictConfig, data: ImageData) -> SpikingNetwork:

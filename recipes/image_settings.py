@@ -6,7 +6,8 @@ import torch
 
 from spikeseq.models.backbones.plain import PLANS
 from spikeseq.recipes.config import OPTIONS, changes
-from spikeseq.recipes.image_models import SPIKING, fresh, is_spiking
+from spikeseq.recipes.distillation import check_mixture
+from spikeseq.recipes.image_models import METHODS, SPIKING, fresh, is_spiking
 from spikeseq.recipes.image_task import Augmentation
 
 
@@ -24,6 +25,7 @@ def check_settings(config: Any) -> None:
         raise ValueError(f"model.chunk must be at least 1 sub-step of a spiking network, got {model.chunk}")
     if model.chunk is not None and train.spike_penalty:
         raise ValueError("train.spike_penalty must be 0 with model.chunk, which computes spikes twice")
+    check_mixture(config.distillation.weight, config.distillation.temperature)
     if train.batch_size == 1 and model.norm != "none" and model.method != "convert":
         raise ValueError(f"train.batch_size must be at least 2 with model.norm={model.norm}, got 1")
     _check_effect(config)
@@ -33,15 +35,24 @@ def check_settings(config: Any) -> None:
 
 def _check_effect(config: Any) -> None:
     """Refuses what was changed of the defaults and has no effect on this model or method."""
-    model = config.model
+    model, method = config.model, config.model.method
     for key, value in changes(config).items():
         section, _, name = key.partition(".")
-        if section != "model":
-            continue
-        if name in SPIKING and not is_spiking(config):
-            raise ValueError(f"{key} has no effect with --method ann, which has no spikes; got {value}")
-        if name == "stem" and model.name in PLANS:
-            raise ValueError(f"model.stem has no effect on {model.name}, only on a resnet; got {value}")
+        idle = None
+        if section == "model" and name in SPIKING and not is_spiking(config):
+            idle = "with --method ann, which has no spikes"
+        elif key == "model.stem" and model.name in PLANS:
+            idle = f"on {model.name}, only on a resnet"
+        elif key == "model.hidden" and model.name not in PLANS:
+            idle = f"on {model.name}, which has no hidden linear layers"
+        elif section == "conversion" and "ann" not in METHODS[method]:
+            idle = f"with --method {method}, which converts nothing"
+        elif section == "distillation" and (method == "convert" or not METHODS[method]):
+            idle = f"with --method {method}, which has no teacher"
+        elif key == "distillation.temperature" and not config.distillation.weight:
+            idle = "without distillation.weight"
+        if idle:
+            raise ValueError(f"{key} has no effect {idle}; got {value}")
 
 
 def augmentation(config: Any) -> Augmentation:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spikeseq.evaluation.image_energy import additions_per_spike
 from spikeseq.nn import SpikingNetwork
+from spikeseq.recipes.distillation import Teacher
 from spikeseq.recipes.image_data import ImageData, ImageSplit
 
 
@@ -67,6 +68,7 @@ class ImageTask:
     chunk: sub-steps that gradients reach back; None for all.
     precision: of products in training and validation: "float32", "bf16", or "auto", bf16 where the hardware
         multiplies in it. Tests are always in float32.
+    teacher: whose answers are targets beside the labels; None for labels alone.
     """
 
     model: nn.Module
@@ -77,6 +79,7 @@ class ImageTask:
     label_smoothing: float = 0.0
     precision: str = "auto"
     chunk: int | None = None
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         show_whole(self.model, self.corpus.mean, self.corpus.std)
@@ -100,7 +103,8 @@ class ImageTask:
         images, labels = batch
         with self.products(images.device):
             logits = (model(images) if self.chunk is None else model(images, chunk=self.chunk)).float()
-        return nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            return loss if self.teacher is None else self.teacher.loss(logits, images, loss)
 
     def spike_costs(self) -> dict[str, float] | None:
         """A spike is penalised for the additions that it causes."""

@@ -12,7 +12,7 @@ from spikeseq.evaluation.image_energy import feeding_neurons, table_5_3
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.image_classifier import ImageClassifier, open_image_classifier
 from spikeseq.recipes.image_data import ImageData, ImageSplit, load_images, open_split
-from spikeseq.recipes.image_models import empty, fresh, start_model
+from spikeseq.recipes.image_models import empty, fresh, open_teacher, start_model
 from spikeseq.recipes.image_settings import augmentation, check_settings
 from spikeseq.recipes.image_task import ImageTask
 
@@ -55,6 +55,7 @@ class ImageClassification:
             train.label_smoothing,
             train.precision,
             config.model.chunk,
+            open_teacher(config, corpus) if "train" in corpus.splits else None,
         )
 
     def blank(self, config: Any, corpus: ImageData) -> nn.Module:

@@ -211,13 +211,13 @@ def split_of(metrics: dict[str, Any]) -> str:
 
 def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """The finished runs beside a run, on the same texts and seed: what it is compared with."""
-    found, split = [], split_of(metrics)
+    found, split, recipe = [], split_of(metrics), RECIPES[metrics["recipe"]]
     for other in sorted(folder.resolve().parent.iterdir()):
         # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
-        with contextlib.suppress(OSError, runs.RunError):
+        with contextlib.suppress(OSError, runs.RunError, KeyError, TypeError, ValueError):
             row = runs.read_metrics(other)
             same = ("recipe", "data", "texts", "images", "seed")
             if row and all(row.get(key) == metrics.get(key) for key in same) and split_of(row) == split:
+                recipe.row(row)  # of an earlier version it may have no row
                 found.append(row)
-    figure = RECIPES[metrics["recipe"]].figure
-    return sorted(found, key=lambda row: -row["test"].get(figure, -math.inf))
+    return sorted(found, key=lambda row: -row["test"].get(recipe.figure, -math.inf))

@@ -12,7 +12,7 @@ import spikeseq
 from spikeseq.recipes.config import ConfigError, load_config
 from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.image_data import load_images
-from spikeseq.recipes.image_models import inherited
+from spikeseq.recipes.image_models import inherited, open_teacher
 from spikeseq.recipes.image_task import normalised
 from spikeseq.recipes.images import some_of
 from spikeseq.recipes.runs import RunError
@@ -21,14 +21,15 @@ from spikeseq.recipes.train import train
 pytestmark = pytest.mark.usefixtures("cache")
 QUICK = [
     "data.limit=120", "model.width=0.125", "model.hidden=16", "train.epochs=1", "train.batch_size=16",
-    "evaluate.energy_images=4", "conversion.images=32", "train.precision=float32",
-    "conversion.percentile=90",  # enough spikes for the account to know them
+    "evaluate.energy_images=4", "train.precision=float32",
 ]  # fmt: skip
+CONVERSION = ["conversion.images=32", "conversion.percentile=90"]  # spikes enough for the account
 CHAIN = {"ann": None, "convert": "ann", "hybrid": "convert", "diet": "convert"}
 
 
 def run(folder, method, start=None, recipe="cifar10", model=None, extra=(), **options):
-    config = load_config(recipe, model=model, method=method, overrides=[*QUICK, *extra])
+    quick = [*QUICK, *CONVERSION] if start is not None and start.name == "ann" else QUICK
+    config = load_config(recipe, model=model, method=method, overrides=[*quick, *extra])
     config.model.start = None if start is None else str(start)
     return train(config, folder, **options)
 
@@ -127,7 +128,7 @@ def test_energy_and_report_show_images(runs, cli, tmp_path):
 
 def test_commands_chain_by_from(cli, runs, tmp_path):
     done = cli("train", "cifar10", "--method", "convert", "--from", runs / "ann", "--out", tmp_path / "x",
-               *sets([s for s in QUICK if "model" not in s]), "--json")  # fmt: skip
+               *sets([s for s in (*QUICK, *CONVERSION) if "model" not in s]), "--json")  # fmt: skip
     metrics = json.loads(done.out)
     assert metrics["model"] == "vgg6" and metrics["data"] == "sample"
     assert spikeseq.load(tmp_path / "x").config.model.width == 0.125  # taken from the run
@@ -163,6 +164,25 @@ def test_a_run_takes_over_where_membranes_start(runs, start, expected):
     assert found == ([] if expected is None else [f"model.initial={expected}"])
 
 
+def test_a_run_learns_from_the_ann_that_it_goes_back_to(runs, tmp_path):
+    config = load_config("cifar10", method="diet", overrides=[*QUICK, "distillation.weight=0.5"])
+    config.model.start = str(runs / "diet")  # and that from convert, and that from ann
+    data = load_images(config.data)
+    teacher = open_teacher(config, data)
+    ann = spikeseq.load(runs / "ann").model
+    assert not teacher.network.training and not any(p.requires_grad for p in teacher.network.parameters())
+    for name, value in ann.state_dict().items():
+        assert torch.equal(value, teacher.network.state_dict()[name])
+    extra = ["distillation.weight=0.5", "model.substeps=3"]
+    taught = run(tmp_path / "a", "diet", runs / "convert", extra=extra)
+    assert taught["validation"] and taught["energy"]["table_5_3"]
+    logs = [json.loads((folder / "log.jsonl").read_text()) for folder in (runs / "diet", tmp_path / "a")]
+    assert logs[0]["loss"] != logs[1]["loss"]
+    config.model.start = None
+    with pytest.raises(ConfigError, match=r"distillation.weight needs --from RUN"):
+        open_teacher(config, data)
+
+
 def test_a_run_goes_on_without_what_it_started_from(runs, tmp_path, monkeypatch):
     def killed(record):
         raise KeyboardInterrupt
@@ -175,16 +195,17 @@ def test_a_run_goes_on_without_what_it_started_from(runs, tmp_path, monkeypatch)
     shutil.copytree(runs / "ann", tmp_path / "ann")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", "diet", tmp_path / "ann", extra=extra, progress=Progress(end_epoch=killed))
-    (tmp_path / "ann").rename(tmp_path / "moved")
+    (tmp_path / "moved").mkdir()
+    moved = (tmp_path / "ann").rename(tmp_path / "moved" / "ann")
     monkeypatch.setattr("spikeseq.recipes.image_models.to_spiking", again)
-    cut = run(tmp_path / "cut", "diet", tmp_path / "moved", extra=extra, resume=True)
+    cut = run(tmp_path / "cut", "diet", moved, extra=extra, resume=True)
     assert cut["test"] == whole["test"] and cut["validation"] == whole["validation"]
-    assert run(tmp_path / "cut", "diet", tmp_path / "elsewhere", extra=extra, resume=True) == cut
+    assert run(tmp_path / "cut", "diet", tmp_path / "elsewhere" / "ann", extra=extra, resume=True) == cut
     with pytest.raises(RunError, match=r"was started with model.substeps=2, now it is 3"):
         run(
             tmp_path / "cut",
             "diet",
-            tmp_path / "moved",
+            moved,
             extra=["model.substeps=3", "train.epochs=2"],
             resume=True,
         )
@@ -212,6 +233,8 @@ def test_other_bad_input(runs, cli, tmp_path):
         run(tmp_path / "a", "diet")
     with pytest.raises(ConfigError, match=r"model.width is 0.25, the run .* has 0.125; they must be equal"):
         run(tmp_path / "a", "convert", runs / "ann", extra=["model.width=0.25"])
+    with pytest.raises(ConfigError, match=r"conversion.scale has no effect: .* is no run of --method ann"):
+        run(tmp_path / "a", "diet", runs / "convert", extra=["conversion.scale=0.5"])
     with pytest.raises(ConfigError, match=r"model.name is vgg9, the run .* has vgg6"):
         run(tmp_path / "a", "convert", runs / "ann", model="vgg9")
     for setting, message in {
@@ -236,11 +259,19 @@ def test_other_bad_input(runs, cli, tmp_path):
             "model.stem=imagenet",
             "model.stem has no effect on vgg6, only on a resnet; got imagenet",
         ),
+        ("ann", "resnet8", "model.hidden=8", "model.hidden has no effect on resnet8, which has no hidden"),
+        ("direct", "vgg6", "conversion.scale=2", "conversion.scale has no effect with --method direct"),
+        ("ann", "vgg6", "distillation.weight=0.5", "distillation.weight has no effect with --method ann"),
+        ("convert", "vgg6", "distillation.weight=0.5", "has no effect with --method convert, .* no teacher"),
+        ("diet", "vgg6", "distillation.temperature=2", "no effect without distillation.weight; got 2"),
+        ("diet", "vgg6", "distillation.weight=1.5", r"distillation.weight must lie in \[0, 1\], got 1.5"),
+        ("diet", "vgg6", "distillation.temperature=0", "temperature must be a positive number, got 0"),
         ("ann", "vgg6", "train.batch_size=1", "batch_size must be at least 2 with model.norm=batch, got 1"),
         ("direct", "vgg6", "data.recipe=mnist", "data.recipe is not changed by --set but by the argument"),
     ):
         with pytest.raises(ValueError, match=message):
-            run(tmp_path / "a", method, model=model, extra=[setting])
+            config = load_config("cifar10", model=model, method=method, overrides=[setting])
+            train(config, tmp_path / "a")
     assert not (tmp_path / "a").exists()
     with pytest.raises(ConfigError, match="no method 'dite'; did you mean 'diet'"):
         load_config("cifar10", method="dite")
