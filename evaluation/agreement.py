@@ -26,7 +26,7 @@ def compare(
             share, most = (a != b).double().mean(), (a - b).abs().max()
             refuse(what, f"{share:.3%} of its {name} differs, by up to {most:.3g}")
     random = torch.Generator().manual_seed(2)
-    grads = [torch.randn(result.shape, generator=random) for result in theirs]
+    grads = [torch.randn(result.shape, generator=random).to(result) for result in theirs]
     found = (torch.autograd.grad(results, leaves, grads) for results in (mine, theirs))
     for number, (a, b) in enumerate(zip(*found, strict=True)):
         error = ((a - b).abs().max() / b.abs().max().clamp(min=1e-3)).item()

@@ -18,6 +18,7 @@ import spikeseq
 from spikeseq.functional import lif
 from spikeseq.nn import SpikingRNN
 
+from . import bench_cuda
 from .agreement import compare, oracle
 from .bench_events import PEERS as EVENT_PEERS
 from .bench_events import event_benchmarks
@@ -48,14 +49,22 @@ class Sizes:
     events: tuple[int, int, int] = (250, 5, 128)  # tokens, sub-steps, width
     model: tuple[int, int, int] = (250, 64, 128)  # tokens, batch, width
     step: int = 128
+    # On a GPU: 2^26 neurons and sub-steps, and few neurons over many.
+    cuda_lif: tuple[tuple[int, int, int], ...] = ((256, 64, 4096), (1250, 64, 128))
+    cuda_layer: tuple[int, int, int] = (250, 64, 512)
 
 
 @dataclass(frozen=True)
 class Family:
-    """The benchmarks behind one name of the command line, and what they can be timed against."""
+    """The benchmarks behind one name of the command line, and what they can be timed against.
+
+    Args:
+        missing: why they cannot run here; None if they can.
+    """
 
     peers: tuple[str, ...]
     make: Callable[[Sizes, Sequence[str]], Iterable[Benchmark]]
+    missing: Callable[[], str | None] = lambda: None
 
 
 def run_bench(
@@ -64,7 +73,7 @@ def run_bench(
     """Runs benchmarks and compares them with the goals.
 
     Args:
-        names: of FAMILIES; empty for all (that know one of `against`).
+        names: of FAMILIES; empty for all that can run here (and know one of `against`).
         against: peers; empty for all that are installed.
         say: takes a line of progress.
         sizes: of the work.
@@ -74,7 +83,7 @@ def run_bench(
         each phase and the median ratio of its time to ours (the goals are about "total"); "goals";
         "left_out", why for every peer that could not be used.
     Raises:
-        ValueError: an unknown name or peer, or a benchmark that knows none of the peers.
+        ValueError: an unknown name or peer, or a benchmark that knows none of the peers or cannot run here.
         ImportError: a peer that was asked for is not installed.
         RuntimeError: what would be timed disagrees with the oracle.
     """
@@ -109,6 +118,10 @@ def choose(names: Sequence[str], against: Sequence[str]) -> dict[str, list[str]]
         known("peer", peer, every_peer)
     chosen = {}
     for name in names or FAMILIES:
+        if reason := FAMILIES[name].missing():
+            if names:
+                raise ValueError(reason)
+            continue
         peers = [peer for peer in FAMILIES[name].peers if not against or peer in against]
         if peers:
             chosen[name] = peers
@@ -269,6 +282,11 @@ FAMILIES = {
     "translate": Family(
         TRANSLATION_PEERS, lambda sizes, peers: translate_benchmarks(sizes.greedy, sizes.state, peers)
     ),
+    "cuda": Family(
+        bench_cuda.PEERS,
+        lambda sizes, peers: bench_cuda.cuda_benchmarks(sizes.cuda_lif, sizes.cuda_layer, peers),
+        bench_cuda.missing,
+    ),
     "events": Family(EVENT_PEERS, lambda sizes, peers: event_benchmarks(sizes.events, peers)),
 }
 
@@ -280,6 +298,7 @@ def describe_machine() -> dict[str, Any]:
     """What the timings depend on."""
     return {
         "cpu": cpu_model(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "platform": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

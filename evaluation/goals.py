@@ -27,6 +27,9 @@ class Goal:
 SPIKING = ("spikingjelly", "snntorch", "norse")
 LAYER = "layer T={} training 250x64x128"
 LIF = "lif 1250x64x128"
+CUDA_LIF = "cuda lif {} 256x64x4096"
+CUDA_LAYER = "cuda layer {} T=5 training 250x64x512"
+CHECKPOINT = 4 / 16  # bytes of the membranes that are kept
 GOALS = (
     Goal("lif forward in 3 warm copies", LIF, ("copy",), 1 / 3, "forward"),
     Goal("lif backward in 5 warm copies", LIF, ("copy",), 1 / 5, "backward"),
@@ -63,6 +66,27 @@ GOALS = (
         1 / 3,
     ),
     Goal("incremental decoding 3 x as fast as anew", "translate state 50x30", ("recompute",), 3.0),
+    *(
+        Goal(
+            f"lif {phase} on a GPU, {dtype}, at 80 % of a copy's bytes a second",
+            CUDA_LIF.format(dtype),
+            ("copy",),
+            0.8 * 2 * size / (arrays * size + CHECKPOINT),  # a copy moves two arrays
+            phase,
+        )
+        for dtype, size in (("float32", 4), ("bfloat16", 2))
+        for phase, arrays in (("forward", 2), ("backward", 3))
+    ),
+    Goal("lif on a GPU 1.2 x as fast as SpikingJelly's", CUDA_LIF.format("float32"), ("spikingjelly",), 1.2),
+    *(
+        Goal(
+            f"a training step on a GPU, T = 5, {dtype}, at most 0.5 of nn.LSTM's",
+            CUDA_LAYER.format(dtype),
+            ("lstm",),
+            2.0,
+        )
+        for dtype in ("float32", "bfloat16")
+    ),
 )
 
 

@@ -8,8 +8,10 @@ from .timing import TOTAL
 def format_table(result: dict[str, Any]) -> str:
     """The results as plain text."""
     machine = result["machine"]
+    gpu = f"{machine['gpu']}, " if machine["gpu"] else ""
     lines = [
-        f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; milliseconds (times ours)"
+        f"{gpu}{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']};"
+        " milliseconds (times ours)"
     ]
     for benchmark in result["benchmarks"]:
         lines += ["", f"{benchmark['title']}: {benchmark['note']}; {benchmark['rounds']} rounds"]

@@ -4,9 +4,11 @@ What is timed is first checked against the oracle, and not timed if it disagrees
 every contender runs twice to warm up, and then they take turns, A B C A B C, with the same number of threads,
 until the benchmark's share of time is spent. A turn is one step, or, where a step is short, steps for 20 ms
 and their median; the turn's first step, which meets the caches and the fragmented heap that another contender
-left behind, is reported beside it as "first". A ratio is taken within each round, and its median is reported,
-so that a machine that slows down for a while slows both sides down. Every step makes a new graph and new
-gradients, and whatever a step makes is kept until its clock has stopped. Garbage is collected between rounds.
+left behind, is reported beside it as "first". On a GPU, the steps of a turn are queued without waiting for
+any, as in training, and its own events between the phases say when each was done. A ratio is taken within each
+round, and its median is reported, so that a machine that slows down for a while slows both sides down. Every
+step makes a new graph and new gradients, and whatever a step makes is kept until its clock has stopped. Garbage
+is collected between rounds.
 """
 
 import gc
@@ -27,6 +29,11 @@ TURN = 0.02  # seconds that a turn lasts at least
 
 Step = tuple[tuple[str, Callable[[Any], Any]], ...]
 """Named phases of one step, each timed by itself; a phase is given what the one before returned."""
+
+Laps = dict[str, float]
+"""Seconds of every phase."""
+
+Turn = Callable[[Step], Laps]
 
 
 @dataclass(frozen=True)
@@ -56,13 +63,14 @@ class Benchmark:
     check: Callable[[], None]
     share: float = 1.0  # of the usual time, for one of many points
     at: tuple[str, int] | None = None  # what was changed, and to what
+    device: str = "cpu"  # whose clock counts: cpu, cuda
 
 
 def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
     """Checks, warms up, lets the contenders take turns, and sums up."""
     benchmark.check()
     steps = {contender.name: contender.make_step() for contender in benchmark.contenders}
-    rounds = take_turns(steps, seconds)
+    rounds = take_turns(steps, seconds, queued_turn if benchmark.device == "cuda" else one_turn)
     first = benchmark.contenders[0].name
     return {
         "title": benchmark.title,
@@ -87,42 +95,78 @@ def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
     }
 
 
-def take_turns(steps: dict[str, Step], seconds: float) -> list[dict[str, dict[str, float]]]:
+def take_turns(steps: dict[str, Step], seconds: float, turn: Turn | None = None) -> list[dict[str, Laps]]:
     """Seconds of every phase, by contender, in every round."""
+    turn = turn or one_turn
     gc.collect()
     gc.freeze()  # what there is now need not be searched for garbage in every round
     try:
         started = 0.0
         for _ in range(WARM_UPS):
             started = time.perf_counter()
-            one_round(steps)
+            one_round(steps, turn)
         count = int(seconds / (time.perf_counter() - started))
-        return [one_round(steps) for _ in range(min(max(count, FEWEST), MOST))]
+        return [one_round(steps, turn) for _ in range(min(max(count, FEWEST), MOST))]
     finally:
         gc.unfreeze()
 
 
-def one_round(steps: dict[str, Step]) -> dict[str, dict[str, float]]:
+def one_round(steps: dict[str, Step], turn: Turn) -> dict[str, Laps]:
     """Every contender's turn, without garbage collection in between."""
     gc.collect()
     was_on = gc.isenabled()
     gc.disable()
     try:
-        return {name: one_turn(step) for name, step in steps.items()}
+        return {name: turn(step) for name, step in steps.items()}
     finally:
         if was_on:
             gc.enable()
 
 
-def one_turn(step: Step) -> dict[str, float]:
+def one_turn(step: Step) -> Laps:
     """Seconds of every phase: of one step, or medians over as many short ones as fill a turn; and FIRST."""
     laps = [time_step(step)]
     while sum(lap[TOTAL] for lap in laps) < TURN:
         laps.append(time_step(step))
+    return summary(laps)
+
+
+def summary(laps: Sequence[Laps]) -> Laps:
+    """Medians over the steps of a turn, and FIRST."""
     return {**{phase: median(lap[phase] for lap in laps) for phase in laps[0]}, FIRST: laps[0][TOTAL]}
 
 
-def time_step(step: Step) -> dict[str, float]:
+def queued_turn(step: Step) -> Laps:
+    """The same on a GPU, by its own clock: the host waits for it before the turn and after."""
+    torch.cuda.synchronize()
+    marks: list[list[torch.cuda.Event]] = []
+    started = time.perf_counter()
+    while not marks or time.perf_counter() - started < TURN:
+        marks.append([mark()])
+        result = None
+        for _, phase in step:
+            result = phase(result)
+            marks[-1].append(mark())
+    torch.cuda.synchronize()
+    names = [name for name, _ in step]
+    laps = [
+        {
+            **{name: a.elapsed_time(b) / 1000 for name, a, b in zip(names, row, row[1:], strict=False)},
+            TOTAL: row[0].elapsed_time(row[-1]) / 1000,
+        }
+        for row in marks
+    ]
+    return summary(laps)
+
+
+def mark() -> torch.cuda.Event:
+    """The moment at which the GPU has done all that was asked of it so far."""
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()  # type: ignore[no-untyped-call]
+    return event
+
+
+def time_step(step: Step) -> Laps:
     """Seconds of every phase and of all together. Results are let go after the last clock has stopped."""
     laps, kept = {}, [None]
     for name, phase in step:

@@ -220,7 +220,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="lif, layer, recurrent, model, memory, growth, step, translate, events; default all.",
+            help="lif, layer, recurrent, model, memory, growth, step, translate, events, cuda; default all.",
         ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",

@@ -160,11 +160,11 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
 
 // Calls work.run<R>() for the reset chosen at run time.
 template <typename Work>
-void with_reset(Reset reset, const Work& work) {
+auto with_reset(Reset reset, const Work& work) {
   switch (reset) {
     case Reset::soft: return work.template run<Reset::soft>();
     case Reset::soft_immediate: return work.template run<Reset::soft_immediate>();
-    case Reset::hard: return work.template run<Reset::hard>();
+    default: return work.template run<Reset::hard>();
   }
 }
 

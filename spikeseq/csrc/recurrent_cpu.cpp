@@ -1,16 +1,14 @@
 // LIF with feedback on the CPU: I[t] = current[t] + W o[t-1]. Forward, a sequence is followed through all of time
 // with the weights in cache, and only the rows of weights are added whose neuron fired. Backward, the sequences of a
 // thread go through time together, with one matrix product a sub-step.
-#include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <vector>
 
-#include "binding.h"
+#include "feedback_binding.h"
 #include "fired.h"
 #include "memory.h"
 #include "problem.h"
@@ -137,8 +135,7 @@ void backward_one(const Feedback<S>& f, const Rows<S>& rows, int64_t t, int64_t 
                &carried.spike[o], &carried.leak[o], &carried.threshold[o], by_current);
 }
 
-// Gradients of current, state, weight, leak and threshold.
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_recurrent_backward(
+FeedbackGradients lif_recurrent_backward(
     const at::Tensor& grad_out_, const at::Tensor& grad_final_, const at::Tensor& membranes,
     const at::Tensor& weight_, const at::Tensor& leak_, const at::Tensor& threshold_,
     const std::optional<at::Tensor>& lengths_, int64_t substeps, int64_t window, std::string_view reset,
@@ -188,19 +185,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_recur
       }
     });
   });
-  at::Tensor grad_weight = at::zeros({n, n}, options);
-  constexpr int64_t kSteps = 64;  // spikes of so many sub-steps are made again at once
-  for (int64_t t = 0; t < steps; t += kSteps) {
-    const int64_t count = std::min(kSteps, steps - t);
-    const at::Tensor spikes = membranes.narrow(0, t, count).gt(threshold).to(membranes.scalar_type());
-    grad_weight.addmm_(by_current.narrow(0, t, count).reshape({-1, n}).t(), spikes.reshape({-1, n}));
-  }
-  const auto by_channel = [&](const at::Tensor& values) {
-    const at::Tensor sums = values.sum(0);
-    return leak.numel() == 1 ? sums.sum().reshape({1}) : sums;
-  };
-  const at::Tensor grad_current = substeps == 1 ? by_current : by_current.unflatten(0, {shape.rows, substeps}).sum(1);
-  return {grad_current, grad_state, grad_weight, by_channel(by_leak), by_channel(by_threshold)};
+  return feedback_gradients(by_current, grad_state, by_leak, by_threshold, membranes, threshold, substeps);
 }
 
 }  // namespace

@@ -126,7 +126,7 @@ def _sources(device: str) -> list[Path]:
             for name in ("memory", "lif", "norm_lif", "taps", "events", "packed", "recurrent", "stack")
         ]
     if device == "cuda":
-        return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu"]
+        return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu", CSRC / "feedback.cu"]
     raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")
 
 

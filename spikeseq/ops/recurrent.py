@@ -1,7 +1,7 @@
 """LIF with feedback as one op: I[t] = current[t] + W o[t-1].
 
-Native on a CPU for float32 and float64; everywhere else, and for surrogates with a memory, `SpikingLayer`
-goes one sub-step at a time, which is also the oracle.
+Native for float32 and float64, on a CPU and on a GPU; everywhere else, and for surrogates with a memory,
+`SpikingLayer` goes one sub-step at a time, which is also the oracle.
 """
 
 from typing import Any
@@ -23,22 +23,32 @@ library.define(
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
+# Values that a block of CUDA threads keeps of a neuron (`backward_scratch` of feedback_loop.h), and the
+# memory that every GPU since 2020 gives it. Wider layers have products that fill a GPU by themselves.
+KEPT, BLOCK_MEMORY = 15, 99 * 1024
+
+
+def fits_block(hidden: int, bytes_of_value: int) -> bool:
+    """Whether a sequence of a layer of that width can be followed by one block of CUDA threads."""
+    return KEPT * hidden * bytes_of_value <= BLOCK_MEMORY
+
 
 def serves(current: Tensor, state: Tensor | None, weight: Tensor, surrogate_planes: int) -> bool:
-    """Whether the fused op takes these: on a CPU, of one type, no memory, not while traced or transformed.
+    """Whether the fused op takes these: of one device and type, no memory, not while traced or transformed.
 
     What does not fit together it does not take either: the other way says what is wrong.
     """
     tensors = [current, weight, *([] if state is None else [state])]
     return (
-        all(t.device.type == "cpu" and t.dtype == current.dtype for t in tensors)
+        all(t.device == current.device and t.dtype == current.dtype for t in tensors)
+        and (current.is_cpu or (current.is_cuda and fits_block(len(weight), weight.element_size())))
         and current.dtype in (torch.float32, torch.float64)
         and current.dim() == 3
         and (state is None or state.shape == current.shape[1:])
         and not surrogate_planes
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
-        and ensure_native("cpu")
+        and ensure_native(current.device.type)
     )
 
 

@@ -1,7 +1,8 @@
-"""The loops that a CUDA thread runs, compiled as plain C++, so that they are tested without a GPU."""
+"""The loops that CUDA threads run, compiled as plain C++, so that they are tested without a GPU."""
 
 import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,18 @@ from lif_case import DTYPES, Case, assert_gradients_close, gradients, random_gra
 from torch.utils import cpp_extension
 
 from spikeseq.functional import READOUTS, RESETS, SURROGATES
+from spikeseq.nn.layer import SpikingLayer
 from spikeseq.ops.build import CSRC, ninja_on_path
+from spikeseq.ops.recurrent import KEPT, fits_block
 
 
 @pytest.fixture(scope="module")
 def twin(pytestconfig):
     """The op's two functions under another name; built once and kept in pytest's cache."""
     library = torch.library.Library("spikeseq_twin", "DEF")
-    for op in (torch.ops.spikeseq.lif, torch.ops.spikeseq.lif_backward):
-        library.define(str(op.default._schema).removeprefix("spikeseq::"))
+    for name in ("lif", "lif_backward", "lif_recurrent", "lif_recurrent_backward"):
+        schema = getattr(torch.ops.spikeseq, name).default._schema
+        library.define(str(schema).removeprefix("spikeseq::"))
     with ninja_on_path():
         cpp_extension.load(
             "spikeseq_cuda_twin",
@@ -74,3 +78,48 @@ def test_lengths_out_of_range_stay_inside_the_arrays(twin):
     grads = random_grads(out, final)
     x[4] = torch.tensor([-7, 10**6, 5])
     twin.lif_backward(*grads, x[0], checkpoints, final, *x[2:], *case.options)
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("hidden", [1, 13, 33, 70])
+def test_twin_of_the_feedback_is_the_loop(twin, reset, readout, hidden):
+    generator = torch.Generator().manual_seed(hidden)
+    draw = lambda *size: torch.randn(size, generator=generator, dtype=torch.float64)  # noqa: E731
+    for i, (rows, substeps, ragged) in enumerate(itertools.product((1, 7), (1, 3), (False, True))):
+        layer = SpikingLayer(
+            2, hidden, True, recurrent=True, reset=reset, detach_reset=i % 3 == 0,
+            channels=hidden if i % 2 else None, dtype=torch.float64,
+        )  # fmt: skip
+        with torch.no_grad():
+            layer.feedback.weight.copy_(2 * draw(hidden, hidden) / hidden**0.5)
+            layer.lif.leak.mul_(0.6)
+        current = (2 * draw(rows, 4, hidden)).requires_grad_()
+        state = (2 * draw(4, hidden)).requires_grad_()
+        lengths = torch.tensor([rows, 0, rows // 2, rows]) if ragged else None
+        weight, leak, threshold = layer.feedback.weight, layer.lif.leak, layer.lif.threshold
+        inputs = [current, state, weight, leak, threshold]
+        layer._plain = lambda: False  # one sub-step at a time
+        expected = layer._with_feedback(current, state, lengths, substeps, readout, substeps)
+        grads = random_grads(*expected)
+        by_loop = torch.autograd.grad(expected, inputs, grads)
+
+        neuron = layer.lif.neuron()
+        window = 1 if readout == "spikes" else substeps
+        options = (
+            substeps, window, reset, readout, neuron["surrogate"].name, float(neuron["surrogate"].height),
+            float(neuron["surrogate"].width), neuron["detach_reset"],
+        )  # fmt: skip
+        plain = [t.detach() for t in inputs]
+        out, final, membranes = twin.lif_recurrent(*plain, lengths, *options)
+        torch.testing.assert_close((out, final), tuple(t.detach() for t in expected), rtol=1e-10, atol=1e-10)
+        ours = twin.lif_recurrent_backward(*grads, membranes, *plain[2:], lengths, *options)
+        for found, wanted in zip(ours, by_loop, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_scratch_of_a_sequence_is_as_python_has_it():
+    found = re.search(r"return \((\d+) \+ 2 \* kAhead\)", (CSRC / "feedback_loop.h").read_text())
+    ahead = re.search(r"constexpr int kAhead = (\d+);", (CSRC / "feedback_loop.h").read_text())
+    assert int(found[1]) + 2 * int(ahead[1]) == KEPT
+    assert fits_block(512, 4) and fits_block(512, 8) and not fits_block(2000, 4)
