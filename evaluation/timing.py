@@ -5,10 +5,10 @@ every contender runs twice to warm up, and then they take turns, A B C A B C, wi
 until the benchmark's share of time is spent. A turn is one step, or, where a step is short, steps for 20 ms
 and their median; the turn's first step, which meets the caches and the fragmented heap that another contender
 left behind, is reported beside it as "first". On a GPU, the steps of a turn are queued without waiting for
-any, as in training, and its own events between the phases say when each was done. A ratio is taken within each
-round, and its median is reported, so that a machine that slows down for a while slows both sides down. Every
-step makes a new graph and new gradients, and whatever a step makes is kept until its clock has stopped. Garbage
-is collected between rounds.
+any, as in training, and its own events between the phases say when each was done. A ratio is taken within
+each round, and its median is reported, so that a machine that slows down for a while slows both sides down.
+Every step makes a new graph and new gradients, and whatever a step makes is kept until its clock has stopped.
+Garbage is collected between rounds.
 """
 
 import gc

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from spikeseq.files import write_whole
 from spikeseq.monitor import Monitor, monitor
 from spikeseq.nn import project_parameters
+from spikeseq.recipes.ahead import prepared
 from spikeseq.recipes.settings import TrainSettings, parameter_groups, rate_at
 
 RESUME_FILE = "resume.pt"
@@ -38,11 +39,11 @@ class Task(Protocol):
     def batches(self, epoch: int) -> list[Any]:
         """The training batches of an epoch, the same in every process; cheap descriptions of them."""
 
-    def collate(self, batch: Any, device: torch.device) -> Any:
-        """A batch as tensors on the device."""
+    def collate(self, batch: Any, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """A batch as tensors of a CPU, in a thread of its own; `rng` is the only source of what is random."""
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """The training loss of one collated batch."""
+        """The training loss of one collated batch, on the model's device."""
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Scores on the validation split; `score` is the one that selects."""
@@ -152,9 +153,10 @@ def fit(
                 torch.manual_seed(random.Random(f"{seed} {state.epoch} {rank}").getrandbits(63))
             total = torch.zeros((), device=accelerator.device)
             wrapped.train()
-            for batch in batches:
+            drawn = f"{seed} {state.epoch} {rank}"
+            for batch in prepared(task.collate, batches, drawn, accelerator.device):
                 with accelerator.autocast():
-                    loss = task.loss(wrapped, task.collate(batch, accelerator.device))
+                    loss = task.loss(wrapped, batch)
                     if watch:
                         loss = loss + settings.spike_penalty * watch.penalty()
                 # A GPU's loss is read once an epoch only, because reading it waits for the device.

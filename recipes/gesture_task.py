@@ -46,13 +46,13 @@ class GestureTask:
             batches[-1] += alone
         return batches
 
-    def collate(self, batch: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor]:
         split = self.corpus.splits["train"]
         frames = split.frames[batch]
         most = self.shift * self.corpus.encoding.size // 128
         if most:
-            frames = shifted(frames, *torch.randint(-most, most + 1, (2, len(batch))))
-        return self.sequence(frames).to(device), split.labels[batch].to(device)
+            frames = shifted(frames, *torch.randint(-most, most + 1, (2, len(batch)), generator=rng))
+        return self.sequence(frames), split.labels[batch]
 
     def sequence(self, frames: Tensor) -> Tensor:
         """Encoded recordings as float (L, B, C, size, size), channels last in memory."""

@@ -3,6 +3,7 @@
 import random
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -39,19 +40,20 @@ class Augmentation:
             if getattr(self, name) < 0:
                 raise ValueError(f"data.{name} must be 0 or more pixels, got {getattr(self, name)}")
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """(B, C, H, W) bytes to the same, channels last in memory; random numbers are torch's own."""
+    def __call__(self, pixels: Tensor, rng: torch.Generator) -> Tensor:
+        """(B, C, H, W) bytes to the same, channels last in memory."""
         batch, _, height, width = pixels.shape
         padded = nn.functional.pad(pixels, [self.shift] * 4)
-        down, right = torch.randint(0, 2 * self.shift + 1, (2, batch, 1)).unbind()
+        down, right = torch.randint(0, 2 * self.shift + 1, (2, batch, 1), generator=rng).unbind()
         rows, columns = down + torch.arange(height), right + torch.arange(width)
         if self.flip:
-            mirrored = torch.rand(batch, 1) < 0.5
+            mirrored = torch.rand(batch, 1, generator=rng) < 0.5
             columns = torch.where(mirrored, columns.flip(1), columns)
         number = torch.arange(batch).view(-1, 1, 1)
         moved = padded[number, :, rows.unsqueeze(2), columns.unsqueeze(1)]  # (B, H, W, C)
         if self.erase:
-            centres = torch.rand(2, batch, 1) * torch.tensor([height, width]).view(2, 1, 1)
+            sides = torch.tensor([height, width]).view(2, 1, 1)
+            centres = torch.rand(2, batch, 1, generator=rng) * sides
             near = [
                 ((torch.arange(size) + 0.5 - centre).abs() <= self.erase / 2)
                 for size, centre in zip((height, width), centres, strict=True)
@@ -94,13 +96,13 @@ class ImageTask:
             batches[-1] += alone
         return batches
 
-    def collate(self, batch: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor]:
         split = self.corpus.splits["train"]
-        pixels = self.augmentation(split.pixels[batch])
-        return self.normalised(pixels, device), split.labels[batch].to(device)
+        return self.augmentation(split.pixels[batch], rng), split.labels[batch]
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        images, labels = batch
+        pixels, labels = batch
+        images = self.normalised(pixels, pixels.device)
         with self.products(images.device):
             logits = (model(images) if self.chunk is None else model(images, chunk=self.chunk)).float()
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -170,8 +172,13 @@ class ImageTask:
 def normalised(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:
     """Bytes (B, C, H, W) to (x / 255 - mean) / std per channel."""
     images = pixels.to(torch.float32, memory_format=torch.channels_last)
-    shift, scale = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
+    shift, scale = per_channel(tuple(mean), pixels.device), per_channel(tuple(std), pixels.device)
     return (images / 255 - shift) / scale
+
+
+@lru_cache(maxsize=16)  # handing numbers to a GPU waits for it
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 def largest_value(mean: list[float], std: list[float]) -> float:

@@ -61,8 +61,8 @@ class TextTask:
         cut = [min(n, self.longest or n) for n in lengths]
         return buckets(cut, self.batch_size, random.Random(f"{self.seed} {epoch}"))
 
-    def collate(self, batch: list[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        return self._tensors(self.corpus.splits["train"], batch, device)
+    def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        return self._tensors(self.corpus.splits["train"], batch)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         tokens, lengths, labels = batch
@@ -88,18 +88,18 @@ class TextTask:
         generator = None if shuffled is None else torch.Generator().manual_seed(shuffled)
         right = 0
         for batch in buckets(lengths, 4 * self.batch_size, None):
-            tokens, sizes, labels = self._tensors(data, batch, device, generator)
+            tokens, sizes, labels = (x.to(device) for x in self._tensors(data, batch, generator))
             right += int((model(tokens, sizes).argmax(1) == labels).sum())
         return 100 * right / len(data)
 
     def _tensors(
-        self, data: Encoded, batch: list[int], device: torch.device, shuffle: torch.Generator | None = None
+        self, data: Encoded, batch: list[int], shuffle: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         texts = [crop(data.text(i), self.longest) for i in batch]
         if shuffle is not None:
             texts = [text[torch.randperm(len(text), generator=shuffle)] for text in texts]
         lengths = torch.tensor([len(text) for text in texts])
-        return pad_sequence(texts).to(device), lengths.to(device), data.labels[batch].to(device)
+        return pad_sequence(texts), lengths, data.labels[batch]
 
 
 def inverse_document_frequencies(split: Encoded, vocabulary: int) -> Tensor:

@@ -69,8 +69,8 @@ class TranslationTask:
     def tokens(self, batch: EncodedPairs) -> int:
         return sum(map(len, batch.targets))
 
-    def collate(self, batch: EncodedPairs, device: torch.device) -> tuple[Tensor, ...]:
-        return collate(batch, device)
+    def collate(self, batch: EncodedPairs, rng: torch.Generator) -> tuple[Tensor, ...]:
+        return collate(batch)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         return token_loss(model, batch, self.label_smoothing)
@@ -109,13 +109,13 @@ def lengths_of(split: EncodedPairs) -> list[tuple[int, int]]:
     return [(len(s), len(t)) for s, t in zip(split.sources, split.targets, strict=True)]
 
 
-def collate(pairs: EncodedPairs, device: torch.device) -> tuple[Tensor, ...]:
+def collate(pairs: EncodedPairs) -> tuple[Tensor, ...]:
     """Source (S, B) and its lengths; target (L, B) from `<bos>` on and its lengths; labels, one per token."""
     source, source_lengths = padded(pairs.sources)
     labels, target_lengths = padded(pairs.targets)
     target = torch.cat((torch.full((1, len(pairs)), BOS), labels[:-1]))
     rows = labels[inside(target_lengths, len(labels))]
-    return tuple(x.to(device) for x in (source, source_lengths, target, target_lengths, rows))
+    return source, source_lengths, target, target_lengths, rows
 
 
 def token_loss(model: nn.Module, batch: tuple[Tensor, ...], smoothing: float = 0.0) -> Tensor:
@@ -128,7 +128,7 @@ def perplexity(model: Seq2Seq, split: EncodedPairs, tokens: int, device: torch.d
     """exp of the mean cross-entropy per target token, `<eos>` included."""
     total, count = 0.0, 0
     for indices in token_batches(lengths_of(split), tokens, None):
-        batch = collate(split.part(indices), device)
+        batch = tuple(x.to(device) for x in collate(split.part(indices)))
         total += float(token_loss(model, batch)) * len(batch[-1])
         count += len(batch[-1])
     return math.exp(min(total / count, 50.0))

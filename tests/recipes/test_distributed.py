@@ -51,13 +51,15 @@ class Clouds:
     def tokens(self, batch):
         return 8 * len(batch)
 
-    def collate(self, batch, device):
+    def collate(self, batch, rng):
         self.seen.append(batch[0])
-        return [(self.x[part], self.y[part]) for part in batch]
+        return self.x[batch], self.y[batch]
 
     def loss(self, model, batch):
         self.drawn.append(torch.rand(()).item())
-        return torch.stack([nn.functional.cross_entropy(model(x), y) for x, y in batch]).mean()
+        return torch.stack(
+            [nn.functional.cross_entropy(model(x), y) for x, y in zip(*batch, strict=True)]
+        ).mean()
 
     @torch.no_grad()
     def validate(self, model, device):

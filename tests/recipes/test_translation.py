@@ -104,7 +104,7 @@ def test_dropped_merges_need_a_share_and_pieces(changes, message):
 
 def test_a_batch_and_its_loss_by_hand(corpus):
     split = corpus.splits["train"]
-    source, source_lengths, target, target_lengths, labels = collate(split.part([3, 5]), torch.device("cpu"))
+    source, source_lengths, target, target_lengths, labels = collate(split.part([3, 5]))
     assert source[: source_lengths[1], 1].tolist() == split.sources[5]
     assert target[: target_lengths[0], 0].tolist() == [2, *split.targets[3][:-1]]
     columns = [split.targets[3], split.targets[5]]
@@ -146,7 +146,7 @@ def test_every_combination_builds_and_learns(corpus, model):
     torch.manual_seed(0)
     config = config_of(model)
     net = build_seq2seq(config.model, len(corpus.source.vocab), len(corpus.target.vocab))
-    batch = collate(corpus.splits["train"].part(list(range(16))), torch.device("cpu"))
+    batch = collate(corpus.splits["train"].part(list(range(16))))
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     losses = []
     for _ in range(12):
@@ -165,7 +165,7 @@ def test_the_convolutional_family_overfits_the_sample(corpus, model):
     torch.manual_seed(0)
     config = config_of(model, "model.channels=48", "model.dropout=0.0", "model.embedding_dropout=0.0")
     net = build_seq2seq(config.model, len(corpus.source.vocab), len(corpus.target.vocab))
-    batch = collate(corpus.splits["train"].part(list(range(40))), torch.device("cpu"))
+    batch = collate(corpus.splits["train"].part(list(range(40))))
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
     for _ in range(120):
         optimizer.zero_grad()
