@@ -16,8 +16,9 @@ def compare(
     ours: Callable[[], tuple[Tensor, Tensor]],
     oracle: Callable[[], tuple[Tensor, Tensor]],
     leaves: Sequence[Tensor],
+    tolerance: float = TOLERANCE,
 ) -> None:
-    """A RuntimeError unless output and state are equal bit for bit, and gradients to TOLERANCE."""
+    """A RuntimeError unless output and state are equal bit for bit, and gradients to the tolerance."""
     mine, theirs = ours(), oracle()
     for name, a, b in zip(("output", "state"), mine, theirs, strict=True):
         if a.shape != b.shape:
@@ -30,8 +31,8 @@ def compare(
     found = (torch.autograd.grad(results, leaves, grads) for results in (mine, theirs))
     for number, (a, b) in enumerate(zip(*found, strict=True)):
         error = ((a - b).abs().max() / b.abs().max().clamp(min=1e-3)).item()
-        if not error <= TOLERANCE:  # NaN is an error too
-            refuse(what, f"its gradient {number} has relative error {error:.3g} > {TOLERANCE:g}")
+        if not error <= tolerance:  # NaN is an error too
+            refuse(what, f"its gradient {number} has relative error {error:.3g} > {tolerance:g}")
 
 
 def refuse(what: str, difference: str) -> None:
