@@ -8,6 +8,9 @@ namespace spikeseq {
 namespace {
 
 constexpr int kMostThreads = 512;
+// Blocks on a multiprocessor: two of float leave 64 registers a thread; double would spill some of them.
+template <typename S>
+constexpr int kBlocks = sizeof(S) == 4 ? 2 : 1;
 
 struct Block {
   template <typename F>
@@ -36,7 +39,7 @@ __device__ const S* weights(const Block& team, int64_t n, const S* weight, S* me
 }
 
 template <Reset R, bool kOnChip, typename S>
-__global__ void __launch_bounds__(kMostThreads)
+__global__ void __launch_bounds__(kMostThreads, kBlocks<S>)
     feedback_forward(Shape shape, Choice choice, FeedbackForward<S> f) {
   extern __shared__ __align__(16) unsigned char memory[];
   S* own = reinterpret_cast<S*>(memory);
@@ -46,7 +49,7 @@ __global__ void __launch_bounds__(kMostThreads)
 }
 
 template <Reset R, bool kOnChip, typename S>
-__global__ void __launch_bounds__(kMostThreads)
+__global__ void __launch_bounds__(kMostThreads, kBlocks<S>)
     feedback_backward(Shape shape, Choice choice, FeedbackBackward<S> f) {
   extern __shared__ __align__(16) unsigned char memory[];
   S* own = reinterpret_cast<S*>(memory);
