@@ -1,8 +1,9 @@
 """Timings on a GPU: neurons against a copy of their currents and SpikingJelly, layers against cuDNN.
 
-Inputs are several times the GPU's cache, so that what is timed is its memory. SpikingJelly chooses its own
-kernel (native where its wheel was built with one, else Triton); its node trains no threshold. Products are as
-torch has them by default: cuDNN's recurrent layers multiply float32 in TF32, linear layers do not.
+The largest inputs are several times the GPU's cache, so that what is timed there is its memory. SpikingJelly
+chooses its own kernel (native where its wheel was built with one, else Triton); its node trains no threshold.
+Products are as torch has them by default: cuDNN's recurrent layers multiply float32 in TF32, linear layers do
+not.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -161,9 +162,12 @@ def against_cudnn(
     for peer in peers:
         kind = RNN_PEERS[peer]
         layers[peer] = (kind(shape[2], shape[2]), f"nn.{kind.__name__}, cuDNN")
+    for layer, _ in layers.values():
+        layer.to(DEVICE, dtype)
+        if isinstance(layer, nn.RNNBase):
+            layer.flatten_parameters()  # or cuDNN copies them at every call
     return tuple(
-        Contender(name, note, step_of(layer.to(DEVICE, dtype), shape, dtype))
-        for name, (layer, note) in layers.items()
+        Contender(name, note, step_of(layer, shape, dtype)) for name, (layer, note) in layers.items()
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .timing import TOTAL
+from .timing import FIRST, HOST, TOTAL
 
 
 def format_table(result: dict[str, Any]) -> str:
@@ -25,7 +25,7 @@ def format_table(result: dict[str, Any]) -> str:
 def rows_of(contenders: dict[str, Any]) -> list[list[str]]:
     """Header and one row per contender."""
     phases = list(next(iter(contenders.values()))["milliseconds"])
-    if len(phases) == 3:  # one phase is the total
+    if len({*phases} - {TOTAL, FIRST, HOST}) == 1:  # it is the total
         phases.remove(TOTAL)
     cells = [
         [name, *(f"{one['milliseconds'][phase]:.2f} ({one['ratio'][phase]:.2f}x)" for phase in phases)]

@@ -4,11 +4,12 @@ What is timed is first checked against the oracle, and not timed if it disagrees
 every contender runs twice to warm up, and then they take turns, A B C A B C, with the same number of threads,
 until the benchmark's share of time is spent. A turn is one step, or, where a step is short, steps for 20 ms
 and their median; the turn's first step, which meets the caches and the fragmented heap that another contender
-left behind, is reported beside it as "first". On a GPU, the steps of a turn are queued without waiting for
-any, as in training, and its own events between the phases say when each was done. A ratio is taken within
-each round, and its median is reported, so that a machine that slows down for a while slows both sides down.
-Every step makes a new graph and new gradients, and whatever a step makes is kept until its clock has stopped.
-Garbage is collected between rounds.
+left behind, is reported beside it as "first". On a GPU, phases are timed by its own events, and it is kept
+busy before each step until the step is queued, so that a phase is what the GPU does and not what it waits
+for; what the host needs to queue a step is reported beside it as "host": a training loop takes the longer of
+the two. A ratio is taken within each round, and its median is reported, so that a machine that slows down for
+a while slows both sides down. Every step makes a new graph and new gradients, and whatever a step makes is
+kept until its clock has stopped. Garbage is collected between rounds.
 """
 
 import gc
@@ -23,9 +24,11 @@ from torch import Tensor
 
 TOTAL = "total"  # of a step's phases
 FIRST = "first"  # the total of a turn's first step
+HOST = "host"  # the host's time for a step that a GPU does
 WARM_UPS = 2
 FEWEST, MOST = 5, 100  # rounds
 TURN = 0.02  # seconds that a turn lasts at least
+HEAD_START = 10_000_000  # cycles that a GPU idles before a step, about 5 ms
 
 Step = tuple[tuple[str, Callable[[Any], Any]], ...]
 """Named phases of one step, each timed by itself; a phase is given what the one before returned."""
@@ -137,24 +140,29 @@ def summary(laps: Sequence[Laps]) -> Laps:
 
 
 def queued_turn(step: Step) -> Laps:
-    """The same on a GPU, by its own clock: the host waits for it before the turn and after."""
+    """The same on a GPU, by its own clock; and HOST."""
     torch.cuda.synchronize()
     marks: list[list[torch.cuda.Event]] = []
+    hosts: list[float] = []
     started = time.perf_counter()
     while not marks or time.perf_counter() - started < TURN:
+        torch.cuda._sleep(HEAD_START)
+        queued = time.perf_counter()
         marks.append([mark()])
         result = None
         for _, phase in step:
             result = phase(result)
             marks[-1].append(mark())
+        hosts.append(time.perf_counter() - queued)
     torch.cuda.synchronize()
     names = [name for name, _ in step]
     laps = [
         {
             **{name: a.elapsed_time(b) / 1000 for name, a, b in zip(names, row, row[1:], strict=False)},
             TOTAL: row[0].elapsed_time(row[-1]) / 1000,
+            HOST: host,
         }
-        for row in marks
+        for row, host in zip(marks, hosts, strict=True)
     ]
     return summary(laps)
 

@@ -109,13 +109,13 @@ SPIKESEQ_DEVICE void forward_sequence(const Team& team, const Shape& shape, cons
   Row row(0, shape.substeps), out_row(0, shape.window);
   for (int64_t t = 0; t < shape.steps(); ++t) {
     const bool alive = t < steps;
-    const int64_t slot = row.index % kAhead;
+    const int64_t slot = row.at % kAhead;
     if (alive && slot == 0 && row.begins())
       team.each(n, [&](int64_t j) {
         S ahead[kAhead];
         SPIKESEQ_UNROLL
         for (int i = 0; i < kAhead; ++i)
-          ahead[i] = row.index + i < shape.rows ? f.current[(row.index + i) * size + first + j] : S(0);
+          ahead[i] = row.at + i < shape.rows ? f.current[(row.at + i) * size + first + j] : S(0);
         SPIKESEQ_UNROLL
         for (int i = 0; i < kAhead; ++i) currents[i * n + j] = ahead[i];
       });
@@ -135,7 +135,7 @@ SPIKESEQ_DEVICE void forward_sequence(const Team& team, const Shape& shape, cons
       S out = count[j] / S(shape.window);
       if (choice.readout == Readout::spikes) out = alive && fires(u[j], threshold) ? S(1) : S(0);
       if (choice.readout == Readout::membrane) out = alive ? u[j] : S(0);
-      f.out[out_row.index * size + first + j] = out;
+      f.out[out_row.at * size + first + j] = out;
       count[j] = 0;
     });
     row.forth();
@@ -169,7 +169,7 @@ SPIKESEQ_DEVICE void backward_sequence(const Team& team, const Shape& shape, con
         SPIKESEQ_UNROLL
         for (int i = 0; i < kAhead; ++i) {
           ahead[i] = t >= i ? f.membranes[(t - i) * size + first + j] : S(0);
-          ahead[kAhead + i] = t >= i ? f.grad_out[ahead_row.index * size + first + j] : S(0);
+          ahead[kAhead + i] = t >= i ? f.grad_out[ahead_row.at * size + first + j] : S(0);
           ahead_row.back();
         }
         SPIKESEQ_UNROLL

@@ -130,6 +130,12 @@ SPIKESEQ_HD S slope(Surrogate kind, S u, S inverse_threshold, const SurrogateSca
   SPIKESEQ_SWITCH(kind, (slope<K>(u, inverse_threshold, scale, f, n)))
 }
 
+// Calls work.run<K>(), where the choice is to be made once for many sub-steps.
+template <typename Work>
+SPIKESEQ_HD void with_surrogate(Surrogate kind, Work& work) {
+  SPIKESEQ_SWITCH(kind, (work.template run<K>()))
+}
+
 // What travels backwards in time for one neuron: gradients of u[t] and o[t], and of the parameters.
 template <typename S>
 struct Adjoint {

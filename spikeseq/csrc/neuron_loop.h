@@ -24,25 +24,20 @@ SPIKESEQ_HD void store(const NeuronState<S>& s, S* planes, int count, int64_t st
   if (count > 2) planes[2 * stride + neuron] = s.n;
 }
 
-// One sub-step: the membrane, then the surrogate's memory of the spike that follows.
-template <Reset R, typename S>
-SPIKESEQ_HD void advance(NeuronState<S>& s, Surrogate kind, S current, S leak, S threshold,
-                         const SurrogateScale<S>& scale) {
-  s.membrane = update<R>(s.membrane, current, leak, threshold);
-  remember(kind, fires(s.membrane, threshold), scale, s.f, s.n);
-}
-
-// Where sub-step t stands among the rows that last `size` sub-steps each; counted on, as division is slow on a GPU.
+// Where a sub-step stands among the rows that last `size` sub-steps each, `stride` values apart; counted on, as division
+// and wide multiplication are slow on a GPU.
 struct Row {
-  int64_t index, left, size;  // left: sub-steps of the row from t on
-  SPIKESEQ_HD Row(int64_t t, int64_t size) : index(t / size), left(size - t % size), size(size) {}
+  int64_t at, stride;  // at: of the row's value
+  int32_t left, size;  // left: sub-steps of the row from here on
+  SPIKESEQ_HD Row(int64_t t, int64_t size, int64_t stride = 1, int64_t first = 0)
+      : at(first + t / size * stride), stride(stride), left(int32_t(size - t % size)), size(int32_t(size)) {}
   SPIKESEQ_HD bool begins() const { return left == size; }
   SPIKESEQ_HD bool ends() const { return left == 1; }
   SPIKESEQ_HD void forth() {
-    if (--left == 0) { ++index; left = size; }
+    if (--left == 0) { at += stride; left = size; }
   }
   SPIKESEQ_HD void back() {
-    if (left++ == size) { --index; left = 1; }
+    if (left++ == size) { at -= stride; left = 1; }
   }
 };
 
@@ -52,8 +47,14 @@ struct Row {
 #define SPIKESEQ_UNROLL
 #endif
 
+// Sub-steps of the interval from `start` that lie before `stop`.
+SPIKESEQ_HD int within(int64_t start, int64_t stop) {
+  return stop - start >= kInterval ? kInterval : stop > start ? int(stop - start) : 0;
+}
+
 // Both loops go interval by interval. All that a thread reads in one is asked for before any of it is used or
-// anything is written, so that many reads are under way at once; fixed trip counts keep the arrays in registers.
+// anything is written, so that many reads are under way at once; fixed trip counts keep the arrays in registers. What
+// is the same for all threads is decided outside of the sub-steps or by a branch; what is not, by a choice of values.
 
 template <Reset R, typename In, typename S>
 SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const Forward<In, S>& f,
@@ -64,28 +65,31 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
   const auto scale = choice.template scale<S>();
   NeuronState<S> s = load(f.state, planes, stride, neuron);
   S count = 0;
-  Row row(0, shape.substeps), out_row(0, shape.window);
+  Row row(0, shape.substeps, stride, neuron), out_row(0, shape.window, stride, neuron);
+  S* checkpoint = f.checkpoints;
   for (int64_t start = 0; start < shape.steps(); start += kInterval) {
+    const int alive = within(start, steps), all = within(start, shape.steps());
     S currents[kInterval];
     SPIKESEQ_UNROLL
     for (int i = 0; i < kInterval; ++i) {
-      currents[i] = start + i < steps ? S(f.current[row.index * stride + neuron]) : S(0);
+      currents[i] = i < alive ? S(f.current[row.at]) : S(0);
       row.forth();
     }
-    if (start < steps) store(s, f.checkpoints + start / kInterval * planes * stride, planes, stride, neuron);
+    if (alive > 0) store(s, checkpoint, planes, stride, neuron);
+    checkpoint += planes * stride;
     SPIKESEQ_UNROLL
     for (int i = 0; i < kInterval; ++i) {
-      if (start + i >= shape.steps()) continue;
-      const bool alive = start + i < steps;
-      if (alive) {
-        advance<R>(s, choice.surrogate, currents[i], leak, threshold, scale);
-        count += fires(s.membrane, threshold) ? S(1) : S(0);
-      }
+      if (i == all) break;
+      const S u = update<R>(s.membrane, currents[i], leak, threshold);
+      s.membrane = i < alive ? u : s.membrane;
+      const bool fired = i < alive && fires(u, threshold);
+      if (planes > 1 && i < alive) remember(choice.surrogate, fired, scale, s.f, s.n);
+      count += fired ? S(1) : S(0);
       if (out_row.ends()) {
-        S out = count / S(shape.window);
-        if (choice.readout == Readout::spikes) out = alive && fires(s.membrane, threshold) ? S(1) : S(0);
-        if (choice.readout == Readout::membrane) out = alive ? s.membrane : S(0);
-        f.out[out_row.index * stride + neuron] = In(out);
+        S out = fired ? S(1) : S(0);
+        if (choice.readout == Readout::rate) out = count / S(shape.window);
+        if (choice.readout == Readout::membrane) out = i < alive ? u : S(0);
+        f.out[out_row.at] = In(out);
         count = 0;
       }
       out_row.forth();
@@ -94,6 +98,27 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
   store(s, f.final_state, planes, stride, neuron);
 }
 
+// The membranes of an interval again, u[0] before its first sub-step, and the slopes that belong to them.
+template <Reset R, typename S>
+struct Again {
+  NeuronState<S> s;
+  S leak, threshold, inverse_threshold;
+  SurrogateScale<S> scale;
+  const S (&currents)[kInterval];
+  S (&u)[kInterval + 1];
+  S (&slopes)[kInterval];
+  template <Surrogate K>
+  SPIKESEQ_HD void run() {
+    u[0] = s.membrane;
+    SPIKESEQ_UNROLL
+    for (int i = 0; i < kInterval; ++i) {
+      u[i + 1] = update<R>(u[i], currents[i], leak, threshold);
+      remember<K>(fires(u[i + 1], threshold), scale, s.f, s.n);
+      slopes[i] = slope<K>(u[i + 1], inverse_threshold, scale, s.f, s.n);
+    }
+  }
+};
+
 template <Reset R, typename In, typename S>
 SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const Backward<In, S>& b,
                                  int64_t neuron) {
@@ -101,6 +126,7 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
   const int64_t stride = shape.neurons(), steps = shape.steps_of(neuron), c = shape.channel(neuron);
   const S leak = b.leak[c], threshold = b.threshold[c], inverse_threshold = S(1) / threshold;
   const S keep_reset = choice.detach_reset ? S(0) : S(1);
+  const S share = choice.readout == Readout::rate ? S(1) / S(shape.window) : S(1);  // of grad_out, for each spike
   const auto scale = choice.template scale<S>();
   Adjoint<S> a{b.grad_final[neuron], S(0), S(0), S(0)};
   S grad_current = 0;
@@ -110,40 +136,31 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
 
   for (int64_t stop = steps; stop > 0;) {
     const int64_t start = (stop - 1) / kInterval * kInterval;
-    Row row(start, shape.substeps), out_row(start, shape.window);
-    S currents[kInterval], grads[kInterval];
+    const int count = int(stop - start);
+    Row row(start, shape.substeps, stride, neuron), out_row(start, shape.window, stride, neuron);
+    S currents[kInterval], grads[kInterval], u[kInterval + 1], slopes[kInterval];
     SPIKESEQ_UNROLL
     for (int i = 0; i < kInterval; ++i) {
-      const bool inside = start + i < stop;
-      currents[i] = inside ? S(b.current[row.index * stride + neuron]) : S(0);
-      grads[i] = inside ? S(b.grad_out[out_row.index * stride + neuron]) : S(0);
+      currents[i] = i < count ? S(b.current[row.at]) : S(0);
+      grads[i] = i < count ? S(b.grad_out[out_row.at]) : S(0);
       row.forth();
       out_row.forth();
     }
-    S u[kInterval + 1], slopes[kInterval];
-    NeuronState<S> s = load(b.checkpoints + start / kInterval * planes * stride, planes, stride, neuron);
-    u[0] = s.membrane;
-    SPIKESEQ_UNROLL
-    for (int i = 0; i < kInterval; ++i) {
-      slopes[i] = 0;
-      if (start + i < stop) {
-        advance<R>(s, choice.surrogate, currents[i], leak, threshold, scale);
-        slopes[i] = slope(choice.surrogate, s.membrane, inverse_threshold, scale, s.f, s.n);
-      }
-      u[i + 1] = s.membrane;
-    }
+    const S* checkpoint = b.checkpoints + start / kInterval * planes * stride;
+    Again<R, S> again{load(checkpoint, planes, stride, neuron), leak, threshold, inverse_threshold, scale,
+                      currents, u, slopes};
+    with_surrogate(choice.surrogate, again);
     SPIKESEQ_UNROLL
     for (int i = kInterval - 1; i >= 0; --i) {
       row.back();
       out_row.back();
-      if (start + i >= stop) continue;
-      if (choice.readout == Readout::spikes) a.spike += grads[i];
-      if (choice.readout == Readout::rate) a.spike += grads[i] / S(shape.window);
-      if (choice.readout == Readout::membrane && out_row.ends()) a.membrane += grads[i];
+      if (i >= count) continue;
+      if (choice.readout != Readout::membrane) a.spike += share * grads[i];
+      else if (out_row.ends()) a.membrane += grads[i];
       grad_current += update_adjoint<R>(u[i + 1], u[i], slopes[i], leak, threshold, inverse_threshold,
                                         keep_reset, a);
       if (row.begins()) {
-        b.grad_current[row.index * stride + neuron] = In(grad_current);
+        b.grad_current[row.at] = In(grad_current);
         grad_current = 0;
       }
     }

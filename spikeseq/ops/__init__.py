@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .build import ensure_native
+from .eager import forward_of
 from .reference import Options, lif_adjoint, lif_reference
 
 OPTIONS = (
@@ -147,18 +148,14 @@ torch.library.register_autograd("spikeseq::lif_backward", _no_second_backward, l
 
 # The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
 class _Lif(torch.autograd.Function):
-    @staticmethod
-    def forward(*args: Any) -> Any:
-        return torch.ops.spikeseq.lif(*args)
+    forward = forward_of(torch.ops.spikeseq.lif)
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(_backward)
 
 
 class _LifBackward(torch.autograd.Function):
-    @staticmethod
-    def forward(*args: Any) -> Any:
-        return torch.ops.spikeseq.lif_backward(*args)
+    forward = forward_of(torch.ops.spikeseq.lif_backward)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:

@@ -13,6 +13,7 @@ from torch.nn.functional import layer_norm
 
 from . import _check_values, library, lif
 from .build import ensure_native
+from .eager import forward_of
 
 OPTIONS = (
     "int substeps, bool persist, float epsilon, str reset, str surrogate, float height, float width,"
@@ -140,9 +141,7 @@ def _backward(ctx: Any, grad_spikes: Any, grad_final: Any) -> tuple[Any, ...]:
 
 
 class _NormLIF(torch.autograd.Function):
-    @staticmethod
-    def forward(*args: Any) -> Any:
-        return torch.ops.spikeseq.norm_lif(*args)
+    forward = forward_of(torch.ops.spikeseq.norm_lif)
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(once_differentiable(_backward))  # type: ignore[assignment]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import OPTIONS, _check_values, _no_second_backward, library
 from .build import ensure_native
+from .eager import forward_of
 from .reference import Options
 
 INPUTS = "Tensor weight, Tensor leak, Tensor threshold, Tensor? lengths"
@@ -76,9 +77,7 @@ def lif_recurrent(
 
 
 class _LifRecurrent(torch.autograd.Function):
-    @staticmethod
-    def forward(*args: Any) -> Any:
-        return torch.ops.spikeseq.lif_recurrent(*args)
+    forward = forward_of(torch.ops.spikeseq.lif_recurrent)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -99,9 +98,7 @@ class _LifRecurrent(torch.autograd.Function):
 
 
 class _Backward(torch.autograd.Function):
-    @staticmethod
-    def forward(*args: Any) -> Any:
-        return torch.ops.spikeseq.lif_recurrent_backward(*args)
+    forward = forward_of(torch.ops.spikeseq.lif_recurrent_backward)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:

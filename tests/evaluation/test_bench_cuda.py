@@ -1,5 +1,8 @@
 """The benchmarks of a GPU: all but its clock, on whatever device there is."""
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -64,6 +67,29 @@ def test_goals_are_about_the_bytes_that_are_moved():
     assert backward.at_least == pytest.approx(0.8 * 4 / 6.25)
     tokens, batch, width = sizes.cuda_lif[0]
     assert tokens * batch * width >= 2**26 and f"{tokens}x{batch}x{width}" in forward.title
+
+
+def test_phases_of_a_gpu_are_what_it_does_and_the_host_is_timed_beside(monkeypatch):
+    """A GPU that works one millisecond on everything it is asked, behind a host that needs ten to ask."""
+    asked, clock = [], itertools.count(0.0, 0.01)
+
+    class Event:
+        def __init__(self):
+            self.at = len(asked)
+
+        def elapsed_time(self, other):
+            return float(other.at - self.at)
+
+    gpu = SimpleNamespace(synchronize=lambda: None, _sleep=lambda cycles: asked.append("sleep"), Event=Event)
+    monkeypatch.setattr(timing, "torch", SimpleNamespace(cuda=gpu))
+    monkeypatch.setattr(timing, "mark", Event)
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=clock.__next__))
+    laps = timing.queued_turn(
+        (("forward", lambda _: asked.append("map")), ("backward", lambda _: asked.extend("ab")))
+    )
+    assert asked == ["sleep", "map", "a", "b"]
+    expected = {"forward": 0.001, "backward": 0.002, "total": 0.003, "host": 0.01, "first": 0.003}
+    assert laps == pytest.approx(expected)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
