@@ -17,11 +17,13 @@
 #include "memory.h"
 #include "problem.h"
 #include "rows.h"
+#include "vectors.h"
 
 namespace spikeseq {
 namespace {
 
 constexpr int64_t kShort = 64;  // sub-steps of all sequences together
+constexpr int64_t kFew = 4;     // tokens of all sequences together
 
 template <typename S>
 struct Layer {
@@ -44,11 +46,52 @@ std::vector<S> bounded(const char* name, const at::Tensor& values, int64_t size,
   return spread;
 }
 
-// As `add_rows`, in the same order, from the transposed weights.
+// As `add_rows`, in the same order, from the transposed weights: so many sums at once that none waits for itself.
 template <typename S>
 void add_columns(const int32_t* neurons, int64_t count, const S* weight, int64_t n, S* to) {
-  for (int64_t k = 0; k < n; ++k)
+  constexpr int64_t kSums = 8;
+  int64_t k = 0;
+  for (; k + kSums <= n; k += kSums) {
+    S sums[kSums];
+    std::copy_n(to + k, kSums, sums);
+    for (int64_t i = 0; i < count; ++i) {
+      const S* column = weight + k * n + neurons[i];
+#pragma GCC unroll 8
+      for (int64_t s = 0; s < kSums; ++s) sums[s] += column[s * n];
+    }
+    std::copy_n(sums, kSums, to + k);
+  }
+  for (; k < n; ++k)
     for (int64_t i = 0; i < count; ++i) to[k] += weight[k * n + neurons[i]];
+}
+
+// Currents of the first layer, x (L, B, I) by weight (H, I). For a few tokens the loop below is done before a library
+// has decided how to multiply.
+template <typename S>
+at::Tensor first_currents(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+  using V = Vector<S>;
+  constexpr int kSums = 4;
+  const int64_t rows = x.size(0) * x.size(1), inputs = x.size(2), n = weight.size(0), step = kSums * V::kLanes;
+  if (rows > kFew || !x.is_contiguous() || !weight.is_contiguous()) return at::linear(x, weight, bias).contiguous();
+  at::Tensor out = at::empty({x.size(0), x.size(1), n}, x.options());
+  const S *from = x.const_data_ptr<S>(), *start = bias ? bias->const_data_ptr<S>() : nullptr;
+  S* to = out.data_ptr<S>();
+  for (int64_t k = 0; k < n; ++k) {
+    const S* w = weight.const_data_ptr<S>() + k * inputs;
+    for (int64_t r = 0; r < rows; ++r) {
+      const S* values = from + r * inputs;
+      typename V::Lanes sums[kSums] = {};
+      int64_t j = 0;
+      for (; j + step <= inputs; j += step)
+        for (int s = 0; s < kSums; ++s) sums[s] += V::load(w + j + s * V::kLanes) * V::load(values + j + s * V::kLanes);
+      const typename V::Lanes lanes = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+      S sum = start ? start[k] : S(0);
+      for (int64_t i = 0; i < V::kLanes; ++i) sum += lanes[i];
+      for (; j < inputs; ++j) sum += w[j] * values[j];
+      to[r * n + k] = sum;
+    }
+  }
+  return out;
 }
 
 // Sequence b: currents of the first layer (L, B, H) to read-outs, its membranes (layers, B, H) moved on.
@@ -100,15 +143,15 @@ std::tuple<at::Tensor, at::Tensor> lif_stack(
     std::string_view reset, std::string_view readout) {
   const int64_t tokens = x.size(0), batch = x.size(1), n = weights[0].size(0);
   const Choice choice = choice_of(reset, readout, "piecewise_linear", 1, 1, false);
-  const at::Tensor first =
-      at::linear(x, weights[0], biases.empty() ? std::optional<at::Tensor>() : biases[0]).contiguous();
+  const std::optional<at::Tensor> bias = biases.empty() ? std::optional<at::Tensor>() : biases[0].contiguous();
   at::Tensor membranes = state.clone(at::MemoryFormat::Contiguous);
-  at::Tensor out = empty_kept({choice.readout == Readout::spikes ? tokens * substeps : tokens, batch, n}, first.options());
+  at::Tensor out = empty_kept({choice.readout == Readout::spikes ? tokens * substeps : tokens, batch, n}, x.options());
   const bool turned = tokens * batch * substeps < kShort;
   std::vector<at::Tensor> own;  // what the layers point into
   const auto values = [&](const at::Tensor& t) { own.push_back(t.contiguous()); return own.back(); };
-  AT_DISPATCH_FLOATING_TYPES(first.scalar_type(), "lif_stack", [&] {
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "lif_stack", [&] {
     using S = scalar_t;
+    const at::Tensor first = first_currents<S>(x, weights[0], bias);
     std::vector<Layer<S>> layers;
     for (size_t i = 0; i < weights.size(); ++i) {
       const at::Tensor weight = values(turned || i == 0 ? weights[i] : weights[i].t());

@@ -155,6 +155,8 @@ class SpikingRNN(nn.Module):
 
     def _run(self, x: Tensor, hx: Tensor | None, lengths: Any) -> tuple[Tensor, Tensor]:
         """(L, B, input_size), time first, through every layer."""
+        if lengths is None and (parts := self._in_one_call(x, hx)) is not None:
+            return stack.run(parts, x, hx, substeps=self.substeps, readout=self.readout)
         first = self.layers[0]
         assert isinstance(first, SpikingLayer)
         check_input(x, first)
@@ -163,8 +165,6 @@ class SpikingRNN(nn.Module):
         lengths = check_lengths(lengths, x)
         if hx is not None:
             check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
-        if lengths is None and self._in_one_call(x, hx):
-            return stack.run(self.layers, x, hx, substeps=self.substeps, readout=self.readout)
         states: list[Tensor | None] = [None] * len(self.layers) if hx is None else list(hx.unbind(0))
         D, T = self.num_directions, self.substeps
         for index in range(self.num_layers):
@@ -190,11 +190,11 @@ class SpikingRNN(nn.Module):
                 x, _ = self.between(x)
         return x, torch.stack([state for state in states if state is not None])
 
-    def _in_one_call(self, x: Tensor, hx: Tensor | None) -> bool:
-        """Whether the layers are run by `stack`, which knows no dropout and one direction."""
-        if self.bidirectional or (self.training and self.dropout) or (hx is not None and hx.dtype != x.dtype):
-            return False
-        return stack.serves(self.layers, x)
+    def _in_one_call(self, x: Tensor, hx: Tensor | None) -> stack.Parts | None:
+        """What `stack` needs to run the layers, one direction without dropout; None if it cannot."""
+        if self.bidirectional or (self.training and self.dropout):
+            return None
+        return stack.parts_of(self._modules["layers"], x, hx)  # type: ignore[arg-type]
 
     def reset_parameters(self) -> None:
         """Draws start weights anew (see `SpikingLayer.reset_parameters`); leaks and thresholds stay."""

@@ -3,8 +3,7 @@
 A token of a stream costs a few microseconds of arithmetic; going through modules costs many times that.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,46 +13,78 @@ from ..ops.build import ensure_native
 from .layer import SpikingLayer, unseen
 from .lif import LIF, SMALLEST_THRESHOLD
 
+DTYPES = (torch.float32, torch.float64)
 
-def serves(layers: Iterable[Any], x: Tensor) -> bool:
-    """Whether the op can stand in for `layers`: inference on a CPU, plain layers, no hooks."""
+
+class Parts(NamedTuple):
+    """What the op needs of the layers, in their order; `biases` of all or of none."""
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    leaks: list[Tensor]
+    thresholds: list[Tensor]
+    reset: str
+
+
+def parts_of(layers: nn.ModuleList, x: Any, hx: Any) -> Parts | None:
+    """The parts of `layers` if the op can stand in for them: inference on a CPU, plain layers, no hooks.
+
+    None otherwise, also for input or state that does not fit: the other way says what is wrong. Modules keep
+    their parts in dictionaries, which are read here, because looking up an attribute takes several times as
+    long.
+    """
     if (
         torch.is_grad_enabled()
-        or x.device.type != "cpu"
-        or x.dtype not in (torch.float32, torch.float64)
+        or type(x) is not Tensor
+        or not x.is_cpu
+        or x.dtype not in DTYPES
         or torch.compiler.is_compiling()
         or torch.is_autocast_enabled("cpu")
+        or not ensure_native("cpu")
     ):
-        return False
-    return all(plain(layer, x.dtype) for layer in layers) and ensure_native("cpu")
+        return None
+    dtype = x.dtype
+    parts = Parts([], [], [], [], "")
+    modules: list[nn.Module] = []
+    for layer in layers._modules.values():
+        inner = layer._modules  # type: ignore[union-attr]
+        linear, lif = inner["input_map"], inner["lif"]
+        if type(layer) is not SpikingLayer or type(linear) is not nn.Linear or type(lif) is not LIF:
+            return None
+        if inner.get("feedback") is not None or inner.get("norm") is not None:
+            return None
+        weight, bias = linear._parameters["weight"], linear._parameters["bias"]
+        leak, threshold = (lif._parameters.get(name, lif._buffers.get(name)) for name in NEURON)
+        if not (weight.is_cpu and weight.dtype == leak.dtype == dtype) or lif.surrogate.memory_planes:
+            return None
+        parts.weights.append(weight)
+        if bias is not None:
+            parts.biases.append(bias)
+        parts.leaks.append(leak)
+        parts.thresholds.append(threshold)
+        modules += (layer, linear, lif)
+    width, features = parts.weights[0].shape
+    tokens, batch, given = x.shape
+    if not tokens or given != features or not unseen(*modules):
+        return None
+    if hx is not None and not (
+        type(hx) is Tensor
+        and hx.is_cpu
+        and hx.dtype == dtype
+        and hx.shape == (len(parts.weights), batch, width)
+    ):
+        return None
+    return parts._replace(reset=lif.reset)
 
 
-def plain(layer: SpikingLayer, dtype: torch.dtype) -> bool:
-    parts = layer._modules
-    linear, lif = parts["input_map"], parts["lif"]
-    return (
-        type(layer) is SpikingLayer
-        and type(linear) is nn.Linear
-        and type(lif) is LIF
-        and parts.get("feedback") is None
-        and parts.get("norm") is None
-        and not lif.surrogate.memory_planes
-        and linear.weight.dtype == lif.leak.dtype == dtype
-        and unseen(layer, linear, lif)
-    )
+NEURON = ("leak", "threshold")
 
 
-def run(
-    layers: Iterable[Any], x: Tensor, hx: Tensor | None, *, substeps: int, readout: str
-) -> tuple[Tensor, Tensor]:
+def run(parts: Parts, x: Tensor, hx: Tensor | None, *, substeps: int, readout: str) -> tuple[Tensor, Tensor]:
     """(L, B, I) and membranes (layers, B, H), default zeros, to the read-out and the membranes after it."""
-    maps = [layer._modules["input_map"] for layer in layers]
-    neurons = [layer._modules["lif"] for layer in layers]
+    weights, biases, leaks, thresholds, reset = parts
     if hx is None:
-        hx = x.new_zeros((len(maps), x.shape[1], maps[0].out_features))
-    weights, biases = [m.weight for m in maps], [m.bias for m in maps if m.bias is not None]
-    leaks, thresholds = [n.leak for n in neurons], [n.threshold for n in neurons]
-    reset = neurons[0].reset
-    return torch.ops.spikeseq.lif_stack(  # type: ignore[no-any-return]
+        hx = x.new_zeros((len(weights), x.shape[1], len(weights[0])))
+    return torch.ops.spikeseq.lif_stack.default(  # type: ignore[no-any-return]
         x, hx, weights, biases, leaks, thresholds, SMALLEST_THRESHOLD, substeps, reset, readout
     )

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -61,7 +62,7 @@ def ensure_native(device: str) -> bool:
                 _loaded[device] = _load(device)
                 return True
             except Exception as error:
-                _failed[device] = " ".join(str(error).split())[-600:]
+                _failed[device] = reason(str(error))
                 if backend == "auto":
                     warnings.warn(
                         f"spikeseq: no native {device} kernel ({_failed[device]}); the much slower Python"
@@ -71,6 +72,12 @@ def ensure_native(device: str) -> bool:
         if backend == "native":
             raise BackendError(f"spikeseq: no native {device} kernel: {_failed[device]}")
         return False
+
+
+def reason(text: str, most: int = 600) -> str:
+    """What an error of a build is about, on one line: the compiler's own errors, or else its last words."""
+    errors = [line for line in text.splitlines() if re.search(r"\b(fatal )?error\b\s*:", line)]
+    return " ".join(" ".join(errors).split())[:most] or " ".join(text.split())[-most:]
 
 
 def is_loaded(device: str) -> bool:
@@ -84,7 +91,7 @@ def build(device: str | None = None) -> None:
     Args:
         device: "cpu" or "cuda"; by default the CPU, and CUDA where there is a GPU.
     Raises:
-        BackendError: a kernel cannot be built; the message holds the compiler's last words.
+        BackendError: a kernel cannot be built; the message holds the compiler's errors.
     """
     devices = [device] if device else ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     for name in devices:

@@ -25,11 +25,11 @@ def network(seed=0, layers=2, dtype=torch.float64, **options):
 @torch.no_grad()
 def both_ways(rnn, x, hx):
     one_call = rnn(x, hx)
-    taken, stack.serves = stack.serves, lambda *args: False
+    taken, stack.parts_of = stack.parts_of, lambda *args: None
     try:
         return one_call, rnn(x, hx)
     finally:
-        stack.serves = taken
+        stack.parts_of = taken
 
 
 @settings(deadline=None, max_examples=60)
@@ -114,3 +114,34 @@ def test_streamed_is_whole():
             rows.append(out)
     torch.testing.assert_close(torch.cat(rows), whole, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state, final, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("tokens", [1, 2, 3])
+def test_few_tokens_of_many_features(dtype, tokens):
+    """Whose first map is a loop of the op's own."""
+    torch.manual_seed(tokens)
+    rnn = SpikingRNN(75, 21, num_layers=2, dtype=dtype).eval()
+    x = torch.randn(tokens, 2, 75, dtype=dtype)
+    for layout in (x, x.transpose(0, 1).contiguous().transpose(0, 1)):
+        found, expected = both_ways(rnn, layout, None)
+        tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+        torch.testing.assert_close(found[0], expected[0], rtol=tolerance, atol=tolerance)
+
+
+def test_what_does_not_fit_is_refused_by_name():
+    rnn, x = network(), torch.randn(3, 2, 5, dtype=torch.float64)
+    hx = torch.zeros(2, 2, HIDDEN, dtype=torch.float64)
+    with torch.no_grad():
+        for bad, message in (
+            ((x[..., :4], None), "input must have 5 features"),
+            ((x[:0], None), "at least one token"),
+            ((x, hx[:1]), "hx must have shape"),
+            ((x.to("meta"), None), "input is on meta, the layer on cpu"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                rnn(*bad)
+        with pytest.raises(TypeError, match="input must be torch[.]float64"):
+            rnn(x.float())
+        with pytest.raises(TypeError, match="hx must be a Tensor, got list"):
+            rnn(x, [hx])

@@ -76,6 +76,21 @@ def test_native_without_a_compiler_is_one_clear_error(tmp_path):
     assert not list(tmp_path.glob("*.so"))
 
 
+def test_the_compilers_error_is_told_and_not_what_it_says_around_it(tmp_path):
+    compiler = tmp_path / "compiler"
+    compiler.write_text(
+        '#!/bin/sh\ncase "$*" in *-c*) echo "lif.cpp:3:1: error: this chip is too old";'
+        ' seq 900; exit 1;; *) exec c++ "$@";; esac'
+    )
+    compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
+    code, _, err = run(
+        CALL, SPIKESEQ_BACKEND="native", CXX=str(compiler), SPIKESEQ_CACHE=str(tmp_path / "cache")
+    )
+    last = err.strip().splitlines()[-1]
+    assert code == 1 and "no native cpu kernel: lif.cpp:3:1: error: this chip is too old" in last
+    assert "899" not in last
+
+
 def test_auto_without_a_compiler_warns_once_and_works(tmp_path, native):
     code, out, err = run(
         CALL + "lif(x, leak=0.5, threshold=1.0)\nlif(x, leak=0.5, threshold=1.0)",
