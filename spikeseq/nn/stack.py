@@ -46,22 +46,24 @@ def parts_of(layers: nn.ModuleList, x: Any, hx: Any) -> Parts | None:
     dtype = x.dtype
     parts = Parts([], [], [], [], "")
     modules: list[nn.Module] = []
+    layer: Any
     for layer in layers._modules.values():
-        inner = layer._modules  # type: ignore[union-attr]
+        inner = layer._modules
         linear, lif = inner["input_map"], inner["lif"]
         if type(layer) is not SpikingLayer or type(linear) is not nn.Linear or type(lif) is not LIF:
             return None
         if inner.get("feedback") is not None or inner.get("norm") is not None:
             return None
-        weight, bias = linear._parameters["weight"], linear._parameters["bias"]
-        leak, threshold = (lif._parameters.get(name, lif._buffers.get(name)) for name in NEURON)
+        maps: dict[str, Any] = linear._parameters
+        neuron: dict[str, Any] = lif._buffers | lif._parameters
+        weight, bias, leak = maps["weight"], maps["bias"], neuron["leak"]
         if not (weight.is_cpu and weight.dtype == leak.dtype == dtype) or lif.surrogate.memory_planes:
             return None
         parts.weights.append(weight)
         if bias is not None:
             parts.biases.append(bias)
         parts.leaks.append(leak)
-        parts.thresholds.append(threshold)
+        parts.thresholds.append(neuron["threshold"])
         modules += (layer, linear, lif)
     width, features = parts.weights[0].shape
     tokens, batch, given = x.shape
@@ -75,9 +77,6 @@ def parts_of(layers: nn.ModuleList, x: Any, hx: Any) -> Parts | None:
     ):
         return None
     return parts._replace(reset=lif.reset)
-
-
-NEURON = ("leak", "threshold")
 
 
 def run(parts: Parts, x: Tensor, hx: Tensor | None, *, substeps: int, readout: str) -> tuple[Tensor, Tensor]:

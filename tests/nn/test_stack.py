@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused_by_name():
         ):
             with pytest.raises(ValueError, match=message):
                 rnn(*bad)
-        with pytest.raises(TypeError, match="input must be torch[.]float64"):
+        with pytest.raises(TypeError, match=r"input must be torch[.]float64"):
             rnn(x.float())
-        with pytest.raises(TypeError, match="hx must be a Tensor, got list"):
+        with pytest.raises(TypeError, match=r"hx must be a Tensor, got list"):
             rnn(x, [hx])
