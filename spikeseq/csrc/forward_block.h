@@ -1,0 +1,99 @@
+// Forward on a CPU, one block of neurons.
+#pragma once
+
+#include "block.h"
+
+namespace spikeseq {
+
+// One block of neurons on its way through time.
+template <typename In, typename S>
+struct ForwardBlock {
+  const Shape& shape;
+  const Choice& choice;
+  const Rows<S>& rows;
+  const Spans<S>& spans;
+  const Forward<In, S>& f;
+  const Block<S> block;
+  const int64_t n = shape.neurons(), size = block.size;
+  const int planes = 1 + memory_planes(choice.surrogate);
+  const SurrogateScale<S> scale = choice.template scale<S>();
+  std::vector<S> state, membranes, current_buffer, count;
+
+  ForwardBlock(const Shape& shape, const Choice& choice, const Rows<S>& rows, const Spans<S>& spans,
+               const Forward<In, S>& f, int64_t begin, int64_t end)
+      : shape(shape), choice(choice), rows(rows), spans(spans), f(f),
+        block(shape, f.leak, f.threshold, begin, end), state(planes * size), membranes(kSpan * size),
+        current_buffer(kSpan * size), count(size, S(0)) {}
+
+  In* out_row(int64_t t) const { return f.out + t / shape.window * n + block.first; }
+
+  void run() {
+    for (int p = 0; p < planes; ++p) std::copy_n(f.state + p * n + block.first, size, &state[p * size]);
+    for (int64_t t = 0; t < shape.steps();) {
+      int64_t stop = std::min(shape.steps(), (t / kInterval + 1) * kInterval);
+      if (choice.readout != Readout::spikes) stop = std::min(stop, (t / shape.window + 1) * shape.window);
+      const int steps = planes > 1 ? 1 : span(t, stop);
+      if (t % kInterval == 0 && t < block.steps)
+        for (int p = 0; p < planes; ++p)
+          std::copy_n(&state[p * size], size, f.checkpoints + (t / kInterval * planes + p) * n + block.first);
+      const S* currents[kSpan];
+      read_currents(shape, block, f.current, t, std::clamp<int64_t>(block.steps - t, 0, steps), current_buffer, currents);
+      for (const Segment& s : block.segments) {
+        const int alive = static_cast<int>(std::clamp<int64_t>(s.steps - t, 0, steps));
+        if (alive == steps) {
+          advance(s, t, steps, currents);
+        } else {
+          for (int i = 0; i < alive; ++i) advance(s, t + i, 1, currents + i);
+          for (int64_t i = t + alive; choice.readout == Readout::spikes && i < t + steps; ++i)
+            std::fill_n(out_row(i) + s.begin, s.size, In(0));
+        }
+        if (choice.readout != Readout::spikes && (t + steps) % shape.window == 0) read_out(s, t + steps - 1);
+      }
+      t += steps;
+    }
+    for (int p = 0; p < planes; ++p) std::copy_n(&state[p * size], size, f.final_state + p * n + block.first);
+  }
+
+  // A segment through 1 or kSpan sub-steps.
+  void advance(const Segment& s, int64_t t, int steps, const S* const* currents) {
+    const int64_t o = s.begin;
+    S* u = &state[o];
+    const S *leak = &block.leak[o], *threshold = &block.threshold[o];
+    const S* from[kSpan];
+    for (int i = 0; i < steps; ++i) from[i] = currents[i] + o;
+    if constexpr (std::is_same_v<In, S>) {
+      if (choice.readout == Readout::spikes && planes == 1) {
+        S* to[kSpan];
+        for (int i = 0; i < steps; ++i) to[i] = out_row(t + i) + o;
+        return spans.fire[steps > 1](s.size, u, from, leak, threshold, to);
+      }
+    }
+    S* next[kSpan];
+    for (int i = 0; i < steps; ++i) next[i] = &membranes[i * size + o];
+    spans.keep[steps > 1](s.size, u, from, leak, threshold, next);
+    for (int i = 0; i < steps; ++i) {
+      if (planes > 1) rows.remember(s.size, next[i], threshold, scale, &state[size + o], size);
+      if (choice.readout == Readout::spikes) {
+        store_spikes(out_row(t + i) + o, next[i], threshold, s.size);
+      } else if (choice.readout == Readout::rate) {
+#pragma omp simd
+        for (int64_t j = 0; j < s.size; ++j) count[o + j] += fires(next[i][j], threshold[j]) ? S(1) : S(0);
+      }
+    }
+    std::copy_n(next[steps - 1], s.size, u);
+  }
+
+  // A segment's row at the end of a window.
+  void read_out(const Segment& s, int64_t t) {
+    In* out = out_row(t) + s.begin;
+    if (choice.readout == Readout::membrane) {
+      if (t < s.steps) store_row(out, &state[s.begin], s.size);
+      else std::fill_n(out, s.size, In(0));
+    } else {
+      for (int64_t j = 0; j < s.size; ++j) out[j] = static_cast<In>(count[s.begin + j] / S(shape.window));
+      std::fill_n(&count[s.begin], s.size, S(0));
+    }
+  }
+};
+
+}  // namespace spikeseq

@@ -1,0 +1,133 @@
+// Loops over a row of neighbouring neurons for several sub-steps at once, which the compiler vectorises: what is the same
+// at each of them, and the state between them, stays in registers. For neurons whose currents are all known before; the
+// rules are those of neuron.h.
+#pragma once
+
+#include <utility>
+
+#include "problem.h"
+
+namespace spikeseq {
+
+constexpr int kSpan = 4;  // sub-steps at once; for more there are not enough registers
+
+// f(0), ..., f(K - 1), each a constant.
+template <typename F, int... I>
+SPIKESEQ_HD void unrolled(const F& f, std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>()), ...); }
+template <int K, typename F>
+SPIKESEQ_HD void unrolled(const F& f) { unrolled(f, std::make_integer_sequence<int, K>()); }
+
+// From membranes u through K rows of currents; each(i, j, membrane, threshold) after sub-step i of neuron j.
+template <Reset R, int K, typename S, typename Each>
+SPIKESEQ_HD void follow(int64_t n, const S* u, const S* const* currents, const S* leak, const S* threshold,
+                        const Each& each) {
+  const S* from[K];
+  for (int i = 0; i < K; ++i) from[i] = currents[i];
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    S x = u[j];
+    const S l = leak[j], v = threshold[j];
+    unrolled<K>([&](auto i) {
+      x = update<R>(x, from[i][j], l, v);
+      each(i, j, x, v);
+    });
+  }
+}
+
+// The K rows of membranes.
+template <Reset R, int K, typename S>
+void keep_span(int64_t n, const S* u, const S* const* currents, const S* leak, const S* threshold, S* const* rows) {
+  S* to[K];
+  for (int i = 0; i < K; ++i) to[i] = rows[i];
+  follow<R, K>(n, u, currents, leak, threshold, [&](auto i, int64_t j, S x, S) { to[i][j] = x; });
+}
+
+// The K rows of spikes; u is moved on.
+template <Reset R, int K, typename S>
+void fire_span(int64_t n, S* u, const S* const* currents, const S* leak, const S* threshold, S* const* spikes) {
+  S* to[K];
+  for (int i = 0; i < K; ++i) to[i] = spikes[i];
+  follow<R, K>(n, u, currents, leak, threshold, [&](auto i, int64_t j, S x, S v) {
+    to[i][j] = fires(x, v) ? S(1) : S(0);
+    if constexpr (i + 1 == K) u[j] = x;
+  });
+}
+
+// What the backward pass knows of a row of neurons, and what it carries back in time.
+template <typename S>
+struct Carried {
+  const S *leak, *threshold, *inverse_threshold;
+  S *membrane, *spike, *by_leak, *by_threshold;
+  Carried from(int64_t o) const {
+    return {leak + o, threshold + o, inverse_threshold + o, membrane + o, spike + o, by_leak + o, by_threshold + o};
+  }
+};
+
+// K sub-steps backwards. u: K + 1 rows of membranes, `stride` apart, the first from before the first of the sub-steps.
+// Gradients of currents go to K rows, or are added to the first where one current served all.
+template <Reset R, Surrogate G, int K, bool kOwn, typename S>
+void adjoint_span(int64_t n, const S* u, int64_t stride, const S* const* grads, SurrogateScale<S> scale, S keep_reset,
+                  const Carried<S>& c, S* const* grad_currents) {
+  const S* given[K];
+  S* to[K];
+  for (int i = 0; i < K; ++i) { given[i] = grads[i]; to[i] = grad_currents[kOwn ? i : 0]; }
+  const Carried<S> at = c;
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    Adjoint<S> a{at.membrane[j], at.spike[j], at.by_leak[j], at.by_threshold[j]};
+    const S l = at.leak[j], v = at.threshold[j], inverse = at.inverse_threshold[j];
+    S after = u[K * stride + j], sum = kOwn ? S(0) : to[0][j];
+    unrolled<K>([&](auto k) {
+      constexpr int i = K - 1 - k;
+      const S before = u[i * stride + j];
+      a.spike += given[i][j];
+      const S g = update_adjoint<R>(after, before, slope<G>(after, inverse, scale, S(0), S(0)), l, v, inverse, keep_reset, a);
+      if constexpr (kOwn) to[i][j] = g;
+      else sum += g;
+      after = before;
+    });
+    if constexpr (!kOwn) to[0][j] = sum;
+    at.membrane[j] = a.membrane;
+    at.spike[j] = a.spike;
+    at.by_leak[j] = a.leak;
+    at.by_threshold[j] = a.threshold;
+  }
+}
+
+// The loops for the reset and the surrogate chosen at run time: [0] for one sub-step, [1] for kSpan. A surrogate with a
+// memory has no adjoint here.
+template <typename S>
+struct Spans {
+  decltype(&keep_span<Reset::soft, 1, S>) keep[2];
+  decltype(&fire_span<Reset::soft, 1, S>) fire[2];
+  decltype(&adjoint_span<Reset::soft, Surrogate::sigmoid, 1, true, S>) own[2], shared[2];
+
+  explicit Spans(const Choice& c) {
+    switch (c.reset) {
+      case Reset::soft: pick<Reset::soft>(c.surrogate); break;
+      case Reset::soft_immediate: pick<Reset::soft_immediate>(c.surrogate); break;
+      case Reset::hard: pick<Reset::hard>(c.surrogate); break;
+    }
+  }
+
+ private:
+  template <Reset R>
+  void pick(Surrogate surrogate) {
+    keep[0] = keep_span<R, 1, S>, keep[1] = keep_span<R, kSpan, S>;
+    fire[0] = fire_span<R, 1, S>, fire[1] = fire_span<R, kSpan, S>;
+    switch (surrogate) {
+      case Surrogate::piecewise_linear: pick_adjoint<R, Surrogate::piecewise_linear>(); break;
+      case Surrogate::sigmoid: pick_adjoint<R, Surrogate::sigmoid>(); break;
+      case Surrogate::arctan: pick_adjoint<R, Surrogate::arctan>(); break;
+      case Surrogate::fast_sigmoid: pick_adjoint<R, Surrogate::fast_sigmoid>(); break;
+      default: own[0] = own[1] = shared[0] = shared[1] = nullptr;
+    }
+  }
+  template <Reset R, Surrogate G>
+  void pick_adjoint() {
+    own[0] = adjoint_span<R, G, 1, true, S>, own[1] = adjoint_span<R, G, kSpan, true, S>;
+    shared[0] = adjoint_span<R, G, 1, false, S>, shared[1] = adjoint_span<R, G, kSpan, false, S>;
+  }
+};
+
+}  // namespace spikeseq
