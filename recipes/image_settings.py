@@ -25,13 +25,8 @@ def check_settings(config: Any) -> None:
         raise ValueError(f"model.chunk must be at least 1 sub-step of a spiking network, got {model.chunk}")
     if model.chunk is not None and train.spike_penalty:
         raise ValueError("train.spike_penalty must be 0 with model.chunk, which computes spikes twice")
-    if model.norm_fixed and not METHODS[model.method]:
-        raise ValueError(
-            f"model.norm_fixed must be false with --method {model.method}, which starts from no run"
-        )
     check_mixture(config.distillation.weight, config.distillation.temperature)
-    batch_counts = model.norm != "none" and not model.norm_fixed and model.method != "convert"
-    if train.batch_size == 1 and batch_counts:
+    if train.batch_size == 1 and model.norm != "none" and model.method != "convert":
         raise ValueError(f"train.batch_size must be at least 2 with model.norm={model.norm}, got 1")
     _check_effect(config)
     with torch.device("meta"):  # no memory, only the checks
@@ -50,8 +45,6 @@ def _check_effect(config: Any) -> None:
             idle = f"on {model.name}, only on a resnet"
         elif key == "model.hidden" and model.name not in PLANS:
             idle = f"on {model.name}, which has no hidden linear layers"
-        elif key == "model.norm_fixed" and (model.norm == "none" or method == "convert"):
-            idle = "where no normalisation is trained"
         elif section == "conversion" and "ann" not in METHODS[method]:
             idle = f"with --method {method}, which converts nothing"
         elif section == "distillation" and (method == "convert" or not METHODS[method]):

@@ -71,7 +71,6 @@ class ImageTask:
     precision: of products in training and validation: "float32", "bf16", or "auto", bf16 where the hardware
         multiplies in it. Tests are always in float32.
     teacher: whose answers are targets beside the labels; None for labels alone.
-    norm_fixed: train with the statistics that batch normalisation has, not with those of the batch.
     """
 
     model: nn.Module
@@ -83,7 +82,6 @@ class ImageTask:
     precision: str = "auto"
     chunk: int | None = None
     teacher: Teacher | None = None
-    norm_fixed: bool = False
 
     def __post_init__(self) -> None:
         show_whole(self.model, self.corpus.mean, self.corpus.std)
@@ -105,8 +103,6 @@ class ImageTask:
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         pixels, labels = batch
         images = self.normalised(pixels, pixels.device)
-        if self.norm_fixed:
-            fix_norm(model)
         with self.products(images.device):
             logits = (model(images) if self.chunk is None else model(images, chunk=self.chunk)).float()
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -171,13 +167,6 @@ class ImageTask:
     def products(self, device: torch.device) -> AbstractContextManager[Any]:
         wanted = self.precision == "bf16" or (self.precision == "auto" and multiplies_bf16(device))
         return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
-
-
-def fix_norm(model: nn.Module) -> None:
-    """Lets batch normalisation do in training what it does in tests."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 def normalised(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:

@@ -56,7 +56,6 @@ class ImageClassification:
             train.precision,
             config.model.chunk,
             open_teacher(config, corpus) if "train" in corpus.splits else None,
-            config.model.norm_fixed,
         )
 
     def blank(self, config: Any, corpus: ImageData) -> nn.Module:

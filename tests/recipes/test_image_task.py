@@ -96,21 +96,3 @@ def test_normalising_by_channel():
     pixels = torch.full((1, 2, 1, 1), 51, dtype=torch.uint8)
     out = normalised(pixels, [0.2, 0.1], [1.0, 0.5])
     assert out.flatten().tolist() == pytest.approx([0.0, 0.2])
-
-
-def test_fixed_normalisation_is_that_of_tests():
-    """Its statistics stay, its gain and offset learn; without it, the batch's count and are kept."""
-    convolution, norm = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
-    norm.running_mean.fill_(0.3)
-    model = torch.nn.Sequential(convolution, norm, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    one = ImageTask(model, data(), 16, 1, Augmentation(0, False), precision="float32", norm_fixed=True)
-    pixels, labels = one.collate(list(range(8)), torch.Generator())
-    with torch.no_grad():
-        logits = model.eval()(one.normalised(pixels, pixels.device))
-    loss = one.loss(model.train(), (pixels, labels))
-    assert loss.item() == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)))
-    loss.backward()
-    assert norm.weight.grad.abs().sum() > 0 and norm.running_mean.tolist() == pytest.approx([0.3] * 4)
-    one.norm_fixed = False
-    assert one.loss(model.train(), (pixels, labels)).item() != pytest.approx(loss.item())
-    assert norm.running_mean.tolist() != pytest.approx([0.3] * 4)
