@@ -61,26 +61,28 @@ struct ForwardBlock {
     const S *leak = &block.leak[o], *threshold = &block.threshold[o];
     const S* from[kSpan];
     for (int i = 0; i < steps; ++i) from[i] = currents[i] + o;
-    if constexpr (std::is_same_v<In, S>) {
-      if (choice.readout == Readout::spikes && planes == 1) {
-        S* to[kSpan];
-        for (int i = 0; i < steps; ++i) to[i] = out_row(t + i) + o;
-        return spans.fire[steps > 1](s.size, u, from, leak, threshold, to);
-      }
+    const bool many = steps > 1;
+    if (planes > 1) {
+      spans.move[0](s.size, u, from, leak, threshold);
+      rows.remember(s.size, u, threshold, scale, &state[size + o], size);
+      if (choice.readout == Readout::spikes) store_spikes(out_row(t) + o, u, threshold, s.size);
+      for (int64_t j = 0; choice.readout == Readout::rate && j < s.size; ++j)
+        count[o + j] += fires(u[j], threshold[j]) ? S(1) : S(0);
+    } else if (choice.readout == Readout::rate) {
+      spans.count[many](s.size, u, from, leak, threshold, &count[o]);
+    } else if (choice.readout == Readout::membrane) {
+      spans.move[many](s.size, u, from, leak, threshold);
+    } else if constexpr (std::is_same_v<In, S>) {
+      S* to[kSpan];
+      for (int i = 0; i < steps; ++i) to[i] = out_row(t + i) + o;
+      spans.fire[many](s.size, u, from, leak, threshold, to);
+    } else {
+      S* next[kSpan];
+      for (int i = 0; i < steps; ++i) next[i] = &membranes[i * size + o];
+      spans.keep[many](s.size, u, from, leak, threshold, next);
+      for (int i = 0; i < steps; ++i) store_spikes(out_row(t + i) + o, next[i], threshold, s.size);
+      std::copy_n(next[steps - 1], s.size, u);
     }
-    S* next[kSpan];
-    for (int i = 0; i < steps; ++i) next[i] = &membranes[i * size + o];
-    spans.keep[steps > 1](s.size, u, from, leak, threshold, next);
-    for (int i = 0; i < steps; ++i) {
-      if (planes > 1) rows.remember(s.size, next[i], threshold, scale, &state[size + o], size);
-      if (choice.readout == Readout::spikes) {
-        store_spikes(out_row(t + i) + o, next[i], threshold, s.size);
-      } else if (choice.readout == Readout::rate) {
-#pragma omp simd
-        for (int64_t j = 0; j < s.size; ++j) count[o + j] += fires(next[i][j], threshold[j]) ? S(1) : S(0);
-      }
-    }
-    std::copy_n(next[steps - 1], s.size, u);
   }
 
   // A segment's row at the end of a window.

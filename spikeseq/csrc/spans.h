@@ -53,6 +53,21 @@ void fire_span(int64_t n, S* u, const S* const* currents, const S* leak, const S
   });
 }
 
+// Spikes are added to a row of counts, or not asked for; u is moved on.
+template <Reset R, int K, typename S>
+void count_span(int64_t n, S* u, const S* const* currents, const S* leak, const S* threshold, S* count) {
+  follow<R, K>(n, u, currents, leak, threshold, [&](auto i, int64_t j, S x, S v) {
+    count[j] += fires(x, v) ? S(1) : S(0);
+    if constexpr (i + 1 == K) u[j] = x;
+  });
+}
+template <Reset R, int K, typename S>
+void move_span(int64_t n, S* u, const S* const* currents, const S* leak, const S* threshold) {
+  follow<R, K>(n, u, currents, leak, threshold, [&](auto i, int64_t j, S x, S) {
+    if constexpr (i + 1 == K) u[j] = x;
+  });
+}
+
 // What the backward pass knows of a row of neurons, and what it carries back in time.
 template <typename S>
 struct Carried {
@@ -100,6 +115,8 @@ template <typename S>
 struct Spans {
   decltype(&keep_span<Reset::soft, 1, S>) keep[2];
   decltype(&fire_span<Reset::soft, 1, S>) fire[2];
+  decltype(&count_span<Reset::soft, 1, S>) count[2];
+  decltype(&move_span<Reset::soft, 1, S>) move[2];
   decltype(&adjoint_span<Reset::soft, Surrogate::sigmoid, 1, true, S>) own[2], shared[2];
 
   explicit Spans(const Choice& c) {
@@ -115,6 +132,8 @@ struct Spans {
   void pick(Surrogate surrogate) {
     keep[0] = keep_span<R, 1, S>, keep[1] = keep_span<R, kSpan, S>;
     fire[0] = fire_span<R, 1, S>, fire[1] = fire_span<R, kSpan, S>;
+    count[0] = count_span<R, 1, S>, count[1] = count_span<R, kSpan, S>;
+    move[0] = move_span<R, 1, S>, move[1] = move_span<R, kSpan, S>;
     switch (surrogate) {
       case Surrogate::piecewise_linear: pick_adjoint<R, Surrogate::piecewise_linear>(); break;
       case Surrogate::sigmoid: pick_adjoint<R, Surrogate::sigmoid>(); break;
