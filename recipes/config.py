@@ -61,7 +61,8 @@ def load_config(
 
     In order of growing precedence: the recipe's file, on that of its `base`; its `sample` section if the data
     is the sample; its `variants.MODEL` section (and `variants.MODEL.sample`), its `methods.METHOD` section
-    likewise; `overrides` such as "train.learning_rate=0.001".
+    likewise, and of that the part for the model, `methods.METHOD.variants.MODEL`; `overrides` such as
+    "train.learning_rate=0.001".
 
     Raises:
         ConfigError: unknown recipe, model, method or key (with the nearest valid one), or a value of another
@@ -81,8 +82,9 @@ def load_config(
             names = [str(key) for key in known]
             hint = nearest(str(name), names) if names else f": its models need no --{what}"
             raise ConfigError(f"recipe {recipe!r} has no {what} {name!r}{hint}")
-        own_sample = known[name].pop("sample", None) if known[name] else None
-        layers += [known[name], own_sample if data == "sample" else None]
+        own = known[name] or OmegaConf.create()
+        own_sample, of_model = own.pop("sample", None), own.pop("variants", {}).get(chosen["variants"])
+        layers += [own, own_sample if data == "sample" else None, of_model]
     for layer in layers:
         if layer is not None:
             config.merge_with(layer)

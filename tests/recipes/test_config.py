@@ -2,7 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from spikeseq.models import CLASSIFIERS, build_classifier
-from spikeseq.recipes.config import OPTIONAL, ConfigError, flat, load_config, recipe_names
+from spikeseq.recipes.config import CONFIGS, OPTIONAL, ConfigError, flat, load_config, recipe_names
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 
@@ -129,3 +129,17 @@ def test_a_method_has_settings_of_its_own():
     assert changed.model.surrogate == "sigmoid"
     with pytest.raises(ConfigError, match=r"model.method is not changed by --set but by --method"):
         load_config("cifar10", overrides=["model.method=diet"])
+
+
+def test_a_method_may_have_settings_for_some_models():
+    shallow, deep = (load_config("cifar10", model=model, method="diet") for model in ("vgg6", "vgg16"))
+    assert deep.model.height > shallow.model.height
+    assert deep.train.spike_penalty < shallow.train.spike_penalty
+    assert deep.train.learning_rate == shallow.train.learning_rate
+    assert load_config("cifar10", model="vgg16", method="ann").model.height == shallow.model.height
+    assert not {"variants", "methods", "sample"} & set(deep)
+    overridden = load_config("cifar10", model="vgg16", method="diet", overrides=["model.height=0.5"])
+    assert overridden.model.height == 0.5
+    whole = OmegaConf.load(CONFIGS / "cifar10.yaml")
+    for method in whole.methods.values():
+        assert set(method.get("variants", {})) <= set(whole.variants)
