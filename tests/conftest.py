@@ -1,5 +1,6 @@
 """Take the project's root off sys.path: its `tokenizers/` folder must not shadow Hugging Face's package."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 sys.path.append(str(Path(__file__).parent / "helpers"))
+
+# A shell lets programs in its background ignore Ctrl-C; programs that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])

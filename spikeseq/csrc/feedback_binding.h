@@ -26,6 +26,26 @@ inline at::Tensor feedback_weight_gradient(const at::Tensor& by_current, const a
   return grad;
 }
 
+// Every tensor that the loops read without looking: raises for one that is not as long as they take it to be.
+inline void check_feedback(const at::Tensor& rows, const at::Tensor& state, const at::Tensor& weight,
+                           const at::Tensor& leak, const at::Tensor& threshold,
+                           const std::optional<at::Tensor>& lengths, int64_t substeps, int64_t window) {
+  TORCH_CHECK_VALUE(rows.dim() == 3, "current must be (L, B, H), got ", rows.sizes());
+  const int64_t batch = rows.size(1), n = rows.size(2);
+  const auto expect = [&](const char* name, const at::Tensor& t, at::IntArrayRef sizes) {
+    TORCH_CHECK_VALUE(t.sizes() == sizes, name, " must be ", sizes, ", got ", t.sizes());
+    TORCH_CHECK_VALUE(t.scalar_type() == rows.scalar_type(), name, " must be ", rows.scalar_type(), ", got ",
+                      t.scalar_type());
+  };
+  expect("state", state, {batch, n});
+  expect("weight", weight, {n, n});
+  expect("leak", leak, {leak.numel() == 1 ? 1 : n});
+  expect("threshold", threshold, leak.sizes());
+  if (lengths)
+    TORCH_CHECK_VALUE(lengths->sizes() == at::IntArrayRef({batch}), "lengths must be ", batch, ", got ", lengths->sizes());
+  TORCH_CHECK_VALUE(substeps >= 1 && window >= 1, "substeps and window must be at least 1");
+}
+
 using FeedbackGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 // Gradients of current, state, weight, leak and threshold, from those per sub-step and sequence.
@@ -52,6 +72,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif_feedback(
   const c10::DeviceGuard guard(current_.device());
   const at::Tensor current = dense(current_), leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
+  check_feedback(current, state, weight, leak, threshold, lengths, substeps, window);
   const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
   at::Tensor out = at::empty({shape.steps() / window, shape.batch, shape.inner}, current.options());
@@ -79,6 +100,7 @@ FeedbackGradients lif_feedback_backward(
   const at::Tensor grad_out = dense(grad_out_), grad_final = dense(grad_final_), weight = dense(weight_.detach()),
                    leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
+  check_feedback(membranes, grad_final, weight, leak, threshold, lengths, substeps, window);
   Shape shape = shape_of(membranes, leak, lengths, substeps, window);
   shape.rows = (membranes.size(0) - 1) / substeps;
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);

@@ -48,14 +48,17 @@ SPIKESEQ_HD Partials<S> partials(S u, S leak, S threshold) {
   return {fired ? zero : leak, -leak * u, fired ? zero : u, zero};
 }
 
-// exp(-x) for x >= 0. A polynomial for float, because a loop over libm's expf does not vectorise.
+// exp(-x) for x >= 0, NaN for NaN. A polynomial for float, because a loop over libm's expf does not vectorise.
 SPIKESEQ_HD float exp_negative(float x) {
-  const float y = -(x < 87.0f ? x : 87.0f) * 1.44269504f;
-  const float whole = floorf(y + 0.5f), f = (y - whole) * 0.69314718f;
+  constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: a sum with it ends in the nearest whole number, in its low bits
+  const float y = -(x > 87.0f ? 87.0f : x) * 1.44269504f;
+  const float shifted = y + kShift, f = (y - (shifted - kShift)) * 0.69314718f;
   const float series =
       1 + f * (1 + f * (0.5f + f * (0.16666667f + f * (0.041666667f + f * (8.3333333e-3f +
       f * (1.3888889e-3f + f * 1.9841270e-4f))))));
-  const int32_t bits = (static_cast<int32_t>(whole) + 127) << 23;
+  uint32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;
   float power;
   memcpy(&power, &bits, sizeof power);
   return series * power;
@@ -71,7 +74,7 @@ SPIKESEQ_HD constexpr int memory_planes(Surrogate k) {
 template <Surrogate K, typename S>
 SPIKESEQ_HD S shape(S z) {
   const S x = z < 0 ? -z : z, one(1);
-  if constexpr (K == Surrogate::piecewise_linear) return x < one ? one - x : S(0);  // thesis eq. 5.12
+  if constexpr (K == Surrogate::piecewise_linear) return x >= one ? S(0) : one - x;  // thesis eq. 5.12; NaN stays
   if constexpr (K == Surrogate::arctan) return one / (one + x * x);
   if constexpr (K == Surrogate::fast_sigmoid) return one / ((one + x) * (one + x));
   const S e = exp_negative(x);  // sigmoid: 4 s(z) (1 - s(z))

@@ -58,7 +58,7 @@ inline void spread(uint8_t bits, S scale, int64_t n, S* to) {
   typedef S Values __attribute__((vector_size(kGroup * sizeof(S))));
   constexpr Counts kBit = {1, 2, 4, 8, 16, 32, 64, 128};
   const Counts set = ((Counts{} + bits) & kBit) != 0;
-  const Values v = -__builtin_convertvector(set, Values) * scale;  // set is -1 or 0
+  const Values v = __builtin_convertvector(set, Values) != S(0) ? Values{} + scale : Values{};
   std::memcpy(to, &v, n * sizeof(S));
 }
 

@@ -81,6 +81,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif_recurrent(
     bool detach_reset) {
   const at::Tensor current = dense(current_), leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
+  check_feedback(current, state, weight, leak, threshold, lengths, substeps, window);
   const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
   at::Tensor out = empty_kept({shape.steps() / window, shape.batch, shape.inner}, current.options());
@@ -102,10 +103,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif_recurrent(
 
 // What travels backwards for sequences [begin, end); per neuron of each.
 template <typename S>
-struct Carried {
+struct Adjoints {
   int64_t begin, end;
   std::vector<S> membrane, spike, leak, threshold, slopes, grad_spike;
-  Carried(int64_t begin, int64_t end, int64_t n, const S* grad_final)
+  Adjoints(int64_t begin, int64_t end, int64_t n, const S* grad_final)
       : begin(begin), end(end), membrane(grad_final + begin * n, grad_final + end * n),
         spike(membrane.size(), S(0)), leak(spike), threshold(spike), slopes(n), grad_spike(n) {}
 };
@@ -114,7 +115,7 @@ struct Carried {
 // through the feedback.
 template <typename S>
 void backward_one(const Feedback<S>& f, const Rows<S>& rows, int64_t t, int64_t b, const S* grad_out,
-                  const S* membranes, const S* fed_back, Carried<S>& carried, S* by_current) {
+                  const S* membranes, const S* fed_back, Adjoints<S>& carried, S* by_current) {
   const int64_t n = f.shape.inner, o = (b - carried.begin) * n;
   const bool window_ends = (t + 1) % f.shape.window == 0;
   const S *u = membranes + f.at(t, b), *next = membranes + f.at(t + 1, b);
@@ -144,6 +145,7 @@ FeedbackGradients lif_recurrent_backward(
                    leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
   const int64_t steps = membranes.size(0) - 1, batch = membranes.size(1), n = membranes.size(2);
+  check_feedback(membranes, grad_final, weight, leak, threshold, lengths, substeps, window);
   Shape shape = shape_of(membranes, leak, lengths, substeps, window);
   shape.rows = steps / substeps;
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
@@ -158,7 +160,7 @@ FeedbackGradients lif_recurrent_backward(
     const S* u = membranes.const_data_ptr<S>();
     const int64_t share = (batch + at::get_num_threads() - 1) / at::get_num_threads();
     at::parallel_for(0, batch, share, [&](int64_t begin, int64_t end) {
-      Carried<S> carried(begin, end, n, grad_final.const_data_ptr<S>());
+      Adjoints<S> carried(begin, end, n, grad_final.const_data_ptr<S>());
       at::Tensor fed_back = at::zeros({end - begin, n}, options);
       S* back = fed_back.data_ptr<S>();
       for (int64_t t = steps - 1; t >= 0; --t) {

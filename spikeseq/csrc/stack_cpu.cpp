@@ -4,11 +4,11 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/List.h>
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -28,7 +28,7 @@ constexpr int64_t kFew = 4;     // tokens of all sequences together
 template <typename S>
 struct Layer {
   int64_t size;
-  const S *weight, *bias;  // (inputs, size), a row for each neuron of the layer before; of the first layer unused
+  const S *weight, *bias;  // (inputs, size), a row for each neuron of the layer before; none of the first layer
   bool turned;             // weight is (size, inputs) instead: for short runs, turning it would cost more than it saves
   std::vector<S> leak, threshold;
 };
@@ -40,7 +40,7 @@ std::vector<S> bounded(const char* name, const at::Tensor& values, int64_t size,
   std::vector<S> spread(size);
   for (int64_t j = 0; j < size; ++j) {
     const S value = v[values.numel() == 1 ? 0 : j];
-    TORCH_CHECK_VALUE(value == value, name, " must be a number, got nan");
+    TORCH_CHECK_VALUE(std::isfinite(value), name, " must be a finite number, got ", value);
     spread[j] = std::clamp(value, least, most);
   }
   return spread;
@@ -136,11 +136,37 @@ void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout r
   }
 }
 
+// Every tensor that the loops read without looking: raises for one that is not as long as they take it to be.
+void check(const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
+           const at::TensorList leaks, const at::TensorList thresholds, int64_t substeps) {
+  const size_t count = weights.size();
+  TORCH_CHECK_VALUE(count > 0 && leaks.size() == count && thresholds.size() == count &&
+                        (biases.empty() || biases.size() == count),
+                    "a stack takes a weight, a leak and a threshold of every layer, and biases of all or none");
+  TORCH_CHECK_VALUE(substeps >= 1, "substeps must be at least 1, got ", substeps);
+  TORCH_CHECK_VALUE(x.dim() == 3 && weights[0].dim() == 2, "x must be (L, B, I) and weights (H, I), got ", x.sizes(),
+                    " and ", weights[0].sizes());
+  const int64_t n = weights[0].size(0);
+  const auto expect = [&](const char* name, size_t layer, const at::Tensor& t, at::IntArrayRef sizes) {
+    TORCH_CHECK_VALUE(t.sizes() == sizes, name, " of layer ", layer, " must be ", sizes, ", got ", t.sizes());
+    TORCH_CHECK_VALUE(t.scalar_type() == x.scalar_type(), name, " of layer ", layer, " must be ", x.scalar_type(),
+                      ", got ", t.scalar_type());
+  };
+  for (size_t i = 0; i < count; ++i) {
+    expect("weight", i, weights[i], {n, i == 0 ? x.size(2) : n});
+    if (!biases.empty()) expect("bias", i, biases[i], {n});
+    expect("leak", i, leaks[i], {leaks[i].numel() == 1 ? 1 : n});
+    expect("threshold", i, thresholds[i], {thresholds[i].numel() == 1 ? 1 : n});
+    expect("state", i, state, {static_cast<int64_t>(count), x.size(1), n});
+  }
+}
+
 // Read-out (L or L * substeps, B, H) and the membranes after it.
 std::tuple<at::Tensor, at::Tensor> lif_stack(
     const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
     const at::TensorList leaks, const at::TensorList thresholds, double smallest_threshold, int64_t substeps,
     std::string_view reset, std::string_view readout) {
+  check(x, state, weights, biases, leaks, thresholds, substeps);
   const int64_t tokens = x.size(0), batch = x.size(1), n = weights[0].size(0);
   const Choice choice = choice_of(reset, readout, "piecewise_linear", 1, 1, false);
   const std::optional<at::Tensor> bias = biases.empty() ? std::optional<at::Tensor>() : biases[0].contiguous();
@@ -148,17 +174,21 @@ std::tuple<at::Tensor, at::Tensor> lif_stack(
   at::Tensor out = empty_kept({choice.readout == Readout::spikes ? tokens * substeps : tokens, batch, n}, x.options());
   const bool turned = tokens * batch * substeps < kShort;
   std::vector<at::Tensor> own;  // what the layers point into
-  const auto values = [&](const at::Tensor& t) { own.push_back(t.contiguous()); return own.back(); };
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "lif_stack", [&] {
     using S = scalar_t;
+    const auto values = [&](const at::Tensor& t) {
+      own.push_back(t.contiguous());
+      return own.back().const_data_ptr<S>();
+    };
     const at::Tensor first = first_currents<S>(x, weights[0], bias);
     std::vector<Layer<S>> layers;
     for (size_t i = 0; i < weights.size(); ++i) {
-      const at::Tensor weight = values(turned || i == 0 ? weights[i] : weights[i].t());
-      const S* bias = biases.empty() ? nullptr : values(biases[i]).const_data_ptr<S>();
-      layers.push_back({n, weight.const_data_ptr<S>(), bias, turned, bounded<S>("leak", values(leaks[i]), n, S(0), S(1)),
-                        bounded<S>("threshold", values(thresholds[i]), n, S(smallest_threshold),
+      layers.push_back({n, nullptr, nullptr, turned, bounded<S>("leak", leaks[i].contiguous(), n, S(0), S(1)),
+                        bounded<S>("threshold", thresholds[i].contiguous(), n, S(smallest_threshold),
                                    std::numeric_limits<S>::max())});
+      if (i == 0) continue;  // whose currents there are
+      layers[i].weight = values(turned ? weights[i] : weights[i].t());
+      if (!biases.empty()) layers[i].bias = values(biases[i]);
     }
     const Rows<S> rows(choice);
     at::parallel_for(0, batch, 1, [&](int64_t begin, int64_t end) {

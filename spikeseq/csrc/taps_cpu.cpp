@@ -30,7 +30,7 @@ struct Taps {
 
 // to[0..N vectors) += sum over i of value[i] * rows[i], the sums in registers.
 template <int N, typename S>
-inline void gather(int64_t count, const uint16_t* index, const S* values, const S* rows, int64_t stride, S* to) {
+inline void gather_values(int64_t count, const uint16_t* index, const S* values, const S* rows, int64_t stride, S* to) {
   constexpr int64_t kLanes = 32 / sizeof(S);
   typename Vector<S>::Lanes sums[N];
 #pragma GCC unroll 16
@@ -46,10 +46,10 @@ inline void gather(int64_t count, const uint16_t* index, const S* values, const 
 }
 
 template <typename S, int N>
-void add_rows(std::integral_constant<int, N>, int64_t left, int64_t count, const uint16_t* index, const S* values,
+void add_value_rows(std::integral_constant<int, N>, int64_t left, int64_t count, const uint16_t* index, const S* values,
               const S* rows, int64_t stride, S* to) {
   if constexpr (N > 0) {
-    gather<N>(count, index, values, rows, stride, to);
+    gather_values<N>(count, index, values, rows, stride, to);
   } else {
     for (int64_t i = 0; i < count; ++i)
       for (int64_t c = 0; c < left; ++c) to[c] += values[index[i]] * rows[index[i] * stride + c];
@@ -94,7 +94,7 @@ bool add_sparse(const Taps& t, const S* x, const S* weight, S* out) {
         over_columns<S>(t.out, [&](int64_t c, auto n) {
           for (int64_t to = first; to < last; ++to) {
             const int64_t r = to - t.shift(k);
-            add_rows<S>(n, t.out - c, counts[r], places_of + r * t.in, x + r * t.in,
+            add_value_rows<S>(n, t.out - c, counts[r], places_of + r * t.in, x + r * t.in,
                         weight + k * t.in * t.out + c, t.out, out + to * t.out + c);
           }
         });
@@ -109,7 +109,7 @@ void weight_gradient(const Taps& t, const S* x, const S* grad, S* by_weight) {
   const int64_t rows = t.given * t.middle;
   at::parallel_for(0, t.in, std::max<int64_t>(8, t.in / at::get_num_threads()), [&](int64_t begin, int64_t end) {
     const int64_t width = end - begin;
-    std::vector<uint16_t> index(width * kGradRows), kept(kGradRows);
+    std::vector<uint16_t> index(width * kGradRows);
     std::vector<S> values(width * kGradRows);
     std::vector<int64_t> counts(width);
     for (int64_t start = 0; start < rows; start += kGradRows) {
@@ -134,7 +134,7 @@ void weight_gradient(const Taps& t, const S* x, const S* grad, S* by_weight) {
             if (low > 0) from = std::lower_bound(from, to, low);
             if (high < size) to = std::lower_bound(from, to, high);
             if (from < to)
-              add_rows<S>(n, t.out - c, to - from, from, &values[j * kGradRows], rows_of, t.out,
+              add_value_rows<S>(n, t.out - c, to - from, from, &values[j * kGradRows], rows_of, t.out,
                           by_weight + (k * t.in + begin + j) * t.out + c);
           }
         });

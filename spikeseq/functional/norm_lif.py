@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..ops.norm_lif import norm_lif as op
-from .lif import RESETS, check_tensor, choice, positive_int
+from .lif import RESETS, _check_lengths, check_tensor, choice, positive_int
 from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
 
 EPSILON = 1e-5  # as nn.LayerNorm
@@ -62,19 +61,18 @@ def norm_lif(
         expected = (currents.shape[2], currents.shape[3])
         if tuple(check_tensor("state", state).shape) != expected:
             raise ValueError(f"state must have shape {expected}, got {tuple(state.shape)}")
-    batch, channels = currents.shape[2:]
+    channels = currents.shape[3]
     for name, value, sizes in (
         ("gain", gain, (channels,)),
         ("offset", offset, (channels,)),
         ("leak", leak, (1, channels)),
         ("threshold", threshold, (1, channels)),
-        *([] if lengths is None else [("lengths", lengths, (batch,))]),
     ):
         if check_tensor(name, value).dim() != 1 or value.numel() not in sizes:
             accepted = " or ".join(f"({size},)" for size in dict.fromkeys(sizes))
             raise ValueError(f"{name} must have shape {accepted}, got {tuple(value.shape)}")
     if lengths is not None:
-        lengths = lengths.to(device=currents.device, dtype=torch.int64)
+        lengths = _check_lengths(lengths, currents[:, 0])
     options: tuple[Any, ...] = (
         substeps, persist, epsilon, reset, surrogate.name, surrogate.height, surrogate.width, detach_reset,
     )  # fmt: skip

@@ -158,8 +158,13 @@ class SpikingLayer(nn.Module):
         )
 
     def _plain(self) -> bool:
-        """Whether nobody looks at the single sub-steps: no hooks, and a linear map for feedback."""
-        return type(self.feedback) is nn.Linear and type(self.lif) is LIF and unseen(self.feedback, self.lif)
+        """Whether nobody looks at single sub-steps: no hooks, and feedback by a linear map without bias."""
+        return (
+            type(self.feedback) is nn.Linear
+            and self.feedback.bias is None
+            and type(self.lif) is LIF
+            and unseen(self.feedback, self.lif)
+        )
 
     def _with_feedback(
         self,
@@ -173,20 +178,21 @@ class SpikingLayer(nn.Module):
         """I[t] = W_ih x + W_hh o[t-1]: fused where the op serves, else one sub-step at a time."""
         assert self.feedback is not None
         neuron = self.lif.neuron()
-        surrogate, weight = neuron["surrogate"], self.feedback.weight
-        if self._plain() and recurrent.serves(current, state, weight, surrogate.memory_planes):
+        surrogate, leak, threshold = neuron["surrogate"], neuron["leak"], neuron["threshold"]
+        weight = self.feedback.weight
+        if self._plain() and recurrent.serves(
+            current, state, weight, leak, threshold, surrogate.memory_planes
+        ):
             rows = 1 if readout == "spikes" else window
             return recurrent.lif_recurrent(
-                current, state, weight, neuron["leak"], neuron["threshold"], lengths, substeps, rows,
+                current, state, weight, leak, threshold, lengths, substeps, rows,
                 neuron["reset"], readout, surrogate.name, float(surrogate.height), float(surrogate.width),
                 neuron["detach_reset"],
             )  # fmt: skip
         if state is None:
             spike = torch.zeros_like(current[0])
         else:
-            spike = spike_of(state, threshold=neuron["threshold"], surrogate=neuron["surrogate"]).to(
-                current.dtype
-            )
+            spike = spike_of(state, threshold=threshold, surrogate=surrogate).to(current.dtype)
         outs = []
         for t in range(len(current) * substeps):
             row = (current[t // substeps] + self.feedback(spike)).unsqueeze(0)

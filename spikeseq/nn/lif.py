@@ -19,7 +19,8 @@ def bounded(parameter: Tensor, low: float, high: float) -> Tensor:
     An optimiser may step over a bound; the layer then works with the bound, and the gradient can still
     bring the parameter back. `project_parameters` moves the parameter itself.
     """
-    # In this order the difference is exactly zero, so the value is exactly the bound in every dtype.
+    # In this order the difference is exactly zero, so the value is exactly the bound in every dtype. Of an
+    # infinite parameter it is NaN, which is refused like any NaN.
     return parameter.detach().clamp(low, high) + (parameter - parameter.detach())
 
 

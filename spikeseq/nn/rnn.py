@@ -191,10 +191,10 @@ class SpikingRNN(nn.Module):
         return x, torch.stack([state for state in states if state is not None])
 
     def _in_one_call(self, x: Tensor, hx: Tensor | None) -> stack.Parts | None:
-        """What `stack` needs to run the layers, one direction without dropout; None if it cannot."""
-        if self.bidirectional or (self.training and self.dropout):
+        """What `stack` needs to run the layers, one direction of them; None if it cannot."""
+        if self.bidirectional:
             return None
-        return stack.parts_of(self._modules["layers"], x, hx)  # type: ignore[arg-type]
+        return stack.parts_of(self._modules["layers"], self._modules["between"], x, hx)  # type: ignore[arg-type]
 
     def reset_parameters(self) -> None:
         """Draws start weights anew (see `SpikingLayer.reset_parameters`); leaks and thresholds stay."""

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from ..ops import stack as _stack  # noqa: F401  defines the op
 from ..ops.build import ensure_native
+from ..ops.eager import traced
+from .dropout import SequenceDropout
 from .layer import SpikingLayer, unseen
 from .lif import LIF, SMALLEST_THRESHOLD
 
 DTYPES = (torch.float32, torch.float64)
+PLAIN = (Tensor, nn.Parameter)
 
 
 class Parts(NamedTuple):
@@ -26,57 +29,66 @@ class Parts(NamedTuple):
     reset: str
 
 
-def parts_of(layers: nn.ModuleList, x: Any, hx: Any) -> Parts | None:
+def parts_of(layers: nn.ModuleList, between: Any, x: Any, hx: Any) -> Parts | None:
     """The parts of `layers` if the op can stand in for them: inference on a CPU, plain layers, no hooks.
 
-    None otherwise, also for input or state that does not fit: the other way says what is wrong. Modules keep
-    their parts in dictionaries, which are read here, because looking up an attribute takes several times as
-    long.
+    `between` is the dropout from layer to layer, which must be idle. None otherwise, also for input or state
+    that does not fit: the other way says what is wrong. The op itself says which shapes of parameters are
+    wrong. Modules keep their parts in dictionaries, which are read here, because looking up an attribute
+    takes several times as long.
     """
     if (
         torch.is_grad_enabled()
         or type(x) is not Tensor
-        or not x.is_cpu
         or x.dtype not in DTYPES
-        or torch.compiler.is_compiling()
+        or traced()
         or torch.is_autocast_enabled("cpu")
+        or type(between) is not SequenceDropout
+        or (between.training and between.p)
         or not ensure_native("cpu")
     ):
         return None
-    dtype = x.dtype
     parts = Parts([], [], [], [], "")
-    modules: list[nn.Module] = []
+    modules: list[nn.Module] = [between]
+    resets = set()
     layer: Any
     for layer in layers._modules.values():
+        if type(layer) is not SpikingLayer:
+            return None
         inner = layer._modules
         linear, lif = inner["input_map"], inner["lif"]
-        if type(layer) is not SpikingLayer or type(linear) is not nn.Linear or type(lif) is not LIF:
+        if type(linear) is not nn.Linear or type(lif) is not LIF or lif.surrogate.memory_planes:
             return None
         if inner.get("feedback") is not None or inner.get("norm") is not None:
             return None
         maps: dict[str, Any] = linear._parameters
         neuron: dict[str, Any] = lif._buffers | lif._parameters
-        weight, bias, leak = maps["weight"], maps["bias"], neuron["leak"]
-        if not (weight.is_cpu and weight.dtype == leak.dtype == dtype) or lif.surrogate.memory_planes:
-            return None
-        parts.weights.append(weight)
-        if bias is not None:
-            parts.biases.append(bias)
-        parts.leaks.append(leak)
-        parts.thresholds.append(neuron["threshold"])
+        parts.weights.append(maps.get("weight"))  # type: ignore[arg-type]  # None is not plain
+        if maps.get("bias") is not None:
+            parts.biases.append(maps["bias"])
+        parts.leaks.append(neuron.get("leak"))  # type: ignore[arg-type]
+        parts.thresholds.append(neuron.get("threshold"))  # type: ignore[arg-type]
+        resets.add(lif.reset)
         modules += (layer, linear, lif)
-    width, features = parts.weights[0].shape
-    tokens, batch, given = x.shape
-    if not tokens or given != features or not unseen(*modules):
+    count = len(parts.weights)
+    if len(resets) != 1 or len(parts.biases) not in (0, count) or not unseen(*modules):
         return None
-    if hx is not None and not (
-        type(hx) is Tensor
-        and hx.is_cpu
-        and hx.dtype == dtype
-        and hx.shape == (len(parts.weights), batch, width)
+    if not all(
+        _plain(t, x.dtype) for t in (x, *parts.weights, *parts.biases, *parts.leaks, *parts.thresholds)
     ):
         return None
-    return parts._replace(reset=lif.reset)
+    width, features = parts.weights[0].shape if parts.weights[0].dim() == 2 else (0, 0)
+    tokens, batch, given = x.shape
+    if not tokens or given != features:
+        return None
+    if hx is not None and not (_plain(hx, x.dtype) and hx.shape == (count, batch, width)):
+        return None
+    return parts._replace(reset=resets.pop())
+
+
+def _plain(t: Any, dtype: torch.dtype) -> bool:
+    """Whether the op can read it: a tensor on the CPU, neither sparse nor of a type with a way of its own."""
+    return type(t) in PLAIN and t.dtype == dtype and t.is_cpu and t.layout == torch.strided
 
 
 def run(parts: Parts, x: Tensor, hx: Tensor | None, *, substeps: int, readout: str) -> tuple[Tensor, Tensor]:

@@ -97,8 +97,8 @@ def build(device: str | None = None) -> None:
     for name in devices:
         _sources(name)
         if not ensure_native(name):
-            reason = _failed.get(name, "SPIKESEQ_BACKEND=python")
-            raise BackendError(f"spikeseq: no native {name} kernel: {reason}")
+            why = _failed.get(name, "SPIKESEQ_BACKEND=python")
+            raise BackendError(f"spikeseq: no native {name} kernel: {why}")
 
 
 def backend_info() -> dict[str, Any]:

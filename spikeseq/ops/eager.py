@@ -1,8 +1,11 @@
-"""How an op of ours becomes the forward of a torch.autograd.Function."""
+"""What ops called eagerly share: the forward of a torch.autograd.Function, and when they are traced."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
+
+import torch
+from torch.autograd import forward_ad
 
 # A Function that sets its context apart is asked for the signature of its forward at every call; read from
 # the code, that takes longer than the kernel of a short sequence.
@@ -17,3 +20,13 @@ def forward_of(op: Callable[..., Any]) -> Any:
 
     forward.__signature__ = _ANY  # type: ignore[attr-defined]
     return staticmethod(forward)
+
+
+def traced() -> bool:
+    """Whether calls are recorded or transformed: by torch.compile, torch.jit, torch.func, or dual numbers."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+        or forward_ad._current_level >= 0
+    )

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from . import memory  # noqa: F401  defines empty_kept
 from .build import ensure_native
+from .eager import traced
 from .packed import DENSEST, Packed, pack
 
 
@@ -22,16 +23,15 @@ def serves(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any) -> bool:
     """
     tensors = [t for t in (x, weight, bias, state) if t is not None]
     return (
-        all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
+        not traced()
+        and all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
         and all(t.device.type == "cpu" and t.dtype == x.dtype and t.layout == torch.strided for t in tensors)
         and x.dtype in (torch.float32, torch.float64)
         and x.dim() == 3
         and weight.dim() == 2
         and x.shape[2] == weight.shape[1] > 0
         and (bias is None or bias.shape == weight.shape[:1])
-        and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
-        and not torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
         and ensure_native("cpu")
     )
 
@@ -96,7 +96,7 @@ class LinearLif(torch.autograd.Function):
             grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *ctx.options
         )
         del current, grad_out
-        grad = by_current.view(-1, ctx.width)
+        grad = by_current.flatten(0, 1)
         by_x = by_weight = by_bias = None
         if ctx.needs_input_grad[0]:
             by_x = torch.ops.spikeseq.empty_kept([len(grad), weight.shape[1]], grad)

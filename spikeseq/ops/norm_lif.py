@@ -13,7 +13,7 @@ from torch.nn.functional import layer_norm
 
 from . import _check_values, library, lif
 from .build import ensure_native
-from .eager import forward_of
+from .eager import forward_of, traced
 
 OPTIONS = (
     "int substeps, bool persist, float epsilon, str reset, str surrogate, float height, float width,"
@@ -40,12 +40,7 @@ def norm_lif(currents: Tensor, state: Tensor | None, *rest: Any) -> tuple[Tensor
         t.dtype == currents.dtype for t in tensors
     )
     # While tracing nothing can be built: there the composition is traced.
-    if (
-        served
-        and currents.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and ensure_native("cpu")
-    ):
+    if served and currents.device.type == "cpu" and not traced() and ensure_native("cpu"):
         _check_values(len(currents), rest[2], rest[3], rest[4])
         return _NormLIF.apply(currents, state, *rest)  # type: ignore[no-any-return]
     return composed(currents, state, *rest)

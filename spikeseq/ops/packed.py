@@ -44,7 +44,7 @@ class Packed:
 
     def product(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """(R, O) for weight (O, I) and bias (O,)."""
-        by_neuron = (weight.t() * self.scale).contiguous()  # never the caller's own memory
+        by_neuron = (weight.t() * self.scale).contiguous()  # a row for each neuron that may have fired
         return torch.ops.spikeseq.packed_product(self.bits, self.size, by_neuron, bias)  # type: ignore[no-any-return]
 
     def weight_gradient(self, grad: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import OPTIONS, _check_values, _no_second_backward, library
 from .build import ensure_native
-from .eager import forward_of
+from .eager import forward_of, traced
 from .reference import Options
 
 INPUTS = "Tensor weight, Tensor leak, Tensor threshold, Tensor? lengths"
@@ -34,21 +34,30 @@ def fits_block(hidden: int, bytes_of_value: int) -> bool:
     return KEPT * hidden * bytes_of_value <= BLOCK_MEMORY
 
 
-def serves(current: Tensor, state: Tensor | None, weight: Tensor, surrogate_planes: int) -> bool:
+def serves(
+    current: Tensor,
+    state: Tensor | None,
+    weight: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    surrogate_planes: int,
+) -> bool:
     """Whether the fused op takes these: of one device and type, no memory, not while traced or transformed.
 
     What does not fit together it does not take either: the other way says what is wrong.
     """
-    tensors = [current, weight, *([] if state is None else [state])]
+    hidden = current.shape[-1]
+    tensors = [current, weight, leak, threshold, *([] if state is None else [state])]
     return (
-        all(t.device == current.device and t.dtype == current.dtype for t in tensors)
-        and (current.is_cpu or (current.is_cuda and fits_block(len(weight), weight.element_size())))
+        not traced()
+        and all(t.device == current.device and t.dtype == current.dtype for t in tensors)
+        and (current.is_cpu or (current.is_cuda and fits_block(hidden, weight.element_size())))
         and current.dtype in (torch.float32, torch.float64)
         and current.dim() == 3
         and (state is None or state.shape == current.shape[1:])
+        and weight.shape == (hidden, hidden)
+        and all(t.dim() == 1 and len(t) in (1, hidden) for t in (leak, threshold))
         and not surrogate_planes
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
         and ensure_native(current.device.type)
     )
 

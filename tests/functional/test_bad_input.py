@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from spikeseq.functional import ApproximateLIF, PiecewiseLinear, Surrogate, lif
+from spikeseq.functional import SURROGATES, ApproximateLIF, PiecewiseLinear, Surrogate, lif
 
 I = torch.randn(5, 3, 4)  # noqa: E741  the field's own letter
 
@@ -142,3 +142,14 @@ def test_infinite_and_nan_currents_are_a_result_and_not_a_crash():
     current = torch.tensor([[math.nan, math.inf, -math.inf, 3.0]])
     out, state = call(current)
     assert out.tolist() == [[0, 1, 0, 1]] and state.isnan().tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("surrogate", [cls() for cls in SURROGATES.values() if not cls().memory_planes])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_nan_current_shows_in_the_gradients(surrogate, dtype):
+    current = torch.zeros(6, 1, 40, dtype=dtype)
+    current[2, 0, 1] = math.nan
+    current.requires_grad_()
+    call(current, surrogate=surrogate)[0].sum().backward()
+    bad = current.grad.isnan()
+    assert bad[:, 0, 1].all() and bad.sum() == 6

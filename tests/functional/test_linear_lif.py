@@ -6,6 +6,7 @@ from torch.nn.functional import linear
 
 from spikeseq.functional import ApproximateLIF, SpikeTime, lif
 from spikeseq.functional.linear_lif import linear_lif
+from spikeseq.nn import SpikingRNN
 from spikeseq.ops.build import ensure_native
 
 NEURON = {"leak": 0.9, "threshold": 1.0}
@@ -84,6 +85,23 @@ def test_a_caller_s_tensors_stay():
     before = [t.clone() for t in (x, weight, b, state)]
     linear_lif(x, weight, b, state, **NEURON)[0].sum().backward()
     assert all(torch.equal(a, b) for a, b in zip(before, (x, weight, b, state), strict=True))
+
+
+@pytest.mark.parametrize("size", [{"width": 0}, {"batch": 0}])
+def test_nothing_to_do(size):
+    leaves = case(**size)
+    x, weight, b, state = leaves
+    close(
+        gradients(lambda: linear_lif(x, weight, b, state, **NEURON), leaves),
+        gradients(lambda: lif(linear(x, weight, b), state, **NEURON), leaves),
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tracing_goes_the_plain_way():
+    x, layer = torch.randn(7, 2, 5), SpikingRNN(5, 13, num_layers=2)
+    traced = torch.jit.trace(layer, (x,))
+    torch.testing.assert_close(traced(x + 1), layer(x + 1))
 
 
 def test_autocast_and_transforms_go_the_plain_way():

@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune
 
 import spikeseq
 from spikeseq.functional import ApproximateLIF, SpikeTime
@@ -79,6 +81,104 @@ def test_when_it_is_taken(monkeypatch):
             rnn(x)
     rnn(x)  # a gradient may be wanted
     assert len(seen) == 2
+
+
+def no_bias(*indices):
+    def change(rnn):
+        for index in indices:
+            rnn.layers[index].input_map.bias = None
+
+    return change
+
+
+def pruned(rnn):
+    prune.l1_unstructured(rnn.layers[0].input_map, "weight", 0.5)
+
+
+def wrapped(rnn):
+    class Wrapper(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *args, **rest):
+            return self.inner(*args, **rest)
+
+    rnn.layers[1] = Wrapper(rnn.layers[1])
+
+
+def other_reset(rnn):
+    rnn.layers[0].lif.reset = "hard"
+
+
+def sparse(rnn):
+    weight = rnn.layers[0].input_map.weight.detach().to_sparse_csr()
+    rnn.layers[0].input_map.weight = nn.Parameter(weight)
+
+
+def other_threshold(rnn):
+    rnn.layers[1].lif.threshold = nn.Parameter(torch.ones(1))
+
+
+def parametrized(rnn):
+    nn.utils.parametrizations.weight_norm(rnn.layers[1].input_map)
+
+
+CHANGES = [no_bias(0), no_bias(1), pruned, wrapped, other_reset, sparse, other_threshold, parametrized]
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize("change", [*CHANGES, no_bias(0, 1)])
+def test_layers_that_a_user_has_changed(change, monkeypatch):
+    """They go one by one, but for a bias that all of them lack."""
+    seen = calls(monkeypatch)
+    rnn, x = network(), torch.randn(4, 2, 5, dtype=torch.float64)
+    change(rnn)
+    found, expected = both_ways(rnn, x, None)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert len(seen) == (change not in CHANGES)
+
+
+@torch.no_grad()
+def test_what_happens_between_the_layers_is_not_left_out():
+    rnn, x = network(dropout=0.5), torch.randn(9, 4, 5, dtype=torch.float64)
+    rnn.between.train()  # the dropout goes on in evaluation: Monte Carlo dropout
+    assert not torch.equal(rnn(x)[0], rnn(x)[0])
+    rnn, called = network(), []
+    rnn.between.register_forward_hook(lambda *args: called.append(1))
+    rnn(x)
+    assert called
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda lif, linear: setattr(lif, "leak", nn.Parameter(torch.ones(4).double())), "leak"),
+        (
+            lambda lif, linear: setattr(lif, "threshold", nn.Parameter(torch.ones(13, 1).double())),
+            "threshold",
+        ),
+        (lambda lif, linear: setattr(linear, "weight", nn.Parameter(torch.ones(7, 13).double())), "weight"),
+        (lambda lif, linear: setattr(linear, "bias", nn.Parameter(torch.ones(7).double())), "bias"),
+    ],
+)
+def test_parameters_of_a_wrong_shape(change, message):
+    rnn = network(per_channel=True)
+    change(rnn.layers[1].lif, rnn.layers[1].input_map)
+    with pytest.raises(ValueError, match=f"{message} of layer 1 must be"):
+        rnn(torch.randn(4, 2, 5, dtype=torch.float64))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["leak", "threshold"])
+def test_parameters_that_are_not_finite(name):
+    rnn = network()
+    getattr(rnn.layers[0].lif, name).fill_(float("inf"))
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad), pytest.raises(ValueError, match=f"{name} must"):
+            rnn(torch.randn(4, 2, 5, dtype=torch.float64))
 
 
 def test_leaks_past_their_bounds_are_the_bounds():

@@ -160,6 +160,7 @@ def test_it_compiles_without_a_break():
         ({"threshold": torch.tensor([0.0])}, "threshold must be positive"),
         ({"lengths": torch.tensor([1, 9, 0])}, "lengths must lie in"),
         ({"lengths": torch.tensor([1, 2])}, r"lengths must have shape \(3,\)"),
+        ({"lengths": torch.tensor([1.5, 2, 0])}, "lengths must be int64"),
         ({"gain": torch.ones(1)}, r"gain must have shape \(10,\)"),
         ({"leak": torch.ones(2)}, r"leak must have shape \(1,\) or \(10,\)"),
     ],
@@ -169,5 +170,5 @@ def test_bad_input(change, message):
         "currents": torch.zeros(5, 1, 3, 10), "gain": torch.ones(10), "offset": torch.zeros(10),
         "leak": torch.tensor([0.9]), "threshold": torch.ones(1), "substeps": 4, **change,
     }  # fmt: skip
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         norm_lif(**arguments)

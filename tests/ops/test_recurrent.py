@@ -123,3 +123,41 @@ def test_it_is_differentiated_once():
     (grad,) = torch.autograd.grad(out.sum(), x, create_graph=True)
     with pytest.raises(NotImplementedError, match="differentiated once"):
         grad.sum().backward()
+
+
+def test_a_feedback_map_with_a_bias():
+    one, x = layer(), torch.randn(9, 4, 5, dtype=torch.float64)
+    one.feedback = torch.nn.Linear(HIDDEN, HIDDEN, dtype=torch.float64)
+    options = {"lengths": None, "substeps": 2, "readout": "membrane", "window": 2}
+    found = everything(one, x, None, **options)
+    with torch.no_grad():
+        one.feedback.bias.add_(1)
+    assert not torch.equal(one(x, None, **options)[0], found[0])
+    assert one.feedback.bias.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("part, shape", [("weight", (4, 4)), ("leak", (4,)), ("threshold", (4,))])
+def test_parameters_of_a_wrong_shape(part, shape):
+    one = layer()
+    module = one.feedback if part == "weight" else one.lif
+    setattr(module, part, torch.nn.Parameter(torch.ones(shape, dtype=torch.float64)))
+    with pytest.raises((ValueError, RuntimeError)):
+        one(torch.randn(9, 4, 5, dtype=torch.float64), None, lengths=None, substeps=1, readout="membrane")
+    current, state = torch.randn(9, 4, HIDDEN).double(), torch.zeros(4, HIDDEN).double()
+    parts = one.feedback.weight, one.lif.leak.expand(HIDDEN) if part == "threshold" else one.lif.leak
+    with torch.no_grad(), pytest.raises(ValueError, match=f"{part} must be"):
+        torch.ops.spikeseq.lif_recurrent(
+            current,
+            state,
+            *parts,
+            one.lif.threshold,
+            None,
+            1,
+            1,
+            "soft",
+            "membrane",
+            "sigmoid",
+            1.0,
+            1.0,
+            False,
+        )
