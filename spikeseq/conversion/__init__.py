@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.lif import choice, positive_int
+from ..nn.activation import SpikingActivation
+from ..nn.lif import LIF
 from ..nn.network import SpikingNetwork
 from .affine import check_affine
 from .prepare import average_pools, calls_of, fold_batch_norm, hold_dropout, is_chain, is_map, put_neurons
@@ -76,21 +78,24 @@ def to_spiking(
         balance_by: "thresholds", or "weights": thresholds 1 and weights divided by them, the same
             function, for networks without bias and shortcuts.
         substeps: of the model. Default 100 (thesis table 4.1: 75 to 250).
-        calibration_substeps: that thresholds are measured over; default `substeps`.
+        calibration_substeps: that thresholds are measured over; default `substeps`. Layers fire one after the
+            other: as many as the network is deep, at least.
         encoding: "direct" or "poisson".
         largest: input value that a Poisson spike counts, beyond which values are clipped; default that of
             the calibration batches.
         batch_norm: "fold" into the map before it, or "keep" as normalisation of currents by the ANN's
             statistics, the same function, for a network that is to be trained on.
         max_pool: "error"; "average" to put average pooling in the place of maximum pooling, which changes
-            what the ANN computes; "spikes" for the maximum of the spikes of a sub-step.
+            what the ANN computes; "spikes" for the maximum of the spikes of a sub-step, where it stands
+            behind ReLU.
         seed: of Poisson spikes.
         progress: called after every layer with layers done, their number, its name and threshold. It is slow:
             every layer runs those before it again.
         neuron: arguments of `LIF`, whose leak is 1 by default: integrate and fire; and `initial` of
             `SpikingActivation`: with 0.5, few sub-steps are enough.
     Returns:
-        A `SpikingNetwork`; its `conversion` says what was changed.
+        A `SpikingNetwork`, in evaluation mode: call `train()` before it is trained on. Its `conversion` says
+        what was changed.
     Raises:
         TypeError, ValueError: naming the argument or the module that cannot be converted, and what would
             do: maximum pooling, anything nonlinear other than ReLU, whatever it is called, normalisation
@@ -106,10 +111,20 @@ def to_spiking(
         if calibration_substeps is None
         else positive_int("calibration_substeps", calibration_substeps)
     )
+    for name, value in (("percentile", percentile), ("threshold_scale", threshold_scale)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a number, got {value!r}")
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must lie in (0, 100], got {percentile}")
     if not (0 < threshold_scale < math.inf):
         raise ValueError(f"threshold_scale must be a positive number, got {threshold_scale}")
+    if not isinstance(ann, nn.Module):
+        raise TypeError(f"ann must be an nn.Module, got {type(ann).__name__}")
+    for name, module in ann.named_modules():
+        if isinstance(module, SpikingActivation | LIF):
+            raise ValueError(
+                f"ann has spiking neurons already, at {name}; a network with nn.ReLU is converted"
+            )
     batches = checked(calibration_batches)
 
     network = copy.deepcopy(ann).eval()
@@ -139,6 +154,9 @@ def to_spiking(
 
 def checked(batches: Iterable[Tensor]) -> list[Tensor]:
     """Raises TypeError or ValueError for batches that no threshold can be measured on."""
+    if not isinstance(batches, Iterable):
+        got = type(batches).__name__
+        raise TypeError(f"calibration_batches must be an iterable of Tensors, got {got}")
     found = [batches] if isinstance(batches, Tensor) else list(batches)
     if not found:
         raise ValueError("calibration_batches are empty; a few hundred inputs are needed")
@@ -150,6 +168,13 @@ def checked(batches: Iterable[Tensor]) -> list[Tensor]:
             raise ValueError(
                 f"calibration batch {number} must be (B, *) and not empty, got {tuple(batch.shape)}"
             )
+        first = found[0]
+        if batch.shape[1:] != first.shape[1:]:
+            wanted, own = f"{shape_of(first)} as the first", tuple(batch.shape)
+            raise ValueError(f"calibration batch {number} must be {wanted}, got {own}")
+        if (batch.dtype, batch.device) != (first.dtype, first.device):
+            kinds = [f"{one.dtype} on {one.device}" for one in (first, batch)]
+            raise ValueError(f"calibration batch {number} must be {kinds[0]} as the first, got {kinds[1]}")
         if not batch.isfinite().all():
             raise ValueError(f"calibration batch {number} holds values that are not finite")
         if batch.min() == batch.max():
@@ -157,10 +182,19 @@ def checked(batches: Iterable[Tensor]) -> list[Tensor]:
     return found
 
 
+def shape_of(batch: Tensor) -> str:
+    return f"({', '.join(['B', *map(str, batch.shape[1:])])})"
+
+
 def _prepared(
     network: nn.Module, example: Tensor, batch_norm: str, max_pool: str
 ) -> tuple[nn.Module, list[str], Survey, bool]:
-    check(survey(network, example), max_pool)
+    try:
+        found = survey(network, example)
+    except (RuntimeError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"calibration batches {shape_of(example)} do not fit the network: {why}") from None
+    check(found, max_pool)
     changed = fold_batch_norm(network, example) if batch_norm == "fold" else []
     if max_pool == "average":
         changed += average_pools(network, survey(network, example))

@@ -124,7 +124,8 @@ def check(found: Survey, max_pool: str) -> None:
         else:
             wrong.append(f"{where} calls {called}: only ReLU becomes spikes")
     for call in found.calls:
-        kind, where = type(call.module).__name__, f"{call.name} ({type(call.module).__name__})"
+        kind = type(call.module).__name__
+        where = f"{call.name} ({kind})"
         if isinstance(call.module, (*RECTIFIERS, *BATCH_NORMS)) and own_forward(call.module):
             wrong.append(
                 f"{where} has a forward of its own: put the modules of torch.nn that it stands for, such as"

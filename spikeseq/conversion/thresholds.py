@@ -90,9 +90,15 @@ def balance(
             for row in piece
         )
         if not (math.isfinite(value) and value > 0):
-            what = "largest current" if method == "max" else f"{percentile:g}th percentile of currents"
-            hint = "" if method == "max" else "; take a higher percentile, or method='max'"
-            raise ValueError(f"{name}: the {what} is {value:.4g}, a threshold must be positive{hint}")
+            what, other = "the largest", ""
+            if method == "percentile":
+                what = f"percentile {percentile:g}"
+                other = ", or a higher percentile, or method='max' (conversion.statistic=max)"
+            raise ValueError(
+                f"{name}: {what} of its currents is {value:.4g} with calibration_substeps={substeps}, and a"
+                " threshold must be positive; the deeper a layer, the later spikes come there: give more"
+                f" calibration_substeps (conversion.substeps of a recipe){other}"
+            )
         module.neurons[call].threshold.fill_(value)  # type: ignore[union-attr,operator]
         if scaled:
             module.set_height(call, value)

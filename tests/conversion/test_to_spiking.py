@@ -8,7 +8,7 @@ from torch import nn
 
 import spikeseq
 from spikeseq.models.backbones import build_backbone
-from spikeseq.nn import SpikingActivation, TimedDropout
+from spikeseq.nn import SpikingActivation, SpikingNetwork, TimedDropout
 
 
 class Residual(nn.Module):
@@ -98,13 +98,12 @@ def test_thresholds_of_three_layers_by_hand(method, percentile):
 
 @pytest.mark.parametrize("name", ["vgg6", "resnet8"])
 def test_a_backbone_predicts_as_its_ann(name):
-    ann = trained(build_backbone(name, classes=5, size=16, width=0.125, hidden=32), side=16, steps=120)
+    own = {"classes": 5, "size": 16, "width": 0.125} | ({"hidden": 32} if name == "vgg6" else {})
+    ann = trained(build_backbone(name, **own), side=16, steps=120)
     snn = spikeseq.to_spiking(ann, [images(128, 16, seed=5)[0]], substeps=400, calibration_substeps=20)
     assert snn.conversion.scaled == (name == "resnet8") and snn.held
     assert agreement(ann, snn, 16) >= 0.99
-    twin = build_backbone(
-        name, activation="spiking", classes=5, size=16, width=0.125, hidden=32, leak=1.0, substeps=400
-    ).eval()
+    twin = build_backbone(name, activation="spiking", leak=1.0, substeps=400, **own).eval()
     twin.load_state_dict(snn.state_dict())
     assert agreement(snn, twin, 16) == 1
 
@@ -257,6 +256,7 @@ class Functional(nn.Module):
         return self.function(self.relu(self.map(x)))
 
 
+SPIKING = SpikingNetwork(nn.Sequential(nn.Linear(3, 4), SpikingActivation()))
 GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
 
 
@@ -271,7 +271,14 @@ GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
         (Functional(torch.relu), [GOOD], {}, "model calls relu as a function: make it a module, nn.ReLU"),
         (Functional(nn.functional.relu_), [GOOD], {}, "calls relu as a function"),
         (Functional(torch.sigmoid), [GOOD], {}, "model calls sigmoid: only ReLU becomes spikes"),
+        (lambda x: x, [GOOD], {}, "ann must be an nn.Module, got function"),
+        (SPIKING, [GOOD], {}, "ann has spiking neurons already, at network.1"),
+        (sequential(nn.ReLU()), None, {}, "calibration_batches must be an iterable of Tensors, got NoneType"),
+        (sequential(nn.ReLU()), 3, {}, "calibration_batches must be an iterable of Tensors, got int"),
         (sequential(nn.ReLU()), [], {}, "calibration_batches are empty"),
+        (sequential(nn.ReLU()), [GOOD, torch.randn(2, 4)], {}, r"batch 2 must be \(B, 3\) as .* \(2, 4\)"),
+        (sequential(nn.ReLU()), [GOOD, GOOD.double()], {}, "float32 on cpu as the first, got torch.float64"),
+        (sequential(nn.ReLU()), [torch.randn(2, 4)], {}, r"batches \(B, 4\) do not fit the network: mat1"),
         (sequential(nn.ReLU()), [torch.zeros(0, 3)], {}, r"batch 1 must be \(B, \*\) and not empty"),
         (sequential(nn.ReLU()), [GOOD, torch.ones(2, 3)], {}, "batch 2 is constant, all 1"),
         (sequential(nn.ReLU()), [GOOD / 0], {}, "not finite"),
@@ -280,10 +287,17 @@ GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
         (sequential(nn.ReLU()), [GOOD], {"batch_norm": "drop"}, "'fold', 'keep', got 'drop'"),
         (sequential(nn.ReLU()), [GOOD], {"method": "mean"}, "'max', 'percentile', got 'mean'"),
         (sequential(nn.ReLU()), [GOOD], {"percentile": 0.0}, r"percentile must lie in \(0, 100\], got 0.0"),
+        (sequential(nn.ReLU()), [GOOD], {"percentile": "99"}, "percentile must be a number, got '99'"),
         (sequential(nn.ReLU()), [GOOD], {"threshold_scale": 0.0}, "threshold_scale must be a positive"),
+        (sequential(nn.ReLU()), [GOOD], {"threshold_scale": "1"}, "threshold_scale must be a number, got"),
         (
-            sequential(nn.ReLU()), [GOOD], {"method": "percentile", "percentile": 1.0},
-            "1: the 1th percentile of currents is .* must be positive; take a higher percentile",
+            sequential(nn.ReLU()), [GOOD], {"method": "percentile", "percentile": 1.0, "substeps": 7},
+            "1: percentile 1 of its currents is -.* with calibration_substeps=7, .* more calibration_substeps"
+            r" \(conversion.substeps of a recipe\), or a higher percentile, or method='max'",
+        ),
+        (
+            sequential(nn.ReLU(), nn.Linear(4, 4, bias=False), nn.ReLU()), [GOOD], {"substeps": 1},
+            "3: the largest of its currents is .* with calibration_substeps=1, .* more calibration_substeps",
         ),
     ],
 )  # fmt: skip
