@@ -16,7 +16,10 @@ def train(
         typer.Argument(help="imdb, multi30k, dvs128, cifar10, cifar100, mnist, svhn, imagenette, imagenet."),
     ],
     model: Annotated[
-        str | None, typer.Option(help="Which model of the recipe; default the spiking one.")
+        str | None,
+        typer.Option(
+            help="Which model of the recipe; default the spiking one, of images vgg6 (mnist: lenet)."
+        ),
     ] = None,
     method: Annotated[
         str | None,
@@ -36,7 +39,9 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE-MODEL-SEED.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default runs/RECIPE-MODEL[-METHOD]-SEED.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     set_: Annotated[
@@ -59,10 +64,13 @@ def train(
             raise ConfigError("--device cuda: there is no usable GPU here; use auto or cpu")
     settings = set_ or []
     if from_ is not None:
-        from spikeseq.recipes.image_models import inherited
+        from spikeseq.recipes.image_start import cut_off, inherited, taken_over
 
-        model, source, taken = inherited(from_, recipe, model, method)
-        data, settings = data or source, [*taken, *settings]
+        # A run that goes on has its settings in its own folder.
+        folders = [out] if out else Path("runs").glob(f"{recipe}-{model or '*'}-{method}-{seed}")
+        own = cut_off(from_, recipe, method, folders) if resume else None
+        start = inherited(from_, recipe, model, method) if own is None else taken_over(own)
+        model, data, settings = model or start[0], data or start[1], [*start[2], *settings]
     config = load_config(
         recipe,
         model=model,

@@ -11,6 +11,7 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 # What has an option of its own, on which sections of the file depend.
 OPTIONS = {
     "recipe": "the argument RECIPE",
+    "data.recipe": "the argument RECIPE",
     "model.name": "--model",
     "model.method": "--method",
     "model.start": "--from",
@@ -28,6 +29,7 @@ OPTIONAL = {
     "data.vectors": str,
     "conversion.substeps": int,
     "model.chunk": int,
+    "model.surrogate_width": float,
     "evaluate.images": int,
 }
 
@@ -43,8 +45,11 @@ def recipe_names() -> list[str]:
 
 def nearest(name: str, names: list[str]) -> str:
     """`; did you mean X?` for a near miss, and the valid names."""
-    close = difflib.get_close_matches(name, names, n=1)
-    return (f"; did you mean {close[0]!r}?" if close else "") + f" Valid: {', '.join(names)}"
+    return hint(difflib.get_close_matches(name, names, n=1), names)
+
+
+def hint(close: list[str], names: list[str]) -> str:
+    return (f"; did you mean {close[0]!r}?" if close else ".") + f" Valid: {', '.join(names)}"
 
 
 def load_config(
@@ -80,8 +85,8 @@ def load_config(
             continue
         if name not in known:
             names = [str(key) for key in known]
-            hint = nearest(str(name), names) if names else f": its models need no --{what}"
-            raise ConfigError(f"recipe {recipe!r} has no {what} {name!r}{hint}")
+            why = nearest(str(name), names) if names else f": its models need no --{what}"
+            raise ConfigError(f"recipe {recipe!r} has no {what} {name!r}{why}")
         own = known[name] or OmegaConf.create()
         own_sample, of_model = own.pop("sample", None), own.pop("variants", {}).get(chosen["variants"])
         layers += [own, own_sample if data == "sample" else None, of_model]
@@ -100,6 +105,7 @@ def load_config(
         config.train.epochs = epochs
     for override in overrides or []:
         _override(config, override)
+    _check_bits("--seed", seed)
     return config
 
 
@@ -156,8 +162,7 @@ def _override(config: DictConfig, text: str) -> None:
         # Without its section, a key is looked for by its last part.
         same = [name for name in names if name.split(".")[-1] == key.split(".")[-1]]
         close = same or difflib.get_close_matches(key, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"no setting {key!r}{hint} Valid: {', '.join(inside or names)}")
+        raise ConfigError(f"no setting {key!r}{hint(close, inside or names)}")
     old = settings[key]
     kind = OPTIONAL.get(key, type(old))
     try:
@@ -172,4 +177,11 @@ def _override(config: DictConfig, text: str) -> None:
         null = " or null" if key in OPTIONAL else ""
         named = "a list or a number" if kind is ListConfig else kind.__name__
         raise ConfigError(f"{key} must be {named}{null}, such as {old!r}; got {value!r}")
+    _check_bits(key, new)
     OmegaConf.update(config, key, new)
+
+
+def _check_bits(key: str, value: Any) -> None:
+    """Generators of random numbers, and tensors, know integers of 64 bits."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{key} must be an integer of 64 bits, got {value}")

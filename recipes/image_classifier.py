@@ -62,7 +62,11 @@ class ImageClassifier:
     def _read(self, paths: Any) -> Tensor:
         if isinstance(paths, str | Path):
             raise TypeError("images must be a list of paths, got one path")
-        named = [(str(path), Path(path)) for path in paths]
+        try:
+            named = [(str(path), Path(path)) for path in paths]
+        except TypeError:
+            got = type(paths).__name__
+            raise TypeError(f"images must be a list of paths, or a Tensor of uint8; got {got}") from None
         if not named:
             return torch.empty(0, self.channels, self.size, self.size, dtype=torch.uint8)
         return decode_images(named, len(named), self.channels, self.size)[0]
@@ -70,18 +74,19 @@ class ImageClassifier:
 
 def open_image_classifier(folder: Path, config: DictConfig) -> ImageClassifier:
     """The classifier of a run folder, its weights still to be loaded."""
+    about = read_images(folder)
+    try:
+        model = empty(config, len(about["classes"]), about["channels"], about["size"])
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{folder / IMAGES_FILE} is damaged: {error}") from None
+    return ImageClassifier(model.eval(), **about, config=config)
+
+
+def read_images(folder: Path) -> dict[str, Any]:
+    """What a run folder keeps of the images that it was trained on, as `ImageData.about` has it."""
     path = folder / IMAGES_FILE
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        model = empty(config, len(about["classes"]), about["channels"], about["size"])
-        return ImageClassifier(
-            model.eval(),
-            about["classes"],
-            about["mean"],
-            about["std"],
-            about["channels"],
-            about["size"],
-            config,
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        return {key: about[key] for key in ("classes", "channels", "size", "mean", "std")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}") from None

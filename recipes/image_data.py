@@ -60,11 +60,21 @@ class ImageData:
     std: list[float]
     note: str | None = None  # what must be said beside a result on this copy of the data
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The numbers of classes and channels, and the side of an image."""
+        channels, size = next(iter(self.splits.values())).pixels.shape[1:3]
+        return len(self.classes), channels, size
+
+    def about(self) -> dict[str, Any]:
+        """What a trained model must know of it."""
+        _, channels, size = self.shape
+        about = {"classes": self.classes, "mean": self.mean, "std": self.std}
+        return about | {"channels": channels, "size": size}
+
     def files(self) -> dict[str, str]:
         """What a run folder keeps, by file name, so that a run is opened without its data."""
-        channels, size = next(iter(self.splits.values())).pixels.shape[1:3]
-        about = {"classes": self.classes, "mean": self.mean, "std": self.std}
-        return {IMAGES_FILE: json.dumps(about | {"channels": channels, "size": size})}
+        return {IMAGES_FILE: json.dumps(self.about())}
 
     def facts(self) -> dict[str, Any]:
         """What `metrics.json` says of it."""

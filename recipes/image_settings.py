@@ -5,10 +5,21 @@ from typing import Any
 import torch
 
 from spikeseq.models.backbones.plain import PLANS
-from spikeseq.recipes.config import OPTIONS, changes
+from spikeseq.recipes.config import changes
 from spikeseq.recipes.distillation import check_mixture
 from spikeseq.recipes.image_models import METHODS, SPIKING, fresh, is_spiking
 from spikeseq.recipes.image_task import Augmentation
+
+TEXTS = ("train.batch_tokens", "train.embedding_rate")
+"""Settings of recipes for texts, whose section `train` is the same."""
+GRADIENTS = (
+    *("dropout", "learn_leak", "learn_threshold", "detach_reset"),
+    *("surrogate", "height", "surrogate_width", "chunk"),
+)
+"""Of the section `model`: what nothing comes of without training."""
+MEASURING = ("batch_size", "precision")
+"""Of the section `train`: what validation and tests use, too."""
+AUGMENTATION = ("shift", "flip", "erase")
 
 
 def check_settings(config: Any) -> None:
@@ -18,8 +29,6 @@ def check_settings(config: Any) -> None:
         value = config.evaluate[name]
         if value is not None and value < 1:
             raise ValueError(f"evaluate.{name} must be at least 1, got {value}")
-    if config.data.recipe != config.recipe:
-        raise ValueError(f"data.recipe is not changed by --set but by {OPTIONS['recipe']}")
     augmentation(config)
     if model.chunk is not None and (model.chunk < 1 or not is_spiking(config)):
         raise ValueError(f"model.chunk must be at least 1 sub-step of a spiking network, got {model.chunk}")
@@ -30,12 +39,17 @@ def check_settings(config: Any) -> None:
         raise ValueError(f"train.batch_size must be at least 2 with model.norm={model.norm}, got 1")
     _check_effect(config)
     with torch.device("meta"):  # no memory, only the checks
-        fresh(config, 2, 1, 256, spiking=is_spiking(config))
+        fresh(config, 2, 1, config.data.size or 256, spiking=is_spiking(config))
 
 
 def _check_effect(config: Any) -> None:
     """Refuses what was changed of the defaults and has no effect on this model or method."""
     model, method = config.model, config.model.method
+    untrained = {
+        "model": GRADIENTS,
+        "train": [str(name) for name in config.train if name not in MEASURING],
+        "data": AUGMENTATION,
+    }
     for key, value in changes(config).items():
         section, _, name = key.partition(".")
         idle = None
@@ -45,8 +59,14 @@ def _check_effect(config: Any) -> None:
             idle = f"on {model.name}, only on a resnet"
         elif key == "model.hidden" and model.name not in PLANS:
             idle = f"on {model.name}, which has no hidden linear layers"
+        elif key in TEXTS:
+            idle = "on images"
+        elif method == "convert" and name in untrained.get(section, ()):
+            idle = "with --method convert, which trains nothing"
         elif section == "conversion" and "ann" not in METHODS[method]:
             idle = f"with --method {method}, which converts nothing"
+        elif key == "conversion.percentile" and config.conversion.statistic == "max":
+            idle = "with conversion.statistic=max"
         elif section == "distillation" and (method == "convert" or not METHODS[method]):
             idle = f"with --method {method}, which has no teacher"
         elif key == "distillation.temperature" and not config.distillation.weight:

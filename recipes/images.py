@@ -12,8 +12,9 @@ from spikeseq.evaluation.image_energy import feeding_neurons, table_5_3
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.image_classifier import ImageClassifier, open_image_classifier
 from spikeseq.recipes.image_data import ImageData, ImageSplit, load_images, open_split
-from spikeseq.recipes.image_models import empty, fresh, open_teacher, start_model
+from spikeseq.recipes.image_models import empty, fresh
 from spikeseq.recipes.image_settings import augmentation, check_settings
+from spikeseq.recipes.image_start import check_start, open_teacher, start_model
 from spikeseq.recipes.image_task import ImageTask
 
 Say = Any
@@ -30,6 +31,9 @@ class ImageClassification:
         " / this one's (thesis table 5.3), by eq. 5.20: pooled spikes are one addition; counted: with"
         " one for every spike, as in uJ. s: training."
     )
+
+    def check_start(self, config: Any) -> None:
+        check_start(config)
 
     def load(self, config: Any, say: Say) -> ImageData:
         """The decoded images, read once the other settings are known to be good."""
@@ -60,8 +64,7 @@ class ImageClassification:
 
     def blank(self, config: Any, corpus: ImageData) -> nn.Module:
         """The model of a run that goes on, its weights still to be loaded: no threshold is measured again."""
-        channels, size = corpus.splits["train"].pixels.shape[1:3]
-        return empty(config, len(corpus.classes), channels, size)
+        return empty(config, *corpus.shape)
 
     def test(
         self, config: Any, task: ImageTask, model: nn.Module, split: str, device: torch.device
@@ -87,12 +90,11 @@ class ImageClassification:
         account["signature"] = account["signature"].replace("per token", "per image")
         for name, text in account["signatures"].items():
             account["signatures"][name] = text.replace("per token", "per image")
-        channels, size = images.pixels.shape[1:3]
         if isinstance(model, SpikingNetwork):
             plain = config.copy()
             if plain.model.norm != "none":
                 plain.model.norm = "batch"  # which an ANN can have
-            twin = fresh(plain, len(task.corpus.classes), channels, size, spiking=False)
+            twin = fresh(plain, *task.corpus.shape, spiking=False)
             dense = measure_energy(twin, [(inputs[0][0][:1],)], tokens=1)
             feeding = feeding_neurons(model, inputs[0][0][:1])
             account["table_5_3"] = table_5_3(account["layers"], dense["layers"], feeding)

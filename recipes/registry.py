@@ -11,7 +11,8 @@ from spikeseq.recipes.translation import Translation
 class Recipe(Protocol):
     """What `train`, `evaluate` and `load` need to know of a recipe.
 
-    One whose task is slow to make may also have `blank(config, corpus)`, the model of a run that goes on.
+    One whose runs may start from others may also have `check_start(config)`, which raises for what cannot be
+    started from, and `blank(config, corpus)`, the model of a run that goes on, for which they are not needed.
     """
 
     figure: str

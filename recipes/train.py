@@ -69,10 +69,12 @@ def train(
         say(f"{folder} is finished")
         return metrics
     recipe = RECIPES[config.recipe]
-    with accelerator.main_process_first():  # so that the others find the corpus in the cache
-        corpus = recipe.load(config, say if first else lambda text: None)
     # A run that goes on has its weights in the folder: what it started from need not be there any more.
     goes_on, blank = resume and (folder / RESUME_FILE).exists(), getattr(recipe, "blank", None)
+    if not goes_on and (check_start := getattr(recipe, "check_start", None)):
+        check_start(config)
+    with accelerator.main_process_first():  # so that the others find the corpus in the cache
+        corpus = recipe.load(config, say if first else lambda text: None)
     task = recipe.task(config, corpus, blank(config, corpus) if goes_on and blank else None)
     trains = recipe.trains(config)
     # A model without spikes is told so here.

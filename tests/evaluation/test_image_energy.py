@@ -25,7 +25,8 @@ def test_the_formula_of_table_5_3():
 
 @pytest.mark.parametrize("name", ["vgg6", "resnet8"])
 def test_whose_spikes_a_map_reads(name):
-    model = build_backbone(name, activation="spiking", width=0.125, hidden=16).eval()
+    own = {"hidden": 16} if name == "vgg6" else {}
+    model = build_backbone(name, activation="spiking", width=0.125, **own).eval()
     found = feeding_neurons(model, torch.randn(1, 3, 32, 32))
     if name == "vgg6":
         assert list(found.values()) == [None, *(n for n, m in model.named_modules() if isinstance(m, LIF))]

@@ -10,6 +10,10 @@ from spikeseq.nn import SpikingNetwork, StepBatchNorm
 TINY = {"width": 0.125, "hidden": 16}
 
 
+def tiny(name: str) -> dict[str, float]:
+    return {"width": 0.125} if name.startswith("resnet") else TINY
+
+
 def maps(model: nn.Module) -> list[nn.Module]:
     """Convolutions and linear maps, without those of shortcuts."""
     return [
@@ -21,7 +25,7 @@ def maps(model: nn.Module) -> list[nn.Module]:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_an_ann_and_its_spiking_twin(name):
-    ann, snn = build_backbone(name, **TINY), build_backbone(name, activation="spiking", **TINY)
+    ann, snn = build_backbone(name, **tiny(name)), build_backbone(name, activation="spiking", **tiny(name))
     assert isinstance(snn, SpikingNetwork)
     weights = {f"network.{key}": value.shape for key, value in ann.state_dict().items()}
     twin = {key: value.shape for key, value in snn.state_dict().items() if ".neurons." not in key}
@@ -36,7 +40,7 @@ def test_an_ann_and_its_spiking_twin(name):
 def test_the_number_counts_maps(name):
     depth = int("".join(filter(str.isdigit, name)))
     stem = "imagenet" if depth in (34, 50) else "three"
-    assert len(maps(build_backbone(name, stem=stem, **TINY))) == depth
+    assert len(maps(build_backbone(name, stem=stem, **tiny(name)))) == depth
 
 
 def test_published_widths_are_the_default():
@@ -87,19 +91,27 @@ def test_normalisation_for_each_substep():
         ({"name": "vgg7"}, "name must be one of lenet, .*, got 'vgg7'"),
         ({"name": "vgg16", "size": 16}, "size must be at least 32 for so many poolings, got 16"),
         ({"name": "vgg6", "classes": 0}, "classes must be at least 1, got 0"),
+        ({"name": "resnet8", "size": 1}, "size must be at least 2 with this stem, got 1"),
         ({"name": "vgg6", "width": 0.0}, "width must be a positive number, got 0.0"),
+        ({"name": "vgg6", "width": float("inf")}, "width must be a positive number, got inf"),
+        ({"name": "vgg6", "width": "1"}, "width must be a number, got '1'"),
+        ({"name": "vgg6", "dropout": "0.1"}, "dropout must be a number, got '0.1'"),
+        ({"name": "vgg6", "stem": "foo"}, "stem must be one of 'three', 'imagenet', got 'foo'"),
+        ({"name": "vgg6", "stem": "imagenet"}, "stem is of a resnet, not of vgg6; got 'imagenet'"),
+        ({"name": "vgg6", "encoding": "foo"}, "encoding must be one of 'direct', 'poisson', got 'foo'"),
+        ({"name": "resnet8", "hidden": 3}, "hidden is not of resnet8, which has no hidden linear layers"),
         ({"name": "vgg6", "hidden": 0}, "hidden must be at least 1, got 0"),
-        ({"name": "vgg6", "dropout": 1.0}, "dropout: p must lie in"),
+        ({"name": "vgg6", "dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"name": "vgg6", "activation": "tanh"}, "activation must be one of 'relu', 'spiking', got 'tanh'"),
         ({"name": "vgg6", "norm": "layer"}, "norm must be one of 'none', 'batch', 'batch-steps'"),
-        ({"name": "vgg6", "norm": "batch-steps"}, "goes with spiking activations"),
-        ({"name": "vgg6", "leak": 0.5}, "leak go with spiking activations"),
+        ({"name": "vgg6", "norm": "batch-steps"}, "'none' or 'batch' with activation 'relu'"),
+        ({"name": "vgg6", "leak": 0.5}, "activation must be 'spiking' with leak, got 'relu'"),
         ({"name": "resnet8", "stem": "two"}, "stem must be one of 'three', 'imagenet', got 'two'"),
         ({"name": "vgg6", "activation": "spiking", "leak": 2.0}, r"leak must lie in \[0, 1\], got 2.0"),
     ],
 )
 def test_bad_input(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         build_backbone(**options)
 
 
@@ -111,4 +123,6 @@ def test_images_of_another_size_are_refused(activation):
     ):
         model(torch.randn(2, 3, 16, 16))
     with pytest.raises(ValueError, match=r"images must be \(N, 3, height, width\)"):
-        build_backbone("resnet8", activation=activation, **TINY)(torch.randn(2, 1, 16, 16))
+        build_backbone("resnet8", activation=activation, width=0.125)(torch.randn(2, 1, 16, 16))
+    with pytest.raises(TypeError, match=r"images must be floating-point, got torch.uint8"):
+        model(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))

@@ -1,47 +1,25 @@
 """The recipe for images end to end, on the sample: every method, chained by run folders."""
 
 import json
-import shutil
 
 import pytest
 import torch
+from image_runs import CHAIN, CONVERSION, chain, run
 from PIL import Image
 from recipe_case import refused, sets
 
 import spikeseq
 from spikeseq.recipes.config import ConfigError, load_config
-from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.image_data import load_images
-from spikeseq.recipes.image_models import inherited, open_teacher
 from spikeseq.recipes.image_task import normalised
 from spikeseq.recipes.images import some_of
-from spikeseq.recipes.runs import RunError
-from spikeseq.recipes.train import train
 
 pytestmark = pytest.mark.usefixtures("cache")
-QUICK = [
-    "data.limit=120", "model.width=0.125", "model.hidden=16", "train.epochs=1", "train.batch_size=16",
-    "evaluate.energy_images=4", "train.precision=float32",
-]  # fmt: skip
-CONVERSION = ["conversion.images=32", "conversion.percentile=90"]  # spikes enough for the account
-CHAIN = {"ann": None, "convert": "ann", "hybrid": "convert", "diet": "convert"}
-
-
-def run(folder, method, start=None, recipe="cifar10", model=None, extra=(), **options):
-    quick = [*QUICK, *CONVERSION] if start is not None and start.name == "ann" else QUICK
-    config = load_config(recipe, model=model, method=method, overrides=[*quick, *extra])
-    config.model.start = None if start is None else str(start)
-    return train(config, folder, **options)
 
 
 @pytest.fixture(scope="module")
 def runs(training):
-    for method, start in CHAIN.items():
-        steps = {"ann": [], "hybrid": ["model.substeps=4", "model.chunk=2"]}
-        extra = steps.get(method, ["model.substeps=3"])
-        run(training / method, method, None if start is None else training / start, extra=extra)
-    run(training / "direct", "direct", extra=["model.substeps=2"])
-    return training
+    return chain(training)
 
 
 def metrics_of(folder):
@@ -128,87 +106,11 @@ def test_energy_and_report_show_images(runs, cli, tmp_path):
 
 def test_commands_chain_by_from(cli, runs, tmp_path):
     done = cli("train", "cifar10", "--method", "convert", "--from", runs / "ann", "--out", tmp_path / "x",
-               *sets([s for s in (*QUICK, *CONVERSION) if "model" not in s]), "--json")  # fmt: skip
+               *sets(["train.batch_size=16", "evaluate.energy_images=4", *CONVERSION]), "--json")  # fmt: skip
     metrics = json.loads(done.out)
     assert metrics["model"] == "vgg6" and metrics["data"] == "sample"
     assert spikeseq.load(tmp_path / "x").config.model.width == 0.125  # taken from the run
     assert "T" in done.err and "ratio" in done.err and "counted" in done.err
-
-
-@pytest.mark.parametrize(
-    ("start", "model", "method", "message"),
-    [
-        ("ann", "vgg9", "convert", "is of the model 'vgg6', --model says 'vgg9'"),
-        ("diet", None, "convert", "starts from a run of ann; .* was trained by 'diet'"),
-        ("ann", None, "direct", "starts from a run of none"),
-        ("ann", None, None, "--from goes with --method, one of convert, hybrid, diet"),
-        ("missing", None, "diet", "no such folder"),
-    ],
-)
-def test_what_cannot_be_started_from(runs, start, model, method, message):
-    with pytest.raises((ConfigError, RunError), match=message):
-        inherited(runs / start, "cifar10", model, method)
-
-
-def test_a_run_takes_over_which_images_were_trained_on(runs, tmp_path):
-    extra = ["data.split_seed=7", "data.validation_share=0.3"]
-    run(tmp_path / "ann", "ann", extra=extra)
-    _, source, settings = inherited(tmp_path / "ann", "cifar10", None, "convert")
-    assert source == "sample" and {*extra, "data.limit=120", "data.size=null"} <= set(settings)
-
-
-@pytest.mark.parametrize(("start", "expected"), [("ann", None), ("convert", 0.5), ("hybrid", 0.0)])
-def test_a_run_takes_over_where_membranes_start(runs, start, expected):
-    settings = inherited(runs / start, "cifar10", None, "diet")[2]
-    found = [setting for setting in settings if setting.startswith("model.initial")]
-    assert found == ([] if expected is None else [f"model.initial={expected}"])
-
-
-def test_a_run_learns_from_the_ann_that_it_goes_back_to(runs, tmp_path):
-    config = load_config("cifar10", method="diet", overrides=[*QUICK, "distillation.weight=0.5"])
-    config.model.start = str(runs / "diet")  # and that from convert, and that from ann
-    data = load_images(config.data)
-    teacher = open_teacher(config, data)
-    ann = spikeseq.load(runs / "ann").model
-    assert not teacher.network.training and not any(p.requires_grad for p in teacher.network.parameters())
-    for name, value in ann.state_dict().items():
-        assert torch.equal(value, teacher.network.state_dict()[name])
-    extra = ["distillation.weight=0.5", "model.substeps=3"]
-    taught = run(tmp_path / "a", "diet", runs / "convert", extra=extra)
-    assert taught["validation"] and taught["energy"]["table_5_3"]
-    logs = [json.loads((folder / "log.jsonl").read_text()) for folder in (runs / "diet", tmp_path / "a")]
-    assert logs[0]["loss"] != logs[1]["loss"]
-    config.model.start = None
-    with pytest.raises(ConfigError, match=r"distillation.weight needs --from RUN"):
-        open_teacher(config, data)
-
-
-def test_a_run_goes_on_without_what_it_started_from(runs, tmp_path, monkeypatch):
-    def killed(record):
-        raise KeyboardInterrupt
-
-    def again(*args, **options):
-        raise AssertionError("measured again")
-
-    extra = ["model.substeps=2", "train.epochs=2"]
-    whole = run(tmp_path / "whole", "diet", runs / "ann", extra=extra)
-    shutil.copytree(runs / "ann", tmp_path / "ann")
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", "diet", tmp_path / "ann", extra=extra, progress=Progress(end_epoch=killed))
-    (tmp_path / "moved").mkdir()
-    moved = (tmp_path / "ann").rename(tmp_path / "moved" / "ann")
-    monkeypatch.setattr("spikeseq.recipes.image_models.to_spiking", again)
-    cut = run(tmp_path / "cut", "diet", moved, extra=extra, resume=True)
-    assert cut["test"] == whole["test"] and cut["validation"] == whole["validation"]
-    assert run(tmp_path / "cut", "diet", tmp_path / "elsewhere" / "ann", extra=extra, resume=True) == cut
-    with pytest.raises(RunError, match=r"was started with model.substeps=2, now it is 3"):
-        run(
-            tmp_path / "cut",
-            "diet",
-            moved,
-            extra=["model.substeps=3", "train.epochs=2"],
-            resume=True,
-        )
 
 
 def test_poisson_spikes_give_the_same_answers(runs, tmp_path, cli):
@@ -226,22 +128,13 @@ def test_poisson_spikes_give_the_same_answers(runs, tmp_path, cli):
     assert inputs.abs().max().item() == pytest.approx(classifier.model.largest)
 
 
-def test_other_bad_input(runs, cli, tmp_path):
-    with pytest.raises(ConfigError, match="is a run of the recipe 'cifar10', not of 'mnist'"):
-        inherited(runs / "ann", "mnist", None, "convert")
-    with pytest.raises(ConfigError, match="--method diet needs --from RUN"):
-        run(tmp_path / "a", "diet")
-    with pytest.raises(ConfigError, match=r"model.width is 0.25, the run .* has 0.125; they must be equal"):
-        run(tmp_path / "a", "convert", runs / "ann", extra=["model.width=0.25"])
-    with pytest.raises(ConfigError, match=r"conversion.scale has no effect: .* is no run of --method ann"):
-        run(tmp_path / "a", "diet", runs / "convert", extra=["conversion.scale=0.5"])
-    with pytest.raises(ConfigError, match=r"model.name is vgg9, the run .* has vgg6"):
-        run(tmp_path / "a", "convert", runs / "ann", model="vgg9")
+def test_other_bad_input(runs, tmp_path):
     for setting, message in {
-        "model.substeps=0": "substeps must be at least 1, got 0",
-        "model.surrogate=tanh": "model.surrogate must be one of",
-        "model.norm=layer": "norm must be one of",
-        "conversion.percentile=0.0": r"percentile must lie in \(0, 100\]",
+        "model.substeps=0": "model.substeps must be at least 1, got 0",
+        "conversion.percentile=0.0": r"conversion.percentile must lie in \(0, 100\]",
+        "conversion.scale=0.0": "conversion.scale must be a positive number",
+        "conversion.statistic=mean": "conversion.statistic must be one of 'max', 'percentile', got 'mean'",
+        "conversion.statistic=max": "conversion.percentile has no effect with conversion.statistic=max",
         "conversion.images=0": "conversion.images must be at least 1, got 0",
         "model.chunk=0": "model.chunk must be at least 1",
         "evaluate.energy_images=0": "evaluate.energy_images must be at least 1, got 0",
@@ -250,28 +143,6 @@ def test_other_bad_input(runs, cli, tmp_path):
     }.items():
         with pytest.raises(ValueError, match=message):
             run(tmp_path / "a", "convert", runs / "ann", extra=["model.substeps=2", setting])
-    for method, model, setting, message in (
-        ("ann", "vgg6", "model.substeps=7", "model.substeps has no effect with --method ann, .* got 7"),
-        ("ann", "vgg6", "model.surrogate=arctan", "model.surrogate has no effect with --method ann"),
-        (
-            "ann",
-            "vgg6",
-            "model.stem=imagenet",
-            "model.stem has no effect on vgg6, only on a resnet; got imagenet",
-        ),
-        ("ann", "resnet8", "model.hidden=8", "model.hidden has no effect on resnet8, which has no hidden"),
-        ("direct", "vgg6", "conversion.scale=2", "conversion.scale has no effect with --method direct"),
-        ("ann", "vgg6", "distillation.weight=0.5", "distillation.weight has no effect with --method ann"),
-        ("convert", "vgg6", "distillation.weight=0.5", "has no effect with --method convert, .* no teacher"),
-        ("diet", "vgg6", "distillation.temperature=2", "no effect without distillation.weight; got 2"),
-        ("diet", "vgg6", "distillation.weight=1.5", r"distillation.weight must lie in \[0, 1\], got 1.5"),
-        ("diet", "vgg6", "distillation.temperature=0", "temperature must be a positive number, got 0"),
-        ("ann", "vgg6", "train.batch_size=1", "batch_size must be at least 2 with model.norm=batch, got 1"),
-        ("direct", "vgg6", "data.recipe=mnist", "data.recipe is not changed by --set but by the argument"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            config = load_config("cifar10", model=model, method=method, overrides=[setting])
-            train(config, tmp_path / "a")
     assert not (tmp_path / "a").exists()
     with pytest.raises(ConfigError, match="no method 'dite'; did you mean 'diet'"):
         load_config("cifar10", method="dite")

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from ...functional.lif import positive_int
-from ...nn.network import SpikingNetwork
-from .parts import ACTIVATIONS, NORMS, Parts
+from ...functional.lif import choice, positive_int
+from ...nn.network import ENCODINGS, SpikingNetwork
+from .parts import ACTIVATIONS, NORMS, Parts, check_width
 from .plain import PLANS as PLAIN
 from .plain import PlainNet
 from .residual import PLANS as RESIDUAL
@@ -39,9 +39,10 @@ def build_backbone(
     Args:
         name: one of `BACKBONES`: lenet, cifarnet, vgg5, 6, 9, 11, 13, 16, 19, resnet8, 20, 34, 50.
         activation: "relu", or "spiking" for a `SpikingNetwork`.
-        classes, channels, size: of the data; size in pixels (of no account for a resnet).
+        classes, channels, size: of the data; size in pixels (a resnet also takes images of others).
         width: factor on the channels of convolutions.
-        hidden: width of the hidden linear layers; default the published one (4096 in a VGG).
+        hidden: width of the hidden linear layers, which resnets have none of; default the published one (4096
+            in a VGG).
         dropout, norm: as `parts.Parts`.
         stem: of a resnet, "three" or "imagenet".
         substeps, encoding: as `SpikingNetwork`.
@@ -53,15 +54,23 @@ def build_backbone(
         raise ValueError(f"name must be one of {', '.join(BACKBONES)}, got {name!r}")
     for key, value in (("classes", classes), ("channels", channels), ("size", size)):
         positive_int(key, value)
+    check_width(width)
+    choice("stem", stem, STEMS)
+    choice("encoding", encoding, ENCODINGS)
+    if name in PLAIN and stem != STEMS[0]:
+        raise ValueError(f"stem is of a resnet, not of {name}; got {stem!r}")
     if hidden is not None:
         positive_int("hidden", hidden)
-    if not width > 0:
-        raise ValueError(f"width must be a positive number, got {width}")
+        if name in RESIDUAL:
+            raise ValueError(f"hidden is not of {name}, which has no hidden linear layers; got {hidden}")
     parts = Parts(activation, norm, dropout, substeps, neuron)
     options: dict[str, Any] = {"classes": classes, "channels": channels, "width": width, "parts": parts}
     if name in PLAIN:
         network: nn.Module = PlainNet(PLAIN[name], size=size, hidden=hidden, **options)
     else:
+        smallest = 2 if stem == "three" else 1
+        if size < smallest:
+            raise ValueError(f"size must be at least {smallest} with this stem, got {size}")
         network = ResNet(RESIDUAL[name], stem=stem, **options)
     if activation == "relu":
         return network

@@ -41,12 +41,12 @@ class Parts:
         positive_int("substeps", self.substeps)
         try:
             check_share(self.dropout)
-        except ValueError as error:
-            raise ValueError(f"dropout: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"dropout{str(error).removeprefix('p')}") from None
         if self.norm == "batch-steps" and self.activation == "relu":
-            raise ValueError("norm 'batch-steps' goes with spiking activations; with 'relu' take 'batch'")
+            raise ValueError("norm must be 'none' or 'batch' with activation 'relu', got 'batch-steps'")
         if self.neuron and self.activation == "relu":
-            raise ValueError(f"{', '.join(self.neuron)} go with spiking activations, not with 'relu'")
+            raise ValueError(f"activation must be 'spiking' with {', '.join(self.neuron)}, got 'relu'")
 
     def fire(self) -> nn.Module:
         """An activation."""
@@ -78,6 +78,14 @@ class Parts:
         linear = nn.Linear(inputs, outputs, bias=False)
         nn.init.normal_(linear.weight, std=math.sqrt(2 / inputs))
         return linear
+
+
+def check_width(width: float) -> None:
+    """Raises TypeError or ValueError for what is no factor on channels."""
+    if isinstance(width, bool) or not isinstance(width, int | float):
+        raise TypeError(f"width must be a number, got {width!r}")
+    if not 0 < width < math.inf:
+        raise ValueError(f"width must be a positive number, got {width}")
 
 
 def scaled_width(channels: int, width: float) -> int:

@@ -87,7 +87,9 @@ class PlainNet(nn.Module):
 
 
 def check_images(x: Tensor, channels: int, size: int | None) -> None:
-    """Raises ValueError for images that a network was not made for; size None: any."""
+    """Raises TypeError or ValueError for images that a network was not made for; size None: any."""
+    if not x.is_floating_point():
+        raise TypeError(f"images must be floating-point, got {x.dtype}")
     sides = (size, size) if size is not None else tuple(x.shape[2:])
     if x.dim() != 4 or x.shape[1] != channels or tuple(x.shape[2:]) != sides:
         wanted = f"(N, {channels}, {size or 'height'}, {size or 'width'})"
