@@ -9,11 +9,17 @@ from .thesis import TABLE_6_8, TABLE_6_9
 
 THESIS = {"imdb": ("6.8", TABLE_6_8), "multi30k": ("6.9", TABLE_6_9)}
 SCORES = {"imdb": "accuracy", "multi30k": "bleu_tok_lc"}
+UNITS = {"imdb": "token", "multi30k": "token", "dvs128": "gesture"}
 LEGEND = (
-    "MACs, ACs: millions per token, as they happen (thesis rows: ACs times spike rate). spikes: per"
-    " neuron and token. times: energy relative to the first spiking row (or the first), in thesis rows by its"
-    " equations and, in brackets, as printed. The MACs of int8 rows are 8-bit ones, and cheaper."
+    "MACs, ACs: millions per {unit}, as they happen (thesis rows: ACs times spike rate). spikes: per"
+    " neuron and {unit}. times: energy relative to the first spiking row (or the first), in thesis rows by"
+    " its equations and, in brackets, as printed. The MACs of int8 rows are 8-bit ones, and cheaper."
 )
+
+
+def unit_of(recipe: str) -> str:
+    """What the figures of a recipe are per."""
+    return UNITS.get(recipe, "image")
 
 
 def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str, str]]:
@@ -79,7 +85,7 @@ def row(
 
 
 def memory_rows(runs: dict[str, dict[str, Any]], prices: EnergyModel | None = None) -> list[dict[str, str]]:
-    """nJ per token with all operations and memory traffic, at every level, and by a table of prices."""
+    """nJ per token, gesture or image with all operations and memory traffic, by level or by your prices."""
     models = [*map(full, LEVELS), *([prices] if prices else [])]
     rows = []
     for name, account, _ in scopes(runs):

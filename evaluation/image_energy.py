@@ -14,7 +14,7 @@ INSIDE = "network."  # a spiking network's layers have the names of its twin's b
 LEGEND = (
     "operations: spike rate times the twin's operations (eq. 5.20), in layers that spikes reach. first layer:"
     " share of the twin's operations with analog input. ratio: energy of the twin / of the spiking network."
-    " measured: the same with every addition counted, one for each spike that is pooled."
+    " counted: the same with every addition counted, one for each spike that is pooled."
 )
 
 Layers = Mapping[str, Mapping[str, float]]
@@ -131,7 +131,7 @@ def line(
     operations: float,
     first: float,
     ratio: float,
-    measured: float | None = None,
+    counted: float | None = None,
     test: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     accuracy = (test or {}).get("accuracy")
@@ -140,6 +140,6 @@ def line(
         "operations": f"{operations:.3f}",
         "first layer": f"{first:.3f}",
         "ratio": f"{ratio:.1f}",
-        "measured": "" if measured is None else f"{measured:.1f}",
+        "counted": "" if counted is None else f"{counted:.1f}",
         "test %": "" if accuracy is None else f"{accuracy:.2f}",
     }

@@ -164,7 +164,7 @@ def energy(
     json_: Json = False,
 ) -> None:
     """Energy of finished runs, side by side, as in thesis tables 5.3, 6.8 and 6.9, and with memory."""
-    from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows
+    from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows, unit_of
     from spikeseq.evaluation.image_energy import LEGEND as IMAGE_LEGEND
     from spikeseq.evaluation.image_energy import table_5_3_rows
     from spikeseq.evaluation.prices import full, parse_energy_model
@@ -185,9 +185,9 @@ def energy(
         short = {Path(name).name.removeprefix(f"{recipe}-"): row for name, row in named.items()}
         named = short if len(short) == len(named) else named
         tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
-        unit = {"imdb": "token", "multi30k": "token", "dvs128": "gesture"}.get(recipe, "image")
+        unit = unit_of(recipe)
         show_table(tables[recipe]["compute"], f"{recipe}: compute energy per {unit}")
-        people.print(LEGEND.replace("per token", f"per {unit}"), highlight=False)
+        people.print(LEGEND.format(unit=unit), highlight=False)
         if lines := table_5_3_rows(named):
             tables[recipe]["table_5_3"] = lines
             show_table(lines, f"{recipe}: energy beside the same network with ReLU")

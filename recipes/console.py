@@ -1,6 +1,7 @@
 """What commands print: results on standard output, everything for people on standard error."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -23,12 +24,20 @@ def say(text: str) -> None:
 
 
 def show_runs(rows: list[dict[str, Any]], title: str) -> None:
-    """The comparison table that a training ends with; one for each recipe among the runs."""
+    """The comparison table that a training ends with, one for each recipe among the runs.
+
+    Runs whose models look alike are told apart by the names of their folders, `run`.
+    """
     from spikeseq.recipes.registry import RECIPES
 
     for name in dict.fromkeys(row["recipe"] for row in rows):
-        recipe = RECIPES[name]
-        show_table([recipe.row(row) for row in rows if row["recipe"] == name], title)
+        recipe, own = RECIPES[name], [row for row in rows if row["recipe"] == name]
+        lines = [recipe.row(row) for row in own]
+        models = Counter(line["model"] for line in lines)
+        for row, line in zip(own, lines, strict=True):
+            if models[line["model"]] > 1:
+                line["model"] = row["run"].removeprefix(f"{name}-")
+        show_table(lines, title)
         people.print(recipe.legend, highlight=False)
 
 

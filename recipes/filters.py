@@ -71,7 +71,9 @@ def classify(
             raise ValueError("--trace draws texts or events as they come; leave it out for images")
         classifier.check_trace()
     results = []
-    for line in utf8_lines():
+    for number, line in enumerate(utf8_lines(), start=1):
+        if not line and not isinstance(classifier, Classifier):
+            raise ValueError(f"line {number} of standard input is empty; expected the path of a file")
         prediction = classifier.predict([line])[0]
         results.append(prediction)
         if not json_:

@@ -75,7 +75,12 @@ def _check_effect(config: Any) -> None:
             raise ValueError(f"{key} has no effect {idle}; got {value}")
 
 
-def augmentation(config: Any) -> Augmentation:
-    """Raises ValueError for settings that are none."""
+def augmentation(config: Any, side: int | None = None) -> Augmentation:
+    """Raises ValueError for settings that are none, or leave nothing of a training image of that side."""
     data = config.data
+    if side is not None and config.model.method != "convert" and (data.shift >= side or data.erase > side):
+        got = f"{data.shift} and {data.erase}"
+        raise ValueError(
+            f"data.shift must be below, and data.erase at most, the image's {side} pixels; got {got}"
+        )
     return Augmentation(data.shift, data.flip, data.erase)

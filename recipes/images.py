@@ -55,7 +55,7 @@ class ImageClassification:
             corpus,
             train.batch_size,
             config.seed,
-            augmentation(config),
+            augmentation(config, corpus.shape[-1]),
             train.label_smoothing,
             train.precision,
             config.model.chunk,

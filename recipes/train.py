@@ -133,7 +133,7 @@ def train(
         "seed": config.seed,
         **({"method": config.model.method} if "method" in config.model else {}),
         "epochs": state.epoch,
-        "best_epoch": state.best_epoch + 1,
+        "best_epoch": state.best_epoch + 1 if trains else 0,
         "parameters": sum(p.numel() for p in model.parameters()),
         "parameters_without_embeddings": parameters_without_embeddings(model),
         "validation": {
@@ -212,7 +212,7 @@ def split_of(metrics: dict[str, Any]) -> str:
 
 
 def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """The finished runs beside a run, on the same texts and seed: what it is compared with."""
+    """The finished runs, with their names as `run`, beside one on the same texts and seed: for comparison."""
     found, split, recipe = [], split_of(metrics), RECIPES[metrics["recipe"]]
     for other in sorted(folder.resolve().parent.iterdir()):
         # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
@@ -221,5 +221,5 @@ def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
             same = ("recipe", "data", "texts", "images", "seed")
             if row and all(row.get(key) == metrics.get(key) for key in same) and split_of(row) == split:
                 recipe.row(row)  # of an earlier version it may have no row
-                found.append(row)
+                found.append(row | {"run": other.name})
     return sorted(found, key=lambda row: -row["test"].get(recipe.figure, -math.inf))

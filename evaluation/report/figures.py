@@ -46,14 +46,14 @@ def learning(histories: Mapping[str, Sequence[Mapping[str, Any]]], score: str) -
     return plain(figure)
 
 
-def spike_rates(rates: Mapping[str, float]) -> Figure:
-    """Spikes per neuron and token of every spiking layer."""
+def spike_rates(rates: Mapping[str, float], unit: str) -> Figure:
+    """Spikes per neuron and token, or another unit, of every spiking layer."""
     figure, axes = plt.subplots(figsize=(WIDE, 1 + 0.28 * len(rates)), layout="constrained")
     names = list(rates)[::-1]
     axes.barh(names, [rates[name] for name in names], color=COLOURS[0])
     for i, name in enumerate(names):
         axes.text(rates[name], i, f" {rates[name]:.2f}", va="center", fontsize=8)
-    axes.set(xlabel="spikes per neuron and token")
+    axes.set(xlabel=f"spikes per neuron and {unit}")
     axes.margins(x=0.1)
     return plain(figure)
 
@@ -105,8 +105,8 @@ def raster(layers: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
     return plain(figure)
 
 
-def energy(rows: Mapping[str, Mapping[str, float]]) -> Figure:
-    """nJ per token by energy model, a bar per model or variant; logarithmic, as memory outweighs all."""
+def energy(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
+    """nJ per unit by energy model, a bar per model or variant; logarithmic, as memory outweighs all."""
     models = list(next(iter(rows.values())))
     figure, axes = plt.subplots(figsize=(WIDE, 1.2 + 0.22 * len(rows) * len(models)), layout="constrained")
     step = 0.8 / len(rows)
@@ -119,18 +119,18 @@ def energy(rows: Mapping[str, Mapping[str, float]]) -> Figure:
                 value, y, f" {value:,.0f}" if value >= 100 else f" {value:,.3g}", va="center", fontsize=7
             )
     axes.set_yticks([-i for i in range(len(models))], models)
-    axes.set(xlabel="nJ per token", xscale="log")
+    axes.set(xlabel=f"nJ per {unit}", xscale="log")
     axes.margins(x=0.15)
     axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     return plain(figure)
 
 
-def tradeoff(points: Mapping[str, tuple[float, float]], score: str) -> Figure:
-    """Score against nJ per token, a point per model or variant."""
+def tradeoff(points: Mapping[str, tuple[float, float]], score: str, unit: str) -> Figure:
+    """Score against nJ per unit, a point per model or variant."""
     figure, axes = plt.subplots(figsize=(WIDE, 1.5 * HIGH), layout="constrained")
     for i, (colour, (name, point)) in enumerate(zip(cycle(len(points)), points.items(), strict=True)):
         axes.scatter(*point, color=colour, marker="osD^v"[i // len(COLOURS) % 5], label=name, zorder=2)
-    axes.set(xlabel="nJ per token", ylabel=score, xscale="log")
+    axes.set(xlabel=f"nJ per {unit}", ylabel=score, xscale="log")
     axes.grid(color="#eeeeee", zorder=0)
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return plain(figure)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from omegaconf import OmegaConf
 
 import spikeseq
-from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows, operations, scopes
+from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows, operations, scopes, unit_of
 from spikeseq.evaluation.prices import LEVELS, THESIS, full
 from spikeseq.files import write_whole
 from spikeseq.recipes import plots
@@ -62,7 +62,8 @@ def render(contents: Sequence[Content], text: str | None = None) -> str:
         results=[{"run": c.name, **RECIPES[recipe].row(c.metrics)} for c in contents],
         results_legend=RECIPES[recipe].legend,
         compute=compute_rows(metrics, recipe),
-        compute_legend=LEGEND,
+        unit=unit_of(recipe),
+        compute_legend=LEGEND.format(unit=unit_of(recipe)),
         memory=memory_rows(metrics),
         split=contents[0].metrics.get("split", "test"),
         signatures=sorted({s for c in contents for s in signatures(c.metrics["energy"])}),
@@ -84,6 +85,7 @@ def named_apart(contents: Sequence[Content]) -> Sequence[Content]:
 def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
     """Heading, caption, text alternative and figure, in the order of the page."""
     found = []
+    unit = unit_of(contents[0].config.recipe)
 
     def add(heading: str, caption: str, alternative: str, figure: Any) -> None:
         picture = figures.svg(figure)
@@ -101,9 +103,9 @@ def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
     if bars:
         said = "; ".join(f"{name} {row['thesis']:,.3g} nJ" for name, row in bars.items())
         add(
-            "Energy per token",
+            f"Energy per {unit}",
             "By the thesis's equations, and with all operations and memory traffic at each level of memory.",
-            f"Energy per token by the thesis's equations: {said}.", figures.energy(bars),
+            f"Energy per {unit} by the thesis's equations: {said}.", figures.energy(bars, unit),
         )  # fmt: skip
     points = score_points(contents)
     if len(contents) > 1 and len(points) > 1:
@@ -112,7 +114,7 @@ def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
         add(
             "Score against energy",
             "Up and to the left is better. By the thesis's equations: compute only.",
-            f"{figure} and energy per token: {said}.", figures.tradeoff(points, figure),
+            f"{figure} and energy per {unit}: {said}.", figures.tradeoff(points, figure, unit),
         )  # fmt: skip
     for content in contents:
         for heading, caption, alternative, figure in of_one(content):
@@ -124,9 +126,10 @@ def of_one(content: Content) -> Iterator[tuple[str, str, str, Any]]:
     """Heading, caption, text alternative and figure of what is shown of every run by itself."""
     if content.rates:
         said = ", ".join(f"{layer} {rate:.2f}" for layer, rate in content.rates.items())
-        drawn = figures.spike_rates(content.rates)
-        caption = "All sub-steps of a token, over the test split."
-        yield "Spike rates", caption, f"Spikes per neuron and token: {said}.", drawn
+        unit = unit_of(content.config.recipe)
+        caption = f"All sub-steps of one {unit}, over the test split."
+        drawn = figures.spike_rates(content.rates, unit)
+        yield "Spike rates", caption, f"Spikes per neuron and {unit}: {said}.", drawn
     if content.after:
         said = ", ".join(f"{layer} {leak:.3f}, {v:.3f}" for layer, (leak, v) in content.after.items())
         drawn = figures.parameters(content.before, content.after)
@@ -165,7 +168,7 @@ def energy_bars(contents: Sequence[Content]) -> dict[str, dict[str, float]]:
 
 
 def score_points(contents: Sequence[Content]) -> dict[str, tuple[float, float]]:
-    """nJ per token by the thesis's equations, and the score, of every run and variant that has both."""
+    """nJ by the thesis's equations, and the score, of every run and variant that has both."""
     found = scopes({content.name: content.metrics for content in contents})
     return {
         name: (account["picojoules"] / 1e3, score)
@@ -184,6 +187,9 @@ def about(content: Content) -> dict[str, Any]:
     config, metrics = content.config, content.metrics
     source = config.data.source if config.data.source in ("sample", "hub") else "DATA"
     options = ["--model", config.model.name, "--data", source, "--seed", str(config.seed)]
+    for option, key in (("--method", "method"), ("--from", "start")):
+        if config.model.get(key) is not None:
+            options += [option, config.model[key]]
     options += ["--out", str(content.folder)]
     for key, value in changes(config).items():
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

@@ -86,6 +86,8 @@ def test_an_override(override, key, value):
         ("seed=2", ["by --seed"]),
         ("model.name=lstm", ["by --model"]),
         ("data.source=sample", ["by --data"]),
+        ("xyz=1", ["no setting 'xyz'. Valid: "]),
+        (f"data.limit={2**63}", [f"data.limit must be an integer of 64 bits, got {2**63}"]),
     ],
 )
 def test_an_override_that_cannot_be(override, parts):
@@ -103,8 +105,15 @@ def test_unknown_names():
         ConfigError, match="no model 'ltsm'; did you mean 'lstm'\\? Valid: snn, lstm, gru, rnn, bow"
     ):
         load_config("imdb", model="ltsm")
+    with pytest.raises(ConfigError, match=r"no recipe 'zzz'\. Valid: "):
+        load_config("zzz")
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         load_config("imdb", epochs=0)
+    with pytest.raises(ConfigError, match=r"--seed must be an integer of 64 bits, got 9{20}"):
+        load_config("imdb", seed=int("9" * 20))
+    with pytest.raises(ConfigError) as caught:
+        load_config("cifar10", overrides=["data.x=1"])
+    assert "data.size" in str(caught.value) and "data.recipe" not in str(caught.value)
 
 
 def test_flat_names_every_setting():

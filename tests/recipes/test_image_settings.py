@@ -4,7 +4,7 @@ import pytest
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.image_models import fresh, neuron_arguments
-from spikeseq.recipes.image_settings import check_settings
+from spikeseq.recipes.image_settings import augmentation, check_settings
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,24 @@ def test_a_setting(method, model, setting, message):
 @pytest.mark.parametrize(("recipe", "data"), [("cifar10", "/x"), ("mnist", "sample"), ("imagenet", "hub")])
 def test_defaults_are_no_changes(recipe, data, method):
     check_settings(load_config(recipe, method=method, data=data))
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "message"),
+    [
+        ("ann", "data.shift=32", "data.shift must be below, .* the image's 32 pixels; got 32 and 4"),
+        ("ann", "data.erase=33", "data.erase at most, the image's 32 pixels; got 4 and 33"),
+        ("ann", "data.shift=31", None),
+        ("convert", "data.flip=false", None),
+    ],
+)
+def test_augmentation_leaves_something_of_an_image(method, setting, message):
+    config = load_config("cifar10", method=method, overrides=[setting])
+    if message is None:
+        augmentation(config, 32 if method == "ann" else 2)
+        return
+    with pytest.raises(ValueError, match=message):
+        augmentation(config, 32)
 
 
 def test_the_percentile_of_a_maximum():

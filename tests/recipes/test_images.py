@@ -10,6 +10,7 @@ from recipe_case import refused, sets
 
 import spikeseq
 from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.console import show_runs
 from spikeseq.recipes.image_data import load_images
 from spikeseq.recipes.image_task import normalised
 from spikeseq.recipes.images import some_of
@@ -30,7 +31,7 @@ def metrics_of(folder):
 def test_metrics_of_a_run(runs, method):
     metrics = metrics_of(runs / method)
     assert metrics["method"] == method and metrics["model"] == "vgg6"
-    assert metrics["epochs"] == (0 if method == "convert" else 1)
+    assert metrics["epochs"] == metrics["best_epoch"] == (0 if method == "convert" else 1)
     assert 0 <= metrics["test"]["accuracy"] <= 100 and metrics["test"]["images"] == 120
     assert "per image" in metrics["energy"]["signature"] and not metrics["energy"]["not_counted"]
     if method == "ann":
@@ -88,8 +89,13 @@ def test_load_predicts_files_and_pixels(runs, cli, tmp_path):
     assert sum(by_pixels[0].scores.values()) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match=r"uint8 \(N, 3, 32, 32\), got torch.uint8 \(5, 3, 16, 16\)"):
         classifier.predict(pixels[:, :, :16, :16])
-    with pytest.raises(TypeError, match="list of paths"):
-        classifier.predict(str(paths[0]))
+    for images in (str(paths[0]), pixels.numpy(), 3):
+        with pytest.raises(TypeError, match="list of paths"):
+            classifier.predict(images)
+    assert (
+        "line 2 of standard input is empty"
+        in cli("classify", runs / "diet", stdin=bytes(paths[0]) + b"\n\n").err
+    )
     (tmp_path / "text.png").write_text("no picture")
     assert "not a readable image" in refused(
         cli("classify", runs / "diet", stdin=b"%s" % bytes(tmp_path / "text.png"))
@@ -99,9 +105,21 @@ def test_load_predicts_files_and_pixels(runs, cli, tmp_path):
 def test_energy_and_report_show_images(runs, cli, tmp_path):
     done = cli("energy", runs / "ann", runs / "diet", "--json")
     assert done.code == 0 and set(json.loads(done.out)["runs"]) == {str(runs / "ann"), str(runs / "diet")}
+    assert "neuron and image." in done.err.replace("\n", " ") and "token" not in done.err
     page = tmp_path / "page.html"
     assert cli("report", runs / "ann", runs / "diet", "--out", page).code == 0
-    assert "diet" in page.read_text()
+    text = page.read_text()
+    assert "Compute energy per image" in text and "Energy per image" in text and "token" not in text
+    assert f"--method diet --from {runs / 'convert'}" in text
+    assert "counted" in json.loads(done.out)["tables"]["cifar10"]["table_5_3"][0]  # as after a training
+
+
+def test_runs_that_look_alike_are_told_apart(runs, capsys):
+    rows = [{**metrics_of(runs / name), "run": run} for name, run in
+            (("ann", "cifar10-vgg6-ann-1"), ("diet", "cifar10-taught"), ("diet", "plain"))]  # fmt: skip
+    show_runs(rows, "runs")
+    names = [line.split("  ")[0].strip() for line in capsys.readouterr().err.splitlines()]
+    assert {"vgg6 ann", "taught", "plain"} <= set(names) and "vgg6 diet" not in names
 
 
 def test_commands_chain_by_from(cli, runs, tmp_path):

@@ -268,7 +268,7 @@ def test_neighbours_are_runs_on_the_same_texts_and_seed(tmp_path):
     (tmp_path / "odd" / "metrics.json").mkdir(parents=True)
     (tmp_path / "a-file").write_text("x")
     found = neighbours(tmp_path / "bow", metrics["bow"])
-    assert sorted(row["model"] for row in found) == ["bow", "lstm"]
+    assert sorted(row["model"] for row in found) == sorted(row["run"] for row in found) == ["bow", "lstm"]
     accuracies = [row["test"]["accuracy"] for row in found]
     assert accuracies == sorted(accuracies, reverse=True)
 
