@@ -1,6 +1,7 @@
 """A trained image classifier, as `spikeseq.load(run)` returns it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,14 @@ class ImageClassifier:
     def _read(self, paths: Any) -> Tensor:
         if isinstance(paths, str | Path):
             raise TypeError("images must be a list of paths, got one path")
-        try:
-            named = [(str(path), Path(path)) for path in paths]
-        except TypeError:
+        if not isinstance(paths, Iterable):
             got = type(paths).__name__
-            raise TypeError(f"images must be a list of paths, or a Tensor of uint8; got {got}") from None
+            raise TypeError(f"images must be a list of paths, or a Tensor of uint8; got {got}")
+        for path in (paths := list(paths)):
+            if not isinstance(path, str | Path):
+                got = type(path).__name__
+                raise TypeError(f"images must be a list of paths, or a Tensor of uint8; one of them is {got}")
+        named = [(str(path), Path(path)) for path in paths]
         if not named:
             return torch.empty(0, self.channels, self.size, self.size, dtype=torch.uint8)
         return decode_images(named, len(named), self.channels, self.size)[0]

@@ -1,6 +1,7 @@
 """What a run of images takes over from the run that `--from` names: settings, weights, an ANN's answers."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from spikeseq.recipes.text_files import listed
 
 DATA = ("validation_share", "split_seed", "limit", "size")
 """Settings that decide which images the weights have been trained on."""
-ALIKE = 0.1  # inputs may be moved or stretched by so much of a deviation: another copy or part of the images
 
 
 def inherited(start: Path, recipe: str, model: str | None, method: str | None) -> tuple[str, str, list[str]]:
@@ -76,9 +76,12 @@ def predecessor(start: Path, recipe: str, method: str | None) -> DictConfig:
 
 
 def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path]) -> DictConfig | None:
-    """The configuration of the run in one of `folders` that began with `start`, which may be gone since."""
+    """The configuration of the run in one of `folders` that began with `start`, which may be gone since.
+
+    Other runs may be among them, and damaged ones: what is wrong with the run's own folder is told later.
+    """
     for folder in folders:
-        if (folder / runs.CONFIG_FILE).exists():
+        with suppress(runs.RunError):
             config = runs.read_config(folder)
             began = (config.recipe, config.model.get("method"), config.model.get("start"))
             if began == (recipe, method, str(start.resolve())):
@@ -134,14 +137,10 @@ def restored(folder: Path, config: DictConfig, data: ImageData) -> nn.Module:
 
 
 def same_images(folder: Path, data: ImageData) -> None:
-    """Raises ConfigError for a run that was trained on images of other classes, sizes or colours."""
+    """Raises ConfigError for a run that was trained on images of other classes, channels or sizes."""
     theirs, ours = read_images(folder), data.about()
-    for key in ("classes", "channels", "size", "mean", "std"):
-        same = theirs[key] == ours[key]
-        if key in ("mean", "std"):
-            values = zip(theirs[key], ours[key], theirs["std"], strict=True)
-            same = all(abs(a - b) <= ALIKE * unit for a, b, unit in values)
-        if not same:
+    for key in ("classes", "channels", "size"):
+        if theirs[key] != ours[key]:
             one, other = (told(about[key]) for about in (theirs, ours))
             raise ConfigError(
                 f"{folder} was trained on images of {key} {one}, those of {data.name} have {other}: what goes"
@@ -150,8 +149,7 @@ def same_images(folder: Path, data: ImageData) -> None:
 
 
 def told(value: Any) -> str:
-    values = value if isinstance(value, list) else [value]
-    return listed(f"{one:.3g}" if isinstance(one, float) else str(one) for one in values)
+    return listed(map(str, value if isinstance(value, list) else [value]))
 
 
 def teacher_run(config: DictConfig) -> Path | None:

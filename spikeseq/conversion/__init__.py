@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -78,8 +79,8 @@ def to_spiking(
         balance_by: "thresholds", or "weights": thresholds 1 and weights divided by them, the same
             function, for networks without bias and shortcuts.
         substeps: of the model. Default 100 (thesis table 4.1: 75 to 250).
-        calibration_substeps: that thresholds are measured over; default `substeps`. Layers fire one after the
-            other: as many as the network is deep, at least.
+        calibration_substeps: that thresholds are measured over; default `substeps`. Where membranes start at
+            zero and there is no bias, spikes reach a deep layer late: it may take more.
         encoding: "direct" or "poisson".
         largest: input value that a Poisson spike counts, beyond which values are clipped; default that of
             the calibration batches.
@@ -112,7 +113,7 @@ def to_spiking(
         else positive_int("calibration_substeps", calibration_substeps)
     )
     for name, value in (("percentile", percentile), ("threshold_scale", threshold_scale)):
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name} must be a number, got {value!r}")
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must lie in (0, 100], got {percentile}")
@@ -127,9 +128,10 @@ def to_spiking(
             )
     batches = checked(calibration_batches)
 
-    network = copy.deepcopy(ann).eval()
+    network = copy.deepcopy(ann).eval().double()
+    check_fit(network, batches)
     example = batches[0][:2].double()
-    network, changed, found, chain = _prepared(network.double(), example, batch_norm, max_pool)
+    network, changed, found, chain = _prepared(network, example, batch_norm, max_pool)
     if balance_by == "weights" and not chain:
         raise ValueError("balance_by='weights' needs a network without bias and shortcuts; take 'thresholds'")
     layers = put_neurons(network, found, {"leak": 1.0, **neuron})
@@ -154,10 +156,11 @@ def to_spiking(
 
 def checked(batches: Iterable[Tensor]) -> list[Tensor]:
     """Raises TypeError or ValueError for batches that no threshold can be measured on."""
-    if not isinstance(batches, Iterable):
-        got = type(batches).__name__
-        raise TypeError(f"calibration_batches must be an iterable of Tensors, got {got}")
-    found = [batches] if isinstance(batches, Tensor) else list(batches)
+    try:
+        found = [batches] if isinstance(batches, Tensor) else list(iter(batches))
+    except TypeError as error:
+        kind = type(batches).__name__
+        raise TypeError(f"calibration_batches must be an iterable of Tensors, got {kind} ({error})") from None
     if not found:
         raise ValueError("calibration_batches are empty; a few hundred inputs are needed")
     for number, batch in enumerate(found, start=1):
@@ -169,9 +172,6 @@ def checked(batches: Iterable[Tensor]) -> list[Tensor]:
                 f"calibration batch {number} must be (B, *) and not empty, got {tuple(batch.shape)}"
             )
         first = found[0]
-        if batch.shape[1:] != first.shape[1:]:
-            wanted, own = f"{shape_of(first)} as the first", tuple(batch.shape)
-            raise ValueError(f"calibration batch {number} must be {wanted}, got {own}")
         if (batch.dtype, batch.device) != (first.dtype, first.device):
             kinds = [f"{one.dtype} on {one.device}" for one in (first, batch)]
             raise ValueError(f"calibration batch {number} must be {kinds[0]} as the first, got {kinds[1]}")
@@ -182,19 +182,26 @@ def checked(batches: Iterable[Tensor]) -> list[Tensor]:
     return found
 
 
-def shape_of(batch: Tensor) -> str:
-    return f"({', '.join(['B', *map(str, batch.shape[1:])])})"
+@torch.no_grad()
+def check_fit(ann: nn.Module, batches: list[Tensor]) -> None:
+    """Raises ValueError for batches of a shape that the network itself cannot take."""
+    shapes = set()
+    for number, batch in enumerate(batches, start=1):
+        if batch.shape[1:] in shapes:
+            continue
+        shapes.add(batch.shape[1:])
+        try:
+            ann(batch[:2].double())
+        except (RuntimeError, ValueError) as error:
+            why = str(error).partition("\n")[0]
+            sizes = ", ".join(["B", *map(str, batch.shape[1:])])
+            raise ValueError(f"the network fails on calibration batch {number}, ({sizes}): {why}") from error
 
 
 def _prepared(
     network: nn.Module, example: Tensor, batch_norm: str, max_pool: str
 ) -> tuple[nn.Module, list[str], Survey, bool]:
-    try:
-        found = survey(network, example)
-    except (RuntimeError, ValueError) as error:
-        why = str(error).partition("\n")[0]
-        raise ValueError(f"calibration batches {shape_of(example)} do not fit the network: {why}") from None
-    check(found, max_pool)
+    check(survey(network, example), max_pool)
     changed = fold_batch_norm(network, example) if batch_norm == "fold" else []
     if max_pool == "average":
         changed += average_pools(network, survey(network, example))

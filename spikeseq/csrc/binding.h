@@ -56,6 +56,16 @@ void dispatch(at::ScalarType type, const Work& work) {
   }
 }
 
+// For loops that read a tensor without looking: raises for one that is not as they take it to be.
+inline void expect(const std::string& name, const at::Tensor& t, at::IntArrayRef sizes, at::ScalarType type) {
+  TORCH_CHECK_VALUE(t.sizes() == sizes, name, " must be ", sizes, ", got ", t.sizes());
+  TORCH_CHECK_VALUE(t.scalar_type() == type, name, " must be ", type, ", got ", t.scalar_type());
+}
+// The same for one value, or one for each of n channels.
+inline void expect_channels(const std::string& name, const at::Tensor& t, int64_t n, at::ScalarType type) {
+  expect(name, t, t.numel() == 1 ? t.sizes() : at::IntArrayRef(n), type);
+}
+
 inline at::Tensor dense(const at::Tensor& t) { return t.contiguous(); }
 inline std::optional<at::Tensor> dense(const std::optional<at::Tensor>& t) {
   return t ? std::optional<at::Tensor>(t->contiguous()) : std::nullopt;

@@ -26,23 +26,18 @@ inline at::Tensor feedback_weight_gradient(const at::Tensor& by_current, const a
   return grad;
 }
 
-// Every tensor that the loops read without looking: raises for one that is not as long as they take it to be.
+// `rows`: the currents, or in the backward pass the membranes; `state`: what they begin with, or its gradient.
 inline void check_feedback(const at::Tensor& rows, const at::Tensor& state, const at::Tensor& weight,
                            const at::Tensor& leak, const at::Tensor& threshold,
                            const std::optional<at::Tensor>& lengths, int64_t substeps, int64_t window) {
   TORCH_CHECK_VALUE(rows.dim() == 3, "current must be (L, B, H), got ", rows.sizes());
   const int64_t batch = rows.size(1), n = rows.size(2);
-  const auto expect = [&](const char* name, const at::Tensor& t, at::IntArrayRef sizes) {
-    TORCH_CHECK_VALUE(t.sizes() == sizes, name, " must be ", sizes, ", got ", t.sizes());
-    TORCH_CHECK_VALUE(t.scalar_type() == rows.scalar_type(), name, " must be ", rows.scalar_type(), ", got ",
-                      t.scalar_type());
-  };
-  expect("state", state, {batch, n});
-  expect("weight", weight, {n, n});
-  expect("leak", leak, {leak.numel() == 1 ? 1 : n});
-  expect("threshold", threshold, leak.sizes());
-  if (lengths)
-    TORCH_CHECK_VALUE(lengths->sizes() == at::IntArrayRef({batch}), "lengths must be ", batch, ", got ", lengths->sizes());
+  const auto type = rows.scalar_type();
+  expect("state", state, {batch, n}, type);
+  expect("weight", weight, {n, n}, type);
+  expect_channels("leak", leak, n, type);
+  expect("threshold", threshold, leak.sizes(), type);
+  if (lengths) expect("lengths", *lengths, {batch}, at::kLong);
   TORCH_CHECK_VALUE(substeps >= 1 && window >= 1, "substeps and window must be at least 1");
 }
 

@@ -136,7 +136,6 @@ void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout r
   }
 }
 
-// Every tensor that the loops read without looking: raises for one that is not as long as they take it to be.
 void check(const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
            const at::TensorList leaks, const at::TensorList thresholds, int64_t substeps) {
   const size_t count = weights.size();
@@ -147,17 +146,14 @@ void check(const at::Tensor& x, const at::Tensor& state, const at::TensorList we
   TORCH_CHECK_VALUE(x.dim() == 3 && weights[0].dim() == 2, "x must be (L, B, I) and weights (H, I), got ", x.sizes(),
                     " and ", weights[0].sizes());
   const int64_t n = weights[0].size(0);
-  const auto expect = [&](const char* name, size_t layer, const at::Tensor& t, at::IntArrayRef sizes) {
-    TORCH_CHECK_VALUE(t.sizes() == sizes, name, " of layer ", layer, " must be ", sizes, ", got ", t.sizes());
-    TORCH_CHECK_VALUE(t.scalar_type() == x.scalar_type(), name, " of layer ", layer, " must be ", x.scalar_type(),
-                      ", got ", t.scalar_type());
-  };
+  const auto type = x.scalar_type();
+  expect("state", state, {static_cast<int64_t>(count), x.size(1), n}, type);
   for (size_t i = 0; i < count; ++i) {
-    expect("weight", i, weights[i], {n, i == 0 ? x.size(2) : n});
-    if (!biases.empty()) expect("bias", i, biases[i], {n});
-    expect("leak", i, leaks[i], {leaks[i].numel() == 1 ? 1 : n});
-    expect("threshold", i, thresholds[i], {thresholds[i].numel() == 1 ? 1 : n});
-    expect("state", i, state, {static_cast<int64_t>(count), x.size(1), n});
+    const std::string layer = " of layer " + std::to_string(i);
+    expect("weight" + layer, weights[i], {n, i == 0 ? x.size(2) : n}, type);
+    if (!biases.empty()) expect("bias" + layer, biases[i], {n}, type);
+    expect_channels("leak" + layer, leaks[i], n, type);
+    expect_channels("threshold" + layer, thresholds[i], n, type);
   }
 }
 

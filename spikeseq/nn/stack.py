@@ -63,11 +63,13 @@ def parts_of(layers: nn.ModuleList, between: Any, x: Any, hx: Any) -> Parts | No
             return None
         maps: dict[str, Any] = linear._parameters
         neuron: dict[str, Any] = lif._buffers | lif._parameters
-        parts.weights.append(maps.get("weight"))  # type: ignore[arg-type]  # None is not plain
-        if maps.get("bias") is not None:
+        if not ("weight" in maps and "bias" in maps and "leak" in neuron and "threshold" in neuron):
+            return None  # made anew at every call, as by pruning
+        parts.weights.append(maps["weight"])
+        if maps["bias"] is not None:
             parts.biases.append(maps["bias"])
-        parts.leaks.append(neuron.get("leak"))  # type: ignore[arg-type]
-        parts.thresholds.append(neuron.get("threshold"))  # type: ignore[arg-type]
+        parts.leaks.append(neuron["leak"])
+        parts.thresholds.append(neuron["threshold"])
         resets.add(lif.reset)
         modules += (layer, linear, lif)
     count = len(parts.weights)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -276,9 +277,9 @@ GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
         (sequential(nn.ReLU()), None, {}, "calibration_batches must be an iterable of Tensors, got NoneType"),
         (sequential(nn.ReLU()), 3, {}, "calibration_batches must be an iterable of Tensors, got int"),
         (sequential(nn.ReLU()), [], {}, "calibration_batches are empty"),
-        (sequential(nn.ReLU()), [GOOD, torch.randn(2, 4)], {}, r"batch 2 must be \(B, 3\) as .* \(2, 4\)"),
+        (sequential(nn.ReLU()), [GOOD, torch.randn(2, 4)], {}, r"fails on calibration batch 2, \(B, 4\): "),
         (sequential(nn.ReLU()), [GOOD, GOOD.double()], {}, "float32 on cpu as the first, got torch.float64"),
-        (sequential(nn.ReLU()), [torch.randn(2, 4)], {}, r"batches \(B, 4\) do not fit the network: mat1"),
+        (sequential(nn.ReLU()), [torch.randn(2, 4)], {}, r"fails on calibration batch 1, \(B, 4\): "),
         (sequential(nn.ReLU()), [torch.zeros(0, 3)], {}, r"batch 1 must be \(B, \*\) and not empty"),
         (sequential(nn.ReLU()), [GOOD, torch.ones(2, 3)], {}, "batch 2 is constant, all 1"),
         (sequential(nn.ReLU()), [GOOD / 0], {}, "not finite"),
@@ -304,6 +305,20 @@ GOOD = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, -0.2]])
 def test_bad_input(ann, batches, options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         spikeseq.to_spiking(ann, batches, **options)
+
+
+def test_batches_of_every_kind_that_the_network_takes():
+    class Sequence:  # what torch.utils.data calls a Dataset
+        def __getitem__(self, index):
+            return [torch.rand(2, 3, 8, 8), 3 * torch.rand(2, 3, 12, 12)][index]
+
+    ann = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        ann[0].weight.abs_()
+    for batches in (Sequence(), list(Sequence())):
+        small = spikeseq.to_spiking(ann, batches[:1] if isinstance(batches, list) else [batches[0]])
+        both = spikeseq.to_spiking(ann, batches, percentile=np.float32(99))
+        assert both.conversion.thresholds["1"] > small.conversion.thresholds["1"]
 
 
 def test_a_relu_under_two_names():

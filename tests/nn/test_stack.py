@@ -95,6 +95,10 @@ def pruned(rnn):
     prune.l1_unstructured(rnn.layers[0].input_map, "weight", 0.5)
 
 
+def pruned_bias(rnn):
+    prune.l1_unstructured(rnn.layers[0].input_map, "bias", 0.5)
+
+
 def wrapped(rnn):
     class Wrapper(nn.Module):
         def __init__(self, inner):
@@ -124,7 +128,17 @@ def parametrized(rnn):
     nn.utils.parametrizations.weight_norm(rnn.layers[1].input_map)
 
 
-CHANGES = [no_bias(0), no_bias(1), pruned, wrapped, other_reset, sparse, other_threshold, parametrized]
+CHANGES = [
+    no_bias(0),
+    no_bias(1),
+    pruned,
+    pruned_bias,
+    wrapped,
+    other_reset,
+    sparse,
+    other_threshold,
+    parametrized,
+]
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR")
@@ -169,6 +183,14 @@ def test_parameters_of_a_wrong_shape(change, message):
     change(rnn.layers[1].lif, rnn.layers[1].input_map)
     with pytest.raises(ValueError, match=f"{message} of layer 1 must be"):
         rnn(torch.randn(4, 2, 5, dtype=torch.float64))
+
+
+@torch.no_grad()
+def test_values_without_a_dimension():
+    rnn = network()
+    rnn.layers[0].lif.leak = nn.Parameter(torch.tensor(0.8).double())
+    found, expected = both_ways(rnn, torch.randn(4, 2, 5, dtype=torch.float64), None)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-12, atol=1e-12)
 
 
 @torch.no_grad()

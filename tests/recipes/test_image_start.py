@@ -118,6 +118,9 @@ def test_the_same_command_goes_on(runs, cli, tmp_path, monkeypatch, gone):
         assert cli(*command).code == 130
     if gone:
         shutil.rmtree(tmp_path / "start")
+        other = tmp_path / "runs" / "cifar10-a-diet-1"  # a damaged run of somebody else
+        other.mkdir()
+        (other / "config.yaml").write_text("a: [")
     assert cli(*command, "--resume").code == 0
     config = spikeseq.load(tmp_path / "runs" / "cifar10-vgg6-diet-1").config
     assert config.model.width == 0.125 and config.data.limit == 120  # as in the run that it began with
@@ -137,15 +140,10 @@ def test_other_images_than_those_of_the_start_are_refused(runs, cli, tmp_path):
                    "--out", tmp_path / "a", *sets(extra))  # fmt: skip
         assert re.search("was trained on images of classes .*, those of pets have cat, dog", refused(done))
     data = load_images(spikeseq.load(runs / "ann").config.data)
-    near = [value + 0.001 for value in data.mean]  # as of another part of the same images
-    same_images(runs / "ann", replace(data, mean=near))
+    same_images(runs / "ann", replace(data, mean=[0.9, 0.9, 0.9]))  # as of a few of the same images
     split = data.splits["test"]
     small = {"test": ImageSplit(split.pixels[:, :, :16, :16], split.labels)}
-    for changed, message in (
-        ({"splits": small}, "images of size 32, those of sample have 16"),
-        ({"mean": [0.9, 0.9, 0.9]}, "images of mean .*, those of sample have 0.9, 0.9, 0.9"),
-        ({"std": [value / 2 for value in data.std]}, "images of std .*, those of sample have"),
-    ):
+    for changed, message in (({"splits": small}, "images of size 32, those of sample have 16"),):
         with pytest.raises(ConfigError, match=message):
             same_images(runs / "ann", replace(data, **changed))
 

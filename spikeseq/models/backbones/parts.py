@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -82,7 +83,7 @@ class Parts:
 
 def check_width(width: float) -> None:
     """Raises TypeError or ValueError for what is no factor on channels."""
-    if isinstance(width, bool) or not isinstance(width, int | float):
+    if isinstance(width, bool) or not isinstance(width, Real):
         raise TypeError(f"width must be a number, got {width!r}")
     if not 0 < width < math.inf:
         raise ValueError(f"width must be a positive number, got {width}")
