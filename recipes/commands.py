@@ -52,6 +52,7 @@ def train(
     """Train a model of a recipe, test it once, and leave a run folder."""
     from spikeseq.recipes.config import ConfigError, load_config
     from spikeseq.recipes.progress import bars
+    from spikeseq.recipes.runs import run_name
     from spikeseq.recipes.train import neighbours, split_of
     from spikeseq.recipes.train import train as run
 
@@ -67,7 +68,7 @@ def train(
         from spikeseq.recipes.image_start import cut_off, inherited, taken_over
 
         # A run that goes on has its settings in its own folder.
-        folders = [out] if out else Path("runs").glob(f"{recipe}-{model or '*'}-{method}-{seed}")
+        folders = [out] if out else Path("runs").glob(run_name(recipe, model or "*", method, seed))
         own = cut_off(from_, recipe, method, folders) if resume else None
         start = inherited(from_, recipe, model, method) if own is None else taken_over(own)
         model, data, settings = model or start[0], data or start[1], [*start[2], *settings]
@@ -82,8 +83,7 @@ def train(
     )
     if from_ is not None:
         config.model.start = str(from_.resolve())
-    name = "-".join(filter(None, (recipe, config.model.name, config.model.get("method"), str(seed))))
-    folder = out or Path("runs") / name
+    folder = out or Path("runs") / run_name(recipe, config.model.name, config.model.get("method"), seed)
     with bars(people) as progress:
         metrics = run(config, folder, resume=resume, device=device, say=say, progress=progress)
     if not metrics:  # one of several processes, of which the first one plots and prints

@@ -37,6 +37,11 @@ class RunError(ValueError):
     """A run folder that cannot be used; the message names the file and what is expected."""
 
 
+def run_name(recipe: str, model: str, method: str | None, seed: int) -> str:
+    """The name of a run folder where no other is asked for."""
+    return "-".join(filter(None, (recipe, model, method, str(seed))))
+
+
 def save_model(folder: Path, model: nn.Module, config: DictConfig) -> None:
     """`model.safetensors`, with the format's version and what the model is."""
     tied = tied_names(model)

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from ..ops import stack as _stack  # noqa: F401  defines the op
 from ..ops.build import ensure_native
-from ..ops.eager import traced
+from ..ops.eager import plain, traced
 from .dropout import SequenceDropout
 from .layer import SpikingLayer, unseen
 from .lif import LIF, SMALLEST_THRESHOLD
 
 DTYPES = (torch.float32, torch.float64)
-PLAIN = (Tensor, nn.Parameter)
 
 
 class Parts(NamedTuple):
@@ -40,6 +39,7 @@ def parts_of(layers: nn.ModuleList, between: Any, x: Any, hx: Any) -> Parts | No
     if (
         torch.is_grad_enabled()
         or type(x) is not Tensor
+        or not x.is_cpu
         or x.dtype not in DTYPES
         or traced()
         or torch.is_autocast_enabled("cpu")
@@ -75,22 +75,15 @@ def parts_of(layers: nn.ModuleList, between: Any, x: Any, hx: Any) -> Parts | No
     count = len(parts.weights)
     if len(resets) != 1 or len(parts.biases) not in (0, count) or not unseen(*modules):
         return None
-    if not all(
-        _plain(t, x.dtype) for t in (x, *parts.weights, *parts.biases, *parts.leaks, *parts.thresholds)
-    ):
+    if not all(plain(t, x) for t in (x, *parts.weights, *parts.biases, *parts.leaks, *parts.thresholds)):
         return None
     width, features = parts.weights[0].shape if parts.weights[0].dim() == 2 else (0, 0)
     tokens, batch, given = x.shape
     if not tokens or given != features:
         return None
-    if hx is not None and not (_plain(hx, x.dtype) and hx.shape == (count, batch, width)):
+    if hx is not None and not (plain(hx, x) and hx.shape == (count, batch, width)):
         return None
     return parts._replace(reset=resets.pop())
-
-
-def _plain(t: Any, dtype: torch.dtype) -> bool:
-    """Whether the op can read it: a tensor on the CPU, neither sparse nor of a type with a way of its own."""
-    return type(t) in PLAIN and t.dtype == dtype and t.is_cpu and t.layout == torch.strided
 
 
 def run(parts: Parts, x: Tensor, hx: Tensor | None, *, substeps: int, readout: str) -> tuple[Tensor, Tensor]:

@@ -1,15 +1,17 @@
-"""What ops called eagerly share: the forward of a torch.autograd.Function, and when they are traced."""
+"""What ops called eagerly share: the forward of a torch.autograd.Function, and what they can take."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 # A Function that sets its context apart is asked for the signature of its forward at every call; read from
 # the code, that takes longer than the kernel of a short sequence.
 _ANY = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
+_PLAIN = (Tensor, nn.Parameter)
 
 
 def forward_of(op: Callable[..., Any]) -> Any:
@@ -20,6 +22,13 @@ def forward_of(op: Callable[..., Any]) -> Any:
 
     forward.__signature__ = _ANY  # type: ignore[attr-defined]
     return staticmethod(forward)
+
+
+def plain(t: Any, like: Tensor) -> bool:
+    """Whether a kernel can read `t` beside `like`: of its type and device, dense, of no other class."""
+    return (
+        type(t) in _PLAIN and t.dtype == like.dtype and t.device == like.device and t.layout == torch.strided
+    )
 
 
 def traced() -> bool:

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from . import memory  # noqa: F401  defines empty_kept
 from .build import ensure_native
-from .eager import traced
+from .eager import plain, traced
 from .packed import DENSEST, Packed, pack
 
 
@@ -21,11 +21,10 @@ def serves(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any) -> bool:
 
     What does not fit together it does not take either: the other way says what is wrong.
     """
-    tensors = [t for t in (x, weight, bias, state) if t is not None]
     return (
         not traced()
-        and all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
-        and all(t.device.type == "cpu" and t.dtype == x.dtype and t.layout == torch.strided for t in tensors)
+        and x.is_cpu
+        and all(plain(t, x) for t in (x, weight, bias, state) if t is not None)
         and x.dtype in (torch.float32, torch.float64)
         and x.dim() == 3
         and weight.dim() == 2

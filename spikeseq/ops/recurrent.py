@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import OPTIONS, _check_values, _no_second_backward, library
 from .build import ensure_native
-from .eager import forward_of, traced
+from .eager import forward_of, plain, traced
 from .reference import Options
 
 INPUTS = "Tensor weight, Tensor leak, Tensor threshold, Tensor? lengths"
@@ -47,10 +47,9 @@ def serves(
     What does not fit together it does not take either: the other way says what is wrong.
     """
     hidden = current.shape[-1]
-    tensors = [current, weight, leak, threshold, *([] if state is None else [state])]
     return (
         not traced()
-        and all(t.device == current.device and t.dtype == current.dtype for t in tensors)
+        and all(plain(t, current) for t in (current, weight, leak, threshold, state) if t is not None)
         and (current.is_cpu or (current.is_cuda and fits_block(hidden, weight.element_size())))
         and current.dtype in (torch.float32, torch.float64)
         and current.dim() == 3
