@@ -1,6 +1,6 @@
 """What a model costs, operations and energy, and how well it translates."""
 
-from .bleu import detokenise, paired_bootstrap, score
-from .energy import measure_energy
+from spikeseq.evaluation.bleu import detokenise, paired_bootstrap, score
+from spikeseq.evaluation.energy.measure import measure_energy
 
 __all__ = ["detokenise", "measure_energy", "paired_bootstrap", "score"]

@@ -9,9 +9,9 @@ curve has a line for each run that decides frame by frame.
 import argparse
 from pathlib import Path
 
-from spikeseq.recipes.gesture_data import SEED
-from spikeseq.recipes.gesture_plots import plot_decisions, plot_events
-from spikeseq.recipes.gesture_sample import CLASSES, make_recording
+from spikeseq.recipes.gestures.data import SEED
+from spikeseq.recipes.gestures.plots import plot_decisions, plot_events
+from spikeseq.recipes.gestures.sample import CLASSES, make_recording
 from spikeseq.recipes.runs import finished
 
 SHOWN = ("Right hand wave", "Right arm cw", "Right arm ccw")

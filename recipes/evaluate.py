@@ -8,7 +8,7 @@ import torch
 from spikeseq.events import compile_events, weights_read
 from spikeseq.recipes import runs
 from spikeseq.recipes.registry import RECIPES
-from spikeseq.recipes.text_corpus import SPLITS, Say
+from spikeseq.recipes.text.corpus import SPLITS, Say
 
 
 def evaluate(

@@ -2,10 +2,10 @@
 
 from typing import Any, Protocol
 
-from spikeseq.recipes.classification import TextClassification
-from spikeseq.recipes.gestures import GestureClassification
-from spikeseq.recipes.images import ImageClassification
-from spikeseq.recipes.translation import Translation
+from spikeseq.recipes.gestures.recipe import GestureClassification
+from spikeseq.recipes.images.recipe import ImageClassification
+from spikeseq.recipes.text.recipe import TextClassification
+from spikeseq.recipes.translation.recipe import Translation
 
 
 class Recipe(Protocol):
@@ -34,7 +34,7 @@ class Recipe(Protocol):
         """The figures of a split; under "files", what a run folder keeps beside them, by file name."""
 
     def energy(self, config: Any, task: Any, model: Any, split: str) -> dict[str, Any]:
-        """The account of `evaluation.energy` over some texts of a split."""
+        """The account of `evaluation.energy.measure` over some texts of a split."""
 
     def open(self, folder: Any, config: Any) -> Any:
         """What `spikeseq.load` returns, weights still to be loaded into its `model`."""

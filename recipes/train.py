@@ -18,11 +18,11 @@ from torch import nn
 
 from spikeseq.files import write_whole
 from spikeseq.recipes import runs
-from spikeseq.recipes.buffers import keep_buffers
 from spikeseq.recipes.config import flat
 from spikeseq.recipes.engine import RESUME_FILE, Progress, State, fit, watch_spikes
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
+from spikeseq.recipes.shared.buffers import keep_buffers
 
 Say = Callable[[str], None]
 FINAL_SPLITS = ("test", "validation")

@@ -28,7 +28,7 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 def load(run: Any) -> Any:
     """The trained model of a run folder: `load(run).predict(texts)` or `load(run).translate(lines)`.
 
-    Returns a `recipes.classifier.Classifier` or a `recipes.translator.Translator`.
+    Returns a `recipes.text.classifier.Classifier` or a `recipes.translation.translator.Translator`.
 
     Raises:
         ValueError: the folder is not a finished run, or a file in it is damaged or of another model.

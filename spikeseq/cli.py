@@ -11,8 +11,8 @@ def main() -> NoReturn:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         try:
-            from spikeseq.recipes import commands, filters  # noqa: F401  whose commands join the app
-            from spikeseq.recipes.app import app
+            from spikeseq.recipes.command import commands, filters  # noqa: F401  whose commands join the app
+            from spikeseq.recipes.command.app import app
         except ImportError as error:
             fail(f"the command line needs more packages ({error}): pip install 'spikeseq[recipes]'")
         # Not standalone: usage errors and Ctrl-C come here instead of being printed in several lines.

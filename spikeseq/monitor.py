@@ -205,7 +205,7 @@ def monitor(
             module around the layer that has it (`SpikingRNN`, a model), else what the layer is called with.
             Only the scale of `rates()` depends on it; everything else is per sub-step.
         costs: by layer, what one of its spikes costs in the penalty, such as the additions that it causes
-            (`evaluation.image_energy.additions_per_spike`); unnamed layers cost nothing. None: all alike.
+            (`evaluation.energy.images.additions_per_spike`); unnamed layers cost nothing. None: all alike.
     Raises:
         TypeError: model is not an nn.Module.
         ValueError: model has no LIF layer, or costs name another.

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import spikeseq
-from spikeseq.evaluation.counting import count_operations
+from spikeseq.evaluation.energy.counting import count_operations
 from spikeseq.events import EventConv1d, EventLinear, weights_read
 from spikeseq.models import build_classifier
 from spikeseq.models.seq2seq import ConvSeq2Seq, build_seq2seq, greedy

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import spikeseq
-from spikeseq.evaluation.counting import count_operations
+from spikeseq.evaluation.energy.counting import count_operations
 from spikeseq.models import build_classifier
 from spikeseq.nn import TokenConv1d
 

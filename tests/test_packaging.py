@@ -32,7 +32,7 @@ def test_wheel(built: Path) -> None:
     folders = (
         "spikeseq/recipes/configs/imdb.yaml",
         "spikeseq/tokenizers/vocab.py",
-        "spikeseq/evaluation/energy.py",
+        "spikeseq/evaluation/energy/measure.py",
     )
     assert not [name for name in (*WANTED, *folders) if name not in names]
     assert not [
@@ -61,7 +61,7 @@ def test_sdist(built: Path) -> None:
     folders = (
         "recipes/configs/imdb.yaml",
         "tokenizers/vocab.py",
-        "evaluation/energy.py",
+        "evaluation/energy/measure.py",
         "LICENSE",
         "README.md",
     )

@@ -11,8 +11,8 @@ from spikeseq.models.seq2seq import EOS, SPECIALS
 from spikeseq.models.seq2seq.stacks import SpikingStack, spread_leaks
 from spikeseq.nn import LIF, LIFCell, NormalisedLIF
 from spikeseq.recipes import runs
-from spikeseq.recipes.classifier import Classifier
-from spikeseq.recipes.translator import Translator
+from spikeseq.recipes.text.classifier import Classifier
+from spikeseq.recipes.translation.translator import Translator
 
 EXAMPLES = {
     "imdb": "In the first half the acting was charming and funny, but by the last scene it was flat.",

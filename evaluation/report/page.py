@@ -12,15 +12,14 @@ from markupsafe import Markup
 from omegaconf import OmegaConf
 
 import spikeseq
-from spikeseq.evaluation.energy_table import LEGEND, compute_rows, memory_rows, operations, scopes, unit_of
-from spikeseq.evaluation.prices import LEVELS, THESIS, full
+from spikeseq.evaluation.energy.prices import LEVELS, THESIS, full
+from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows, operations, scopes, unit_of
+from spikeseq.evaluation.report import figures
+from spikeseq.evaluation.report.content import Content, read_content
 from spikeseq.files import write_whole
-from spikeseq.recipes import plots
 from spikeseq.recipes.config import changes
 from spikeseq.recipes.registry import RECIPES
-
-from . import figures
-from .content import Content, read_content
+from spikeseq.recipes.shared import plots
 
 
 def write_report(folders: Sequence[Path], out: Path, text: str | None = None) -> None:

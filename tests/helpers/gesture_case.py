@@ -3,7 +3,7 @@
 import numpy as np
 from omegaconf import OmegaConf
 
-from spikeseq.recipes.gesture_events import EVENT
+from spikeseq.recipes.gestures.events import EVENT
 
 SMALL = dict(
     train=3, test=3, seconds=0.06

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 from scipy.io import savemat
 
-from spikeseq.recipes.image_files import find_parts
-from spikeseq.recipes.image_pixels import decode_images
-from spikeseq.recipes.text_files import DataError
+from spikeseq.recipes.images.files import find_parts
+from spikeseq.recipes.images.pixels import decode_images
+from spikeseq.recipes.text.files import DataError
 
 NAMES = [f"class {i}" for i in range(10)]
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 import spikeseq
 from spikeseq.models import build_classifier
-from spikeseq.recipes.classifier import Classifier
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.runs import RunError, load, read_metrics, save_model
+from spikeseq.recipes.text.classifier import Classifier
 from spikeseq.tokenizers import Vocab
 
 CLASSES = ["bad", "good", "mixed"]

@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from spikeseq.recipes import train as train_module
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.runs import METRICS, RunError
-from spikeseq.recipes.text_data import load_text_data
-from spikeseq.recipes.text_task import TextTask
+from spikeseq.recipes.text.data import load_text_data
+from spikeseq.recipes.text.task import TextTask
 from spikeseq.recipes.train import neighbours, train
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -1,0 +1,128 @@
+"""What maps of values do: linear ones, convolutions, look-ups. Whether an input is spikes is read off it."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from spikeseq.evaluation.energy.call import Call
+from spikeseq.evaluation.energy.operations import FLOAT, Operations, product, rows_of, spikes_in
+from spikeseq.events import EventConv1d
+from spikeseq.fold import FoldedConv
+from spikeseq.functional.taps import ranges
+from spikeseq.nn import TokenConv1d
+
+
+def linear(module: Any, call: Call) -> Operations:
+    x = call.rows(call.input)
+    spikes, bias = spikes_in(x), module.bias is not None
+    return product(x, module.out_features, bias=bias, spikes=spikes, size=module.weight.element_size())
+
+
+def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operations:
+    """Each value once for every tap whose output token exists."""
+    x, state = call.input, call.arguments.get("state")
+    given = x if state is None else torch.cat((state, x))
+    before = 0 if state is not None else module.kernel_size - 1 if module.causal else module.kernel_size // 2
+    mask = None if call.ragged is None or state is not None else call.ragged.mask(x, batch=x.dim() - 2)
+    spikes, values = spikes_in(given), 0.0
+    for inputs, made in ranges(len(given), len(x), module.kernel_size, before):
+        part = given[inputs]
+        if not len(part):
+            continue
+        if mask is not None:
+            counts = (mask[inputs] & mask[made]).view(len(part), *[1] * (x.dim() - 3), -1, 1)
+            part = part * counts if spikes is not None else counts.expand_as(part).to(part.dtype)
+        values += float(part.double().sum()) if spikes is not None or mask is not None else part.numel()
+    unit = 1.0 if not spikes else float(given.double().sum()) / spikes
+    rows = rows_of(x) if mask is None else float(mask.sum()) * x[0].numel() / (x.shape[-2] * x.shape[-1])
+    outputs = module.out_channels
+    found = mapped(
+        values / unit, outputs, rows, module.bias is not None, spikes is not None,
+        size=module.weight.element_size(),
+    )  # fmt: skip
+    if call.arguments.get("plus") is not None:
+        found += Operations(adds=rows * outputs)
+    return found
+
+
+def mapped(
+    values: float, fan_out: float, outputs: float, bias: bool, spiking: bool, size: int = FLOAT
+) -> Operations:
+    """A convolution: `values` inputs, each counted once for every tap, into `outputs` rows of `fan_out`."""
+    return Operations(
+        **{"acs" if spiking else "macs": values * fan_out},
+        adds=outputs * fan_out if bias else 0.0,
+        weight_bytes=(size * values + FLOAT * (outputs if bias else 0.0)) * fan_out,
+        activation_bytes=FLOAT * (values + outputs * fan_out),
+    )
+
+
+def convolution(module: Any, call: Call) -> Operations:
+    """Conv1d and Conv2d: a value meets the weights of those outputs that exist; padding is nothing."""
+    x = call.input
+    spatial = module.weight.dim() - 2
+    batched = x if x.dim() == spatial + 2 else x.unsqueeze(0)
+    spikes = spikes_in(batched)
+    batched = batched if spikes is None else batched.abs()  # a spike that is subtracted is one too
+    unit = 1.0 if not spikes else float(batched.double().sum()) / spikes
+    seen = (batched.double() / unit if spikes is not None else torch.ones_like(batched).double()).sum(1, True)
+    kernel = torch.ones(1, 1, *module.kernel_size, dtype=seen.dtype, device=seen.device)
+    conv = (nn.functional.conv1d, nn.functional.conv2d)[spatial - 1]
+    padding: Any = module.padding
+    if module.padding_mode != "zeros":  # copies of values, which are multiplied like any other
+        seen = nn.functional.pad(seen, module._reversed_padding_repeated_twice, mode=module.padding_mode)
+        padding = 0
+    met = conv(seen, kernel, stride=module.stride, padding=padding, dilation=module.dilation)
+    outputs = call.output.numel() / module.out_channels
+    fan_out = module.out_channels / module.groups
+    found = mapped(float(met.sum()), fan_out, 0.0, False, spikes is not None)
+    biases = outputs * module.out_channels if module.bias is not None else 0.0
+    found += Operations(
+        adds=biases, weight_bytes=FLOAT * biases, activation_bytes=FLOAT * outputs * module.out_channels
+    )
+    return found
+
+
+def embedding(module: Any, call: Call) -> Operations:
+    """A look-up: a row is read and handed on. What is padding by its id is none."""
+    ids = call.input
+    mask = None if call.ragged is None or ids.dim() != 2 else call.ragged.mask(ids)
+    ids = ids if mask is None else ids[mask]
+    looked_up = ids.numel() if module.padding_idx is None else float((ids != module.padding_idx).sum())
+    values = FLOAT * module.embedding_dim * looked_up
+    return Operations(weight_bytes=values, activation_bytes=values)
+
+
+def bag(module: Any, call: Call) -> Operations:
+    weights, size = call.arguments.get("per_sample_weights"), module.embedding_dim
+    words = float(call.input.numel() if weights is None else (weights != 0).sum())
+    return Operations(
+        **{"acs" if weights is None else "macs": words * size},
+        weight_bytes=FLOAT * words * size,
+        activation_bytes=FLOAT * (call.output.numel() + (0 if weights is None else words)),
+    )
+
+
+def folded_convolution(module: FoldedConv, call: Call) -> Operations:
+    """Look-ups, one for each tap whose token exists, added."""
+    ids = call.input
+    size = module.tables.shape[2]
+    spans = ranges(len(ids), len(ids), len(module.tables), module.before)
+    found = sum(len(ids[given]) for given, _ in spans) * ids[0].numel() * size
+    biases = 0 if module.bias is None else ids.numel() * size
+    return Operations(
+        adds=found - ids.numel() * size + biases, weight_bytes=FLOAT * (found + biases),
+        activation_bytes=FLOAT * ids.numel() * size,
+    )  # fmt: skip
+
+
+def quantised_linear(module: Any, call: Call) -> Operations:
+    """Dynamic 8-bit quantisation: weights of a byte, activations scaled and rounded on the way."""
+    x = call.rows(call.input)
+    outputs = rows_of(x) * module.out_features
+    return Operations(
+        int8_macs=x.numel() * module.out_features, multiplies=x.numel() + outputs, adds=outputs,
+        weight_bytes=x.numel() * module.out_features + FLOAT * outputs,
+        activation_bytes=x.numel() + FLOAT * outputs,
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""What neurons do, spiking and other, integrators and normalisation."""
+
+from math import prod
+from typing import Any
+
+from spikeseq.evaluation.energy.call import Call, Rule
+from spikeseq.evaluation.energy.operations import FLOAT, Operations
+from spikeseq.models.seq2seq.stacks import LeakyIntegrator
+from spikeseq.nn import LIF, LIFCell, NormalisedLIF, NormalisedReLU
+
+
+def neurons(module: LIF, call: Call) -> Operations:
+    """Updates per neuron and sub-step, the membrane read and written at each; spikes as in eq. 6.6."""
+    current, out = call.input, call.output[0]
+    steps = call.arguments.get("substeps") or module.substeps
+    readout, lengths = call.arguments.get("readout", "spikes"), call.arguments.get("lengths")
+    cell = isinstance(module, LIFCell)
+    rows, batch = (1, len(current)) if cell else current.shape[:2]
+    size = prod(current.shape[1:] if cell else current.shape[2:])
+    if readout == "membrane":
+        out, _ = module.forward(**{**call.arguments, "readout": "rate"})
+    scale = 1.0 if readout == "spikes" else call.arguments.get("window") or steps
+    spikes = float(out.double().sum()) * scale
+    tokens = float(rows * batch if lengths is None else lengths.sum())
+    windows = steps / (call.arguments.get("window") or steps)
+    written = tokens * size * windows if readout == "membrane" else None
+    found = fired(spikes, size, tokens, steps, currents=tokens * size, written=written)
+    if module.channels:  # a leak and a threshold for each neuron; one for all stay in registers
+        found += Operations(weight_bytes=FLOAT * 2 * found.updates)
+    return found
+
+
+def fired(
+    spikes: float, size: int, tokens: float, steps: int, *, currents: float, written: float | None = None
+) -> Operations:
+    """Of `size` neurons over `tokens` of `steps` sub-steps; they read `currents` values and write spikes, or
+    `written` analog values."""
+    updates = tokens * steps * size
+    return Operations(
+        updates=updates,
+        adds=spikes,  # the reset
+        state_bytes=FLOAT * 2 * updates,
+        activation_bytes=FLOAT * (currents + (spikes if written is None else written)),
+        spikes=spikes,
+        neurons=size,
+    )
+
+
+def normalised_neurons(module: NormalisedLIF, call: Call) -> Operations:
+    currents, lengths = call.input, call.arguments.get("lengths")
+    tokens = float(currents.shape[0] * currents.shape[2] if lengths is None else lengths.sum())
+    values = tokens * currents.shape[1] * module.features
+    spikes = float(call.output[0].double().sum())
+    found = fired(spikes, module.features, tokens, module.substeps, currents=values)
+    found += normalised(values, module.norm)
+    return found
+
+
+def rectified(module: NormalisedReLU, call: Call) -> Operations:
+    x, lengths = call.input, call.arguments.get("lengths")
+    values = float(x.numel() if lengths is None else lengths.sum() * x.shape[1] * x.shape[3])
+    found = normalised(values, module.norm)
+    found += Operations(adds=values, activation_bytes=FLOAT * 2 * values)
+    return found
+
+
+def integrator(module: Any, call: Call) -> Operations:
+    """Adds per value and sub-step; leaky ones multiply as well."""
+    current, lengths = call.input, call.arguments.get("lengths")
+    rows = current.shape[0] * current.shape[1] if lengths is None else float(lengths.sum())
+    values = float(rows * prod(current.shape[2:]) * getattr(module, "substeps", 1))
+    leaky = isinstance(module, LeakyIntegrator)
+    return Operations(
+        multiplies=2 * values if leaky else 0.0, adds=values, state_bytes=FLOAT * 2 * values,
+        activation_bytes=FLOAT * 2 * values,
+    )  # fmt: skip
+
+
+def normalised(values: float, norm: str) -> Operations:
+    """Layer: mean, variance, scale, gain and offset. Batch: gain and offset, the rest is known beforehand."""
+    multiplies, adds = {"layer": (3, 4), "batch": (1, 1), "none": (0, 0)}[norm]
+    return Operations(multiplies=multiplies * values, adds=adds * values)
+
+
+def norm_layer(kind: str) -> Rule:
+    def rule(module: Any, call: Call) -> Operations:
+        values = float(call.rows(call.input).numel())
+        found = normalised(values, kind)
+        found += Operations(activation_bytes=FLOAT * 2 * values)
+        return found
+
+    return rule
+
+
+def elementwise(multiplies: int, adds: int) -> Rule:
+    def rule(module: Any, call: Call) -> Operations:
+        values = float(call.rows(call.input).numel())
+        return Operations(
+            multiplies=multiplies * values, adds=adds * values, activation_bytes=FLOAT * 2 * values
+        )
+
+    return rule

@@ -1,0 +1,113 @@
+"""Energy accounts side by side, in the layout of thesis tables 6.8 and 6.9, with the thesis's rows below."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from spikeseq.evaluation.energy.operations import COUNTS, Operations
+from spikeseq.evaluation.energy.prices import LEVELS, EnergyModel, full
+from spikeseq.evaluation.energy.thesis import TABLE_6_8, TABLE_6_9
+
+THESIS = {"imdb": ("6.8", TABLE_6_8), "multi30k": ("6.9", TABLE_6_9)}
+SCORES = {"imdb": "accuracy", "multi30k": "bleu_tok_lc"}
+UNITS = {"imdb": "token", "multi30k": "token", "dvs128": "gesture"}
+LEGEND = (
+    "MACs, ACs: millions per {unit}, as they happen (thesis rows: ACs times spike rate). spikes: per"
+    " neuron and {unit}. times: energy relative to the first spiking row (or the first), in thesis rows by"
+    " its equations and, in brackets, as printed. The MACs of int8 rows are 8-bit ones, and cheaper."
+)
+
+
+def unit_of(recipe: str) -> str:
+    """What the figures of a recipe are per."""
+    return UNITS.get(recipe, "image")
+
+
+def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str, str]]:
+    """Ours and the thesis's: MACs, ACs, spike rate, energy, score.
+
+    Args:
+        runs: metrics of finished runs of one recipe, by name.
+    """
+    ours = list(scopes(runs))
+    first = next((account for _, account, _ in ours if account.get("acs")), ours[0][1])
+    rows = [
+        row(name, macs_of(account), account["acs"], account.get("spike_rate"),
+            account["picojoules"], first["picojoules"], score)
+        for name, account, score in ours
+    ]  # fmt: skip
+    if recipe not in THESIS:  # images have a table of their own
+        return rows
+    number, table = THESIS[recipe]
+    reference = table["snn" if recipe == "imdb" else "convsnn(5)"].energy
+    for name, line in table.items():
+        acs = line.acs * (line.spike_rate or 0.0)
+        found = row(
+            f"thesis {number}: {name}", line.macs * 1e6, acs * 1e6, line.spike_rate, line.energy * 1e6,
+            reference * 1e6, line.score,
+        )  # fmt: skip
+        found["times"] += f" ({line.normalised:g})"
+        rows.append(found)
+    return rows
+
+
+def scopes(runs: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], float | None]]:
+    """Name, account and score of each run, of the scope of table 6.9, and of what would be deployed."""
+    for name, metrics in runs.items():
+        energy, figure = metrics["energy"], SCORES.get(metrics["recipe"], "accuracy")
+        forms = {name: energy} | {f"{name}, {kind}": one for kind, one in energy.get("variants", {}).items()}
+        for form, account in forms.items():
+            score = account.get(figure, metrics["test"].get(figure))
+            if metrics["recipe"] == "multi30k":
+                core = {**account["core"], "spike_rate": account["spike_rate"]}
+                yield f"{form}, convolutions or recurrences", core, score
+                yield f"{form}, all", account, score
+            else:
+                yield form, account, score
+
+
+def macs_of(account: dict[str, Any]) -> float:
+    """MACs, those of 8 bits with them."""
+    return float(account["macs"] + account.get("operations", {}).get("int8_macs", 0.0))
+
+
+def row(
+    name: str, macs: float, acs: float, rate: float | None, energy: float, first: float, score: float | None
+) -> dict[str, str]:
+    return {
+        "model": name,
+        "MACs": f"{macs / 1e6:.4f}",
+        "ACs": f"{acs / 1e6:.4f}",
+        "spikes": "" if rate is None else f"{rate:.3f}",
+        "nJ": f"{energy / 1e3:,.2f}",
+        "times": f"{energy / first:,.2f}" if first else "",
+        "score": "" if score is None else f"{score:.2f}",
+    }
+
+
+def memory_rows(runs: dict[str, dict[str, Any]], prices: EnergyModel | None = None) -> list[dict[str, str]]:
+    """nJ per token, gesture or image with all operations and memory traffic, by level or by your prices."""
+    models = [*map(full, LEVELS), *([prices] if prices else [])]
+    rows = []
+    for name, account, _ in scopes(runs):
+        if "operations" in account:
+            counts = operations(account["operations"])
+            figures = {
+                one.name.removeprefix("full at ") if one is not prices else f"by {one.name}": (
+                    f"{one.energy(counts) / 1e3:,.2f}"
+                )
+                for one in models
+            }
+            rows.append(
+                {
+                    "model": name,
+                    **figures,
+                    "updates": f"{counts.updates:,.0f}",
+                    "KB": f"{account['bytes'] / 1024:,.0f}",
+                }
+            )
+    return rows
+
+
+def operations(counts: dict[str, float]) -> Operations:
+    """Counts as `metrics.json` holds them."""
+    return Operations(**{name: counts.get(name, 0.0) for name in COUNTS})

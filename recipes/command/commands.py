@@ -1,0 +1,282 @@
+"""The commands that train, test and measure, one function each."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikeseq.recipes.command.app import Json, Run, app
+from spikeseq.recipes.command.console import emit, people, say, show_runs, show_table
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="imdb, multi30k, dvs128, cifar10, cifar100, mnist, svhn, imagenette, imagenet."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Which model of the recipe; default the spiking one, of images vgg6 (mnist: lenet)."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Of images: ann, convert, hybrid, diet, direct; default ann. Of gestures: blocks, frames."
+        ),
+    ] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="The run that a method goes on from.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="sample, hub, a folder, a file of texts, or the prefix of two parallel files;"
+            " default that of --from, else sample."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default runs/RECIPE-MODEL[-METHOD]-SEED.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Train a model of a recipe, test it once, and leave a run folder."""
+    from spikeseq.recipes.config import ConfigError, load_config
+    from spikeseq.recipes.runs import run_name
+    from spikeseq.recipes.shared.progress import bars
+    from spikeseq.recipes.train import neighbours, split_of
+    from spikeseq.recipes.train import train as run
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device must be auto, cpu or cuda, got {device!r}")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigError("--device cuda: there is no usable GPU here; use auto or cpu")
+    settings = set_ or []
+    if from_ is not None:
+        from spikeseq.recipes.images.start import cut_off, inherited, taken_over
+
+        # A run that goes on has its settings in its own folder.
+        folders = [out] if out else Path("runs").glob(run_name(recipe, model or "*", method, seed))
+        own = cut_off(from_, recipe, method, folders) if resume else None
+        start = inherited(from_, recipe, model, method) if own is None else taken_over(own)
+        model, data, settings = model or start[0], data or start[1], [*start[2], *settings]
+    config = load_config(
+        recipe,
+        model=model,
+        method=method,
+        data=data or "sample",
+        seed=seed,
+        epochs=epochs,
+        overrides=settings,
+    )
+    if from_ is not None:
+        config.model.start = str(from_.resolve())
+    folder = out or Path("runs") / run_name(recipe, config.model.name, config.model.get("method"), seed)
+    with bars(people) as progress:
+        metrics = run(config, folder, resume=resume, device=device, say=say, progress=progress)
+    if not metrics:  # one of several processes, of which the first one plots and prints
+        return
+    from spikeseq.recipes.shared.plots import plot_history  # late: a start need not wait for it
+
+    plot_history(folder)
+    if "accuracy_by_frame" in metrics["test"]:
+        from spikeseq.recipes.gestures.plots import plot_decisions
+
+        plot_decisions(folder / "decisions.png", {folder.name: metrics["test"]})
+    show_runs(
+        neighbours(folder, metrics),
+        title=f"{recipe} on {metrics['data']}, {split_of(metrics)} split, seed {seed}",
+    )
+    if metrics.get("note"):
+        say(metrics["note"])
+    say(f"wrote {folder}")
+    if json_:
+        emit(metrics)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[str | None, typer.Option(help="Other data than it was trained with.")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Another translation run: paired bootstrap of BLEU.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the translations and their references, a line each.")
+    ] = None,
+    events: Annotated[
+        str | None, typer.Option(help="Driven by events, with weights of float32 or int8.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Test a trained model on a split."""
+    from spikeseq.files import write_whole
+    from spikeseq.recipes.evaluate import compare
+    from spikeseq.recipes.evaluate import evaluate as test
+    from spikeseq.recipes.runs import read_config
+
+    if out is not None and (against is not None or read_config(run).recipe != "multi30k"):
+        raise ValueError("--out is for the translations of one run; leave it out")
+    if against is not None and events is not None:
+        raise ValueError("--events tests one run; leave --against out")
+    if against is not None:
+        result = compare(run, against, data=data, split=split, say=say)
+    else:
+        result = test(run, data=data, split=split, say=say, events=events)
+        files = result.pop("files", {})
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                write_whole(out / name, content)
+    if json_:
+        emit(result)
+    else:
+        for key, value in result.items():
+            if key not in ("energy", "baseline", "bootstrap"):
+                print(f"{key}: {value}")
+        account = result["energy"]
+        print(f"energy: {account['picojoules'] / 1000:.2f} nJ ({account['signature']})")
+        for name, system in result.get("bootstrap", {}).get("systems", {}).items():
+            p = "the baseline" if system["p_value"] is None else f"p = {system['p_value']:.4f}"
+            print(f"{name}: BLEU {system['mean']:.2f} +- {system['ci']:.2f} ({p})")
+
+
+@app.command()
+def energy(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders to compare.")],
+    data: Annotated[str | None, typer.Option(help="Measure on the test split of other data.")] = None,
+    prices: Annotated[
+        str | None, typer.Option(help="One more column: a YAML file with your prices in pJ, or full:LEVEL.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Energy of finished runs, side by side, as in thesis tables 5.3, 6.8 and 6.9, and with memory."""
+    from spikeseq.evaluation.energy.images import LEGEND as IMAGE_LEGEND
+    from spikeseq.evaluation.energy.images import table_5_3_rows
+    from spikeseq.evaluation.energy.prices import full, parse_energy_model
+    from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows, unit_of
+    from spikeseq.recipes.evaluate import evaluate as test
+    from spikeseq.recipes.runs import finished
+
+    own = None if prices is None else parse_energy_model(prices)
+    rows = []
+    for folder in runs:
+        metrics = finished(folder)
+        if data is not None:
+            result = test(folder, data=data, split="test", say=say)
+            metrics.update(test=result, spike_rate=result["spike_rate"], energy=result["energy"])
+        rows.append(metrics)
+    tables: dict[str, Any] = {}
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        named = {str(f): row for f, row in zip(runs, rows, strict=True) if row["recipe"] == recipe}
+        short = {Path(name).name.removeprefix(f"{recipe}-"): row for name, row in named.items()}
+        named = short if len(short) == len(named) else named
+        tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
+        unit = unit_of(recipe)
+        show_table(tables[recipe]["compute"], f"{recipe}: compute energy per {unit}")
+        people.print(LEGEND.format(unit=unit), highlight=False)
+        if lines := table_5_3_rows(named):
+            tables[recipe]["table_5_3"] = lines
+            show_table(lines, f"{recipe}: energy beside the same network with ReLU")
+            people.print(IMAGE_LEGEND, highlight=False)
+        for signature in dict.fromkeys(row["energy"]["signature"] for row in named.values()):
+            people.print(signature, highlight=False)
+        if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs
+            show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per {unit}")
+            people.print(
+                full().signature.replace("full at 32KB", "full, here the 32KB column"), highlight=False
+            )
+    missing = {name for row in rows for name in row["energy"]["not_counted"]}
+    if missing:
+        say(f"not counted: {', '.join(sorted(missing))}")
+    if json_:
+        accounts = {str(folder): row["energy"] for folder, row in zip(runs, rows, strict=True)}
+        emit({"runs": accounts, "tables": tables})
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one recipe.")],
+    out: Annotated[Path, typer.Option(help="The page, an .html file.")] = Path("report.html"),
+    text: Annotated[
+        str | None, typer.Option(help="What membranes, spikes and attention are shown on.")
+    ] = None,
+) -> None:
+    """One self-contained HTML page about a run, or runs side by side."""
+    from spikeseq.evaluation.report import write_report
+
+    write_report(runs, out, text)
+    say(f"wrote {out}")
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME...",
+            help="lif, layer, recurrent, model, memory, growth, step, translate, events, cuda; default all.",
+        ),
+    ] = None,
+    against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw how cost grows: a picture of `growth`.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Time the kernel and the layers against RNNs and other spiking libraries."""
+    from spikeseq.evaluation.bench.run import run_bench
+    from spikeseq.evaluation.bench.table import format_table
+
+    if plot is not None:
+        from spikeseq.recipes.shared.plots import check_picture, plot_growth
+
+        check_picture("--plot", plot)
+        if names and "growth" not in names:
+            raise ValueError(f"--plot draws the benchmark growth, which is not among {', '.join(names)}")
+    result = run_bench(names or [], [peer for peer in against.split(",") if peer], say)
+    people.print(format_table(result), highlight=False, soft_wrap=True, markup=False)
+    if plot is not None:
+        plot_growth(result["benchmarks"], plot)
+        say(f"wrote {plot}")
+    if json_:
+        emit(result)
+
+
+@app.command()
+def info(json_: Json = False) -> None:
+    """Versions, and which kernel runs."""
+    import platform
+
+    import torch
+
+    import spikeseq
+
+    try:
+        spikeseq.build()
+    except RuntimeError as error:
+        say(str(error))
+    result = {
+        "spikeseq": spikeseq.__version__,
+        "python": platform.python_version(),
+        **spikeseq.backend_info(),
+    }
+    result["cuda"] = torch.version.cuda if torch.cuda.is_available() else None
+    if json_:
+        emit(result)
+    else:
+        for key, value in result.items():
+            print(f"{key}: {value}")

@@ -1,0 +1,96 @@
+"""The commands that answer the lines of standard input."""
+
+import itertools
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikeseq.recipes.command.app import Json, Run, app
+from spikeseq.recipes.command.console import emit, say
+
+
+@app.command()
+def translate(
+    run: Run,
+    beam: Annotated[int, typer.Option(min=1, help="Live hypotheses; 1 is greedy.")] = 5,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, help="Lines translated together; 1 answers each at once."),
+    ] = 1,
+    attention: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the attention for the first line.")
+    ] = None,
+) -> None:
+    """Translate the lines of standard input: one line out for every line in."""
+    from spikeseq.recipes.runs import load
+    from spikeseq.recipes.shared.plots import check_picture, plot_attention
+    from spikeseq.recipes.translation.translator import Translator
+
+    if attention is not None:
+        check_picture("--attention", attention)
+    translator = load(run)
+    if not isinstance(translator, Translator):
+        raise ValueError(f"{run} does not translate; try `spikeseq classify {run}`")
+    lines, penalty = utf8_lines(), translator.config.evaluate.length_penalty
+    if attention is not None:
+        first = next(lines, None)
+        if first is None:
+            raise ValueError("--attention draws the first line of standard input, which is empty")
+        plot_attention(attention, *translator.attention(first, beam=beam, length_penalty=penalty))
+        say(f"wrote {attention}")
+        lines = itertools.chain([first], lines)
+    for line in translator.translate_stream(lines, beam=beam, length_penalty=penalty, batch_size=batch):
+        print(line, flush=True)
+
+
+@app.command()
+def classify(
+    run: Run,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Draw the read-out, word by word or frame by frame, for the first line."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Classify the lines of standard input: texts, or paths of images or of recordings of events."""
+    from spikeseq.recipes.gestures.classifier import GestureClassifier
+    from spikeseq.recipes.images.classifier import ImageClassifier
+    from spikeseq.recipes.runs import load
+    from spikeseq.recipes.shared.plots import check_picture
+    from spikeseq.recipes.text.classifier import Classifier
+
+    if trace is not None:
+        check_picture("--trace", trace)
+    classifier = load(run)
+    if not isinstance(classifier, Classifier | ImageClassifier | GestureClassifier):
+        raise ValueError(f"{run} does not classify; try `spikeseq translate {run}`")
+    if trace is not None:
+        if isinstance(classifier, ImageClassifier):
+            raise ValueError("--trace draws texts or events as they come; leave it out for images")
+        classifier.check_trace()
+    results = []
+    for number, line in enumerate(utf8_lines(), start=1):
+        if not line and not isinstance(classifier, Classifier):
+            raise ValueError(f"line {number} of standard input is empty; expected the path of a file")
+        prediction = classifier.predict([line])[0]
+        results.append(prediction)
+        if not json_:
+            print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)
+        if trace is not None and len(results) == 1:
+            classifier.draw(line, trace)
+            say(f"wrote {trace}")
+    if trace is not None and not results:
+        raise ValueError("--trace draws the first line of standard input, which is empty")
+    if json_:
+        emit({"results": [vars(prediction) for prediction in results]})
+
+
+def utf8_lines() -> Any:
+    """The lines of standard input, as they come; a clear error where they are not UTF-8."""
+    for number, raw in enumerate(sys.stdin.buffer, start=1):
+        try:
+            yield raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"line {number} of standard input is not UTF-8 (byte {error.start})") from None

@@ -1,0 +1,1 @@
+"""Gestures from an event camera."""

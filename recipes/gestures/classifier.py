@@ -1,0 +1,97 @@
+"""A trained gesture classifier, as `spikeseq.load(run)` returns it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from spikeseq.models.gesture import Encoding, GestureStream
+from spikeseq.models.gesture.frames import check_events, check_fields
+from spikeseq.recipes.gestures.data import GESTURES_FILE, GestureData
+from spikeseq.recipes.gestures.files import read_recording
+from spikeseq.recipes.gestures.frames import encode
+from spikeseq.recipes.gestures.models import gesture_network, one_by_one
+from spikeseq.recipes.gestures.task import GestureTask
+from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.text.classifier import Prediction
+
+
+@dataclass
+class GestureClassifier:
+    """A trained gesture classifier, as `spikeseq.load(run)` returns it.
+
+    encoding: what recordings become before the network sees them.
+    """
+
+    model: Any
+    classes: list[str]
+    encoding: Encoding
+    config: DictConfig
+
+    def predict(self, recordings: Sequence[str | Path | np.ndarray]) -> list[Prediction]:
+        """One prediction a recording, in order.
+
+        Args:
+            recordings: paths of .npy files as tonic keeps them, (N, 4) of x, y, polarity and time in ms; or
+                events with fields x, y, p and t in µs.
+        Raises:
+            TypeError, ValueError: something else, or a recording that is damaged, empty or out of order.
+        """
+        if isinstance(recordings, str | Path | np.ndarray):
+            raise TypeError(f"recordings must be a list, got one {type(recordings).__name__}")
+        predictions: list[Prediction] = []
+        for recording in recordings:
+            row = self.trace(recording)[-1].softmax(0).tolist()
+            best = max(range(len(row)), key=row.__getitem__)
+            named = dict(zip(self.classes, row, strict=True))
+            predictions.append(Prediction(self.classes[best], row[best], named))
+        return predictions
+
+    @torch.no_grad()
+    def trace(self, recording: str | Path | np.ndarray) -> Tensor:
+        """Scores (frames, classes) after every frame of a recording, as `predict` takes them."""
+        if isinstance(recording, np.ndarray):
+            events, origin = recording, "the recording"
+            check_fields(events, origin)
+            if len(events):
+                x, y, p, t = (events[name] for name in "xypt")
+                check_events(x, y, p, t, origin=origin, unit=1000)
+        else:  # checked where it is read
+            events, origin = read_recording(Path(recording)), str(recording)
+        frames = torch.from_numpy(encode(events, self.encoding, origin))
+        data = GestureData("", self.classes, self.encoding, {})
+        task = GestureTask(self.model, data, 1, 0, one_by_one=one_by_one(self.config))
+        return self.model(task.sequence(frames.unsqueeze(0)))[:, 0].float()  # type: ignore[no-any-return]
+
+    def draw(self, recording: str | Path | np.ndarray, path: Path) -> None:
+        """A picture of `trace`."""
+        from spikeseq.recipes.gestures.plots import plot_scores
+
+        plot_scores(path, self.trace(recording), self.classes, self.encoding.frame_ms)
+
+    def check_trace(self) -> None:
+        """Raises TypeError if there is one score a recording."""
+        if self.encoding.encoding == "blocks" and not one_by_one(self.config):
+            raise TypeError("a recording is one image for this model; expected a run of --method frames")
+
+    def stream(self, window: int | None = None) -> GestureStream:
+        """A listener to events as they arrive; see `spikeseq.models.gesture.GestureStream`."""
+        return GestureStream(self.model, self.encoding, self.classes, window=window)
+
+
+def open_gesture_classifier(folder: Path, config: DictConfig) -> GestureClassifier:
+    """The classifier of a run folder, its weights still to be loaded."""
+    path = folder / GESTURES_FILE
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        encoding = Encoding(**about["encoding"])
+        model = gesture_network(config, len(about["classes"]))
+        return GestureClassifier(model.eval(), about["classes"], encoding, config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None

@@ -1,0 +1,104 @@
+"""Finding labelled images in a folder, in any of the layouts that image data sets come in."""
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from spikeseq.recipes.images.arrays import find_batches, find_idx, find_mat
+from spikeseq.recipes.images.names import IMAGENETS
+from spikeseq.recipes.images.parquet import find_parquet
+from spikeseq.recipes.images.parts import Image, Parts, Rows, file_part
+from spikeseq.recipes.text.files import DataError, listed
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+
+
+def find_parts(source: str, recipe: str) -> tuple[str, Parts]:
+    """The name and the parts of the data set in the folder `source`, or in its folder called as the recipe.
+
+    The validation split serves as the test split where there is no other, or, of ImageNets, none with labels.
+
+    Raises:
+        DataError: no such folder, or nothing in it that is laid out as in `LAYOUTS`.
+    """
+    path = Path(os.path.expanduser(source))
+    try:
+        if not path.is_dir():
+            raise DataError(f"{path}: {_missing(path)}; expected sample, hub or a folder")
+        for folder in (path, path / recipe):
+            for find in LAYOUTS.values():
+                parts = find(folder)
+                if "validation" in parts and ("test" not in parts or recipe in IMAGENETS):
+                    parts["test"] = parts.pop("validation")
+                if parts:
+                    return folder.resolve().name, parts
+        content = _content(path)
+    except OSError as error:
+        expected = "sample, hub or a folder"
+        raise DataError(f"{source}: cannot be read ({error.strerror}); expected {expected}") from None
+    raise DataError(f"{path}: it holds {content}; expected one of these layouts: {'; '.join(LAYOUTS)}")
+
+
+def find_folders(folder: Path) -> Parts:
+    """`train/CLASS/*.png` and so on: a folder of images for each class."""
+    parts: Parts = {}
+    for role, names in FOLDERS.items():
+        for path in (folder / name for name in names):
+            classes = _visible_folders(path) if path.is_dir() else []
+            if classes:
+                images = {entry.name: _images(entry) for entry in classes}
+                files = [file for found in images.values() for file in found]
+                parts[role] = file_part(files, partial(_folder_rows, path, images))
+    return parts
+
+
+def _folder_rows(path: Path, images: dict[str, list[Path]]) -> Rows:
+    files = [file for found in images.values() for file in found]
+    labels = np.repeat(np.arange(len(images)), [len(found) for found in images.values()])
+
+    def take(rows: Sequence[int]) -> Iterator[Image]:
+        return ((str(files[row]), files[row]) for row in rows)
+
+    return Rows(str(path), labels.astype(np.int64), take, list(images))
+
+
+def _visible_folders(path: Path) -> list[Path]:
+    with os.scandir(path) as entries:
+        return sorted(Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)]
+    if not names:
+        raise DataError(f"{folder}: a class without images; expected files in {listed(SUFFIXES)}")
+    return [folder / name for name in sorted(names)]
+
+
+LAYOUTS: dict[str, Callable[[Path], Parts]] = {
+    "train.parquet and test.parquet, or train-*.parquet, there or in data": find_parquet,
+    "MNIST's train-images-idx3-ubyte, packed or not, there or in MNIST/raw": find_idx,
+    "SVHN's train_32x32.mat and test_32x32.mat": find_mat,
+    "CIFAR's cifar-10-batches-py or cifar-100-python": find_batches,
+    "train/CLASS/*.png or *.jpg, and val or test": find_folders,
+}
+
+
+def _missing(path: Path) -> str:
+    """Why a path is no folder, with the name beside it that is nearest."""
+    if path.exists():
+        return "a file"
+    parent = next(parent for parent in path.absolute().parents if parent.is_dir())
+    lost = path.absolute().relative_to(parent).parts[0]
+    close = difflib.get_close_matches(lost, [entry.name for entry in _visible_folders(parent)], n=1)
+    hint = f"did you mean {str(parent / close[0])!r}?" if close else f"{parent} holds {_content(parent)}"
+    return f"no such folder; {hint}"
+
+
+def _content(folder: Path) -> str:
+    return listed(sorted(entry.name for entry in folder.iterdir())) or "nothing"

@@ -1,0 +1,199 @@
+"""Image classification as a task for the engine: shuffled batches, augmentation, loss, validation, test."""
+
+import random
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.evaluation.energy.images import additions_per_spike
+from spikeseq.nn import SpikingNetwork
+from spikeseq.recipes.images.data import ImageData, ImageSplit
+from spikeseq.recipes.images.distillation import Teacher
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are several times faster there: GPUs since 2020, CPUs with AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of training images.
+
+    shift: pixels that an image moves at most, in either direction; what comes in is black.
+    flip: mirror half of them.
+    erase: side of a square that is made grey, 0 for none.
+    """
+
+    shift: int = 4
+    flip: bool = True
+    erase: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "erase"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"data.{name} must be 0 or more pixels, got {getattr(self, name)}")
+
+    def __call__(self, pixels: Tensor, rng: torch.Generator) -> Tensor:
+        """(B, C, H, W) bytes to the same, channels last in memory."""
+        batch, _, height, width = pixels.shape
+        padded = nn.functional.pad(pixels, [self.shift] * 4)
+        down, right = torch.randint(0, 2 * self.shift + 1, (2, batch, 1), generator=rng).unbind()
+        rows, columns = down + torch.arange(height), right + torch.arange(width)
+        if self.flip:
+            mirrored = torch.rand(batch, 1, generator=rng) < 0.5
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        number = torch.arange(batch).view(-1, 1, 1)
+        moved = padded[number, :, rows.unsqueeze(2), columns.unsqueeze(1)]  # (B, H, W, C)
+        if self.erase:
+            sides = torch.tensor([height, width]).view(2, 1, 1)
+            centres = torch.rand(2, batch, 1, generator=rng) * sides
+            near = [
+                ((torch.arange(size) + 0.5 - centre).abs() <= self.erase / 2)
+                for size, centre in zip((height, width), centres, strict=True)
+            ]
+            moved[near[0].unsqueeze(2) & near[1].unsqueeze(1)] = 128
+        return moved.permute(0, 3, 1, 2)
+
+
+@dataclass
+class ImageTask:
+    """An image classifier on a corpus. See `engine.Task`.
+
+    batch_size: images per batch. seed: of the batches' order. label_smoothing: as `settings.TrainSettings`.
+    chunk: sub-steps that gradients reach back; None for all.
+    precision: of products in training and validation: "float32", "bf16", or "auto", bf16 where the hardware
+        multiplies in it. Tests are always in float32.
+    teacher: whose answers are targets beside the labels; None for labels alone.
+    """
+
+    model: nn.Module
+    corpus: ImageData
+    batch_size: int
+    seed: int
+    augmentation: Augmentation
+    label_smoothing: float = 0.0
+    precision: str = "auto"
+    chunk: int | None = None
+    teacher: Teacher | None = None
+
+    def __post_init__(self) -> None:
+        show_whole(self.model, self.corpus.mean, self.corpus.std)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        order = list(range(len(self.corpus.splits["train"])))
+        random.Random(f"{self.seed} {epoch}").shuffle(order)
+        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        if len(batches) > 1 and len(batches[-1]) == 1:  # batch normalisation of one image is no use
+            alone = batches.pop()
+            batches[-1] += alone
+        return batches
+
+    def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        split = self.corpus.splits["train"]
+        return self.augmentation(split.pixels[batch], rng), split.labels[batch]
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        pixels, labels = batch
+        images = self.normalised(pixels, pixels.device)
+        with self.products(images.device):
+            logits = (model(images) if self.chunk is None else model(images, chunk=self.chunk)).float()
+            loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            return loss if self.teacher is None else self.teacher.loss(logits, images, loss)
+
+    def spike_costs(self) -> dict[str, float] | None:
+        """A spike is penalised for the additions that it causes."""
+        model, split = self.model, next(iter(self.corpus.splits.values()))
+        if not isinstance(model, SpikingNetwork):
+            return None
+        training = model.training
+        device = next(model.parameters()).device
+        costs = additions_per_spike(model.eval(), self.normalised(split.pixels[:1], device))
+        model.train(training)
+        return costs
+
+    def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        with self.products(device):
+            accuracy = self.accuracy(model, self.corpus.splits["validation"], device)
+        return {"score": accuracy, "accuracy": accuracy}
+
+    @torch.no_grad()
+    def accuracy(self, model: nn.Module, split: ImageSplit, device: torch.device) -> float:
+        """Share of the images that are classified rightly, in percent."""
+        batches = self.test_batches(model, split, device)
+        right = sum(
+            int((answer(model, images, self.seed).argmax(1) == labels).sum()) for images, labels in batches
+        )
+        return 100 * right / len(split)
+
+    @torch.no_grad()
+    def accuracy_by_substep(
+        self, model: SpikingNetwork, split: ImageSplit, device: torch.device
+    ) -> list[float]:
+        """The same for what a spiking network has accumulated after 1, 2, ... T sub-steps."""
+        right = torch.zeros(model.substeps, dtype=torch.int64)
+        for images, labels in self.test_batches(model, split, device):
+            state, done = None, 0
+            generator = torch.Generator(device).manual_seed(self.seed)
+            while done < model.substeps:
+                steps = min(model.piece, model.substeps - done)
+                if model.encoding == "direct":
+                    out, state = model.advance(images.unsqueeze(0), state, hold=steps, every=True)
+                else:
+                    out, state = model.advance(model.encode(images, steps, generator), state)
+                right[done : done + steps] += (out.argmax(2) == labels).sum(1).cpu()
+                done += steps
+        return [100 * count / len(split) for count in right.tolist()]
+
+    def test_batches(self, model: nn.Module, split: ImageSplit, device: torch.device) -> Any:
+        model.eval()
+        steps = min(getattr(model, "substeps", 1), getattr(model, "piece", 1))
+        size = max(1, min(4 * self.batch_size, 1000) // steps)
+        for start in range(0, len(split), size):
+            labels = split.labels[start : start + size].to(device)
+            yield self.normalised(split.pixels[start : start + size], device), labels
+
+    def normalised(self, pixels: Tensor, device: torch.device) -> Tensor:
+        """Bytes to numbers of mean 0 and deviation 1 over the training images, channels last in memory."""
+        return normalised(pixels.to(device), self.corpus.mean, self.corpus.std)
+
+    def products(self, device: torch.device) -> AbstractContextManager[Any]:
+        wanted = self.precision == "bf16" or (self.precision == "auto" and multiplies_bf16(device))
+        return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def normalised(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """Bytes (B, C, H, W) to (x / 255 - mean) / std per channel."""
+    images = pixels.to(torch.float32, memory_format=torch.channels_last)
+    shift, scale = per_channel(tuple(mean), pixels.device), per_channel(tuple(std), pixels.device)
+    return (images / 255 - shift) / scale
+
+
+@lru_cache(maxsize=16)  # handing numbers to a GPU waits for it
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(-1, 1, 1)
+
+
+def largest_value(mean: list[float], std: list[float]) -> float:
+    """Of any pixel that is `normalised`, positive or negative."""
+    return max(max(shift, 1 - shift) / scale for shift, scale in zip(mean, std, strict=True))
+
+
+def show_whole(model: nn.Module, mean: list[float], std: list[float]) -> None:
+    """Lets Poisson spikes of a network stand for any pixel, so that none is clipped."""
+    if isinstance(model, SpikingNetwork):
+        model.largest = largest_value(mean, std)
+
+
+def answer(model: nn.Module, images: Tensor, seed: int) -> Tensor:
+    """Logits (B, classes). Poisson spikes are drawn by the seed: an image always gets the same answer."""
+    if not isinstance(model, SpikingNetwork):
+        return model(images)  # type: ignore[no-any-return]
+    return model(images, generator=torch.Generator(images.device).manual_seed(seed))  # type: ignore[no-any-return]

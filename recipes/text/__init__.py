@@ -1,0 +1,1 @@
+"""Sentiment, or any classification of texts."""

@@ -1,0 +1,117 @@
+"""A trained text classifier, as `spikeseq.load(run)` returns it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from spikeseq.models import build_classifier
+from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.text.corpus import CLASSES_FILE, VOCAB_FILE
+from spikeseq.recipes.text.data import clean
+from spikeseq.recipes.text.task import crop
+from spikeseq.tokenizers import Vocab, build_tokenizer
+
+
+def read_classes(path: Path) -> list[str]:
+    """The names of the classes, in the order of the model's outputs."""
+    try:
+        classes = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    if (
+        not isinstance(classes, list)
+        or len(classes) < 2
+        or not all(isinstance(name, str) for name in classes)
+    ):
+        raise RunError(f"{path} is damaged: expected a list of two or more names")
+    return classes
+
+
+@dataclass
+class Prediction:
+    """What a classifier says of one text: `label` (a class's name), its probability, and all of them."""
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
+@dataclass
+class Classifier:
+    """A trained text classifier, as `spikeseq.load(run)` returns it."""
+
+    model: nn.Module
+    vocab: Vocab
+    classes: list[str]
+    config: DictConfig
+
+    def __post_init__(self) -> None:
+        self.tokenizer = build_tokenizer(self.config.data.tokenizer)
+
+    def encode(self, text: str) -> tuple[list[str], Tensor]:
+        """The tokens that the model sees, and their ids. A text without tokens is one `<unk>`."""
+        tokens = self.tokenizer(clean(text)) or ["<unk>"]
+        kept = crop(torch.arange(len(tokens)), self.config.data.longest).tolist()
+        tokens = [tokens[i] for i in kept]
+        return tokens, torch.tensor(self.vocab.encode(tokens))
+
+    @torch.no_grad()
+    def predict(self, texts: list[str], batch_size: int = 64) -> list[Prediction]:
+        """One prediction a text, in order.
+
+        Raises:
+            TypeError: `texts` is one string, or holds something else than strings.
+        """
+        if isinstance(texts, str):
+            raise TypeError("texts must be a list of strings, got one string")
+        for text in texts:
+            if not isinstance(text, str):
+                raise TypeError(f"texts must be strings, got {text!r} ({type(text).__name__})")
+        ids = [self.encode(text)[1] for text in texts]
+        predictions: list[Prediction] = []
+        for start in range(0, len(ids), batch_size):
+            part = ids[start : start + batch_size]
+            lengths = torch.tensor([len(text) for text in part])
+            for row in self.model(pad_sequence(part), lengths).softmax(1).tolist():
+                best = max(range(len(row)), key=row.__getitem__)
+                named = dict(zip(self.classes, row, strict=True))
+                predictions.append(Prediction(self.classes[best], row[best], named))
+        return predictions
+
+    @torch.no_grad()
+    def trace(self, text: str) -> tuple[list[str], Tensor]:
+        """The tokens, and the logits after each of them (L, classes): how the verdict forms.
+
+        Raises:
+            TypeError: the model has no state that follows the words (`bow`).
+        """
+        self.check_trace()
+        tokens, ids = self.encode(text)
+        return tokens, self.model.trace(ids.unsqueeze(1), torch.tensor([len(ids)])).squeeze(1)  # type: ignore[operator]
+
+    def draw(self, text: str, path: Path) -> None:
+        """A picture of `trace`."""
+        from spikeseq.recipes.shared.plots import plot_trace
+
+        tokens, logits = self.trace(text)
+        plot_trace(path, tokens, logits, self.classes)
+
+    def check_trace(self) -> None:
+        """Raises TypeError if the model has nothing to trace."""
+        if not hasattr(self.model, "trace"):
+            raise TypeError(
+                f"model {self.config.model.name!r} has no membrane or state to trace word by word"
+            )
+
+
+def open_classifier(folder: Path, config: DictConfig) -> Classifier:
+    """The classifier of a run folder, its weights still to be loaded."""
+    vocab = Vocab.from_json(folder / VOCAB_FILE)
+    classes = read_classes(folder / CLASSES_FILE)
+    model = build_classifier(config.model, len(vocab), len(classes))
+    return Classifier(model.eval(), vocab, classes, config)

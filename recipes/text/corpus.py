@@ -1,0 +1,188 @@
+"""From texts to token ids and word vectors, kept in a cache: the slow part of a start, done once."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
+from spikeseq.recipes.text.data import TextData, TextSplit, load_text_data, validation_split
+from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
+
+SPLITS = ("train", "validation", "test")
+VOCAB_FILE, CLASSES_FILE = "vocab.json", "classes.json"
+Say = Callable[[str], None]
+
+
+@dataclass
+class Encoded:
+    """One split as ids: text i is `ids[starts[i]:starts[i + 1]]`."""
+
+    ids: Tensor
+    starts: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def text(self, index: int) -> Tensor:
+        """The ids of one text, in order."""
+        return self.ids[self.starts[index] : self.starts[index + 1]].long()
+
+
+@dataclass
+class Corpus:
+    """All that a text classifier is trained and tested on."""
+
+    name: str
+    classes: list[str]
+    vocab: Vocab
+    tokenizer: str  # its signature
+    vectors: Tensor | None  # (len(vocab), size)
+    found: float | None  # share of the vocabulary that has a vector of its own
+    splits: dict[str, Encoded]
+
+    def files(self) -> dict[str, str | bytes]:
+        """What a run folder keeps of it, by file name."""
+        return {VOCAB_FILE: json.dumps(self.vocab.to_dict()), CLASSES_FILE: json.dumps(self.classes)}
+
+    def facts(self) -> dict[str, Any]:
+        """What `metrics.json` says of it."""
+        texts = {name: len(split) for name, split in self.splits.items()}
+        return {"vectors_found": self.found, "tokenizer": self.tokenizer, "texts": texts}
+
+
+def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
+    """The corpus that the section `data` of a configuration describes.
+
+    Validation texts are cut from the training texts. Vocabulary and vectors come from training, validation
+    and unlabelled texts, never from the test split. With `vectors: train` skip-gram vectors are trained on
+    them; else `vectors` is a GloVe or word2vec text file, or null for none.
+    """
+    if config.longest is not None and config.longest < 1:
+        raise ValueError(f"data.longest must be at least 1, or null, got {config.longest}")
+    tokenizer = build_tokenizer(config.tokenizer)
+    folder = corpus_folder(_facts(config, tokenizer.signature()))
+    if (folder / "corpus.json").exists():
+        corpus = _read(folder)
+        if corpus is not None:
+            return corpus
+    say(f"reading {config.source}")
+    data = load_text_data(
+        config.source,
+        text_column=config.text_column,
+        label_column=config.label_column,
+        test_share=config.test_share,
+        seed=config.split_seed,
+        limit=config.limit,
+    )
+    corpus = build_corpus(data, config, tokenizer, say)
+    keep_corpus(folder, partial(_write, corpus), say)
+    return corpus
+
+
+def build_corpus(data: TextData, config: Any, tokenizer: Any, say: Say) -> Corpus:
+    """Tokenises, builds the vocabulary and the vectors, and encodes every split."""
+    train, validation = validation_split(data.train, config.validation_share, config.split_seed)
+    texts = {"train": train, "validation": validation, "test": data.test}
+    say(f"tokenising {sum(len(split.texts) for split in texts.values()) + len(data.unlabelled):,} texts")
+    many = len(data.unlabelled) + len(data.train.texts) > 20_000
+    processes = min(4, os.cpu_count() or 1) if many else 1
+    tokens = {name: tokenizer.tokenize_all(split.texts, processes=processes) for name, split in texts.items()}
+    seen = tokens["train"] + tokens["validation"]
+    if config.vectors == "train":
+        seen = seen + tokenizer.tokenize_all(data.unlabelled, processes=processes)
+    vocab = Vocab.build(seen, min_frequency=config.min_frequency, max_size=config.vocabulary)
+    vectors, found = None, None
+    if config.vectors == "train":
+        say(f"training word vectors on {len(seen):,} texts (kept for later runs)")
+        vectors, found = train_vectors(
+            seen, vocab, dim=config.vector_size, epochs=config.vector_epochs, window=config.vector_window,
+            seed=config.split_seed, sample=config.vector_sample, workers=config.vector_workers,
+            progress=lambda done, epochs: say(f"word vectors: pass {done} of {epochs}"),
+        )  # fmt: skip
+    elif config.vectors is not None:
+        noise = torch.Generator().manual_seed(config.split_seed)  # for words without a vector
+        vectors, found = load_vectors(os.path.expanduser(config.vectors), vocab, generator=noise)
+    splits = {name: encode(tokens[name], split, vocab) for name, split in texts.items()}
+    return Corpus(data.name, data.classes, vocab, tokenizer.signature(), vectors, found, splits)
+
+
+def encode(tokens: list[list[str]], split: TextSplit, vocab: Vocab) -> Encoded:
+    """Token lists and labels as three tensors. A text without any token becomes one `<unk>`."""
+    ids = [vocab.encode(text) or [vocab.unk_id] for text in tokens]
+    starts = torch.tensor([0, *map(len, ids)]).cumsum(0)
+    flat = torch.tensor([i for text in ids for i in text], dtype=torch.int32)
+    return Encoded(flat, starts, torch.tensor(split.labels))
+
+
+def _facts(config: Any, tokenizer: str) -> dict[str, Any]:
+    """What the corpus depends on: the settings, the tokenizer's version, and the files' sizes and dates."""
+    facts: dict[str, Any] = {name: config[name] for name in sorted(config)}
+    facts["tokenizer"], facts["format"] = tokenizer, 1
+    for name in ("source", "vectors"):
+        path = Path(os.path.expanduser(str(config[name])))
+        if path.exists():
+            # Not the whole tree: `load_text_data` looks no deeper.
+            files = (
+                [path]
+                if path.is_file()
+                else sorted(p for p in (*path.glob("*"), *path.glob("imdb/*")) if p.is_file())
+            )
+            facts[name] = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    if config.source == "sample":
+        from spikeseq.recipes.text import sample as text_sample
+
+        facts["source"] = hashlib.sha256(Path(text_sample.__file__).read_bytes()).hexdigest()
+    return facts
+
+
+def _write(corpus: Corpus, folder: Path) -> None:
+    tensors = {
+        f"{name}.{part}": getattr(split, part).contiguous()
+        for name, split in corpus.splits.items()
+        for part in ("ids", "starts", "labels")
+    }
+    if corpus.vectors is not None:
+        tensors["vectors"] = corpus.vectors.contiguous()
+    about = {
+        "name": corpus.name,
+        "classes": corpus.classes,
+        "tokenizer": corpus.tokenizer,
+        "found": corpus.found,
+    }
+    save_file(tensors, folder / "tensors.safetensors")
+    corpus.vocab.to_json(folder / "vocab.json")
+    (folder / "corpus.json").write_text(json.dumps(about))
+
+
+def _read(folder: Path) -> Corpus | None:
+    """The corpus in the cache, or None where its files do not belong together."""
+    try:
+        about = json.loads((folder / "corpus.json").read_text())
+        tensors = load_file(folder / "tensors.safetensors")
+        vocab = Vocab.from_json(folder / "vocab.json")
+        splits = {
+            name: Encoded(*(tensors[f"{name}.{part}"] for part in ("ids", "starts", "labels")))
+            for name in SPLITS
+        }
+        return Corpus(
+            about["name"],
+            about["classes"],
+            vocab,
+            about["tokenizer"],
+            tensors.get("vectors"),
+            about["found"],
+            splits,
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None

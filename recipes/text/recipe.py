@@ -1,0 +1,120 @@
+"""The recipe for sentiment, or any classification of texts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from spikeseq.evaluation.energy.measure import measure_energy
+from spikeseq.evaluation.energy.variants import brief, folded, quantised
+from spikeseq.models import build_classifier
+from spikeseq.recipes.text.classifier import Classifier, open_classifier
+from spikeseq.recipes.text.corpus import Corpus, Say, encode, load_corpus
+from spikeseq.recipes.text.data import load_text_data, validation_split
+from spikeseq.recipes.text.task import TextTask, build_task, crop
+
+
+@dataclass(frozen=True)
+class TextClassification:
+    """See `registry.Recipe`."""
+
+    figure = "accuracy"
+    legend = (
+        "shuffled: test % with shuffled tokens. parameters: outside the embedding. spikes: per neuron and"
+        " token, all sub-steps. nJ: compute only, 45 nm, 4.6 pJ a MAC, 0.9 pJ an AC. s: training."
+    )
+
+    def load(self, config: Any, say: Say) -> Corpus:
+        """The tokenised and encoded data, read once the other settings are known to be good."""
+        if config.evaluate.energy_texts < 1:
+            raise ValueError(f"evaluate.energy_texts must be at least 1, got {config.evaluate.energy_texts}")
+        build_classifier(config.model, vocabulary=2, classes=2)
+        if config.data.vectors == "train" and config.data.vector_size != config.model.embedding_size:
+            sizes = f"{config.data.vector_size} and {config.model.embedding_size}"
+            raise ValueError(f"data.vector_size and model.embedding_size must be equal, got {sizes}")
+        corpus = load_corpus(config.data, say)
+        if corpus.found is not None:
+            say(f"{100 * corpus.found:.1f} % of the vocabulary have a word vector")
+        return corpus
+
+    def trains(self, config: Any) -> bool:
+        return True
+
+    def task(self, config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
+        return build_task(config, corpus, model)
+
+    def test(
+        self, config: Any, task: TextTask, model: nn.Module, split: str, device: torch.device
+    ) -> dict[str, Any]:
+        """Accuracy, also on shuffled tokens if the configuration asks for it, in percent."""
+        result: dict[str, Any] = {"accuracy": round(task.accuracy(model, split, device), 3)}
+        if config.evaluate.shuffled:
+            shuffled = task.accuracy(model, split, device, shuffled=config.data.split_seed)
+            result["accuracy_shuffled"] = round(shuffled, 3)
+        return result
+
+    def energy(self, config: Any, task: TextTask, model: nn.Module, split: str) -> dict[str, Any]:
+        """Over evenly spread texts of a split; under "variants" the same of what would be deployed.
+
+        These are the model with its embedding `folded`, and baselines in 8 bits (`int8`), which are tested on
+        the split again, as rounding costs accuracy.
+        """
+        data = task.corpus.splits[split]
+        count = min(config.evaluate.energy_texts, len(data))
+        chosen = torch.linspace(0, len(data) - 1, count).long().tolist()
+        texts = [crop(data.text(i), task.longest) for i in chosen]
+        inputs = [(text.unsqueeze(1), torch.tensor([len(text)])) for text in texts]
+        tokens = sum(map(len, texts))
+        account = measure_energy(model, inputs, tokens=tokens)
+        account["variants"] = {}
+        for name, make in (("folded", folded), ("int8", quantised)):
+            variant = make(model)
+            if variant is not None:
+                account["variants"][name] = brief(measure_energy(variant, inputs, tokens=tokens))
+            if variant is not None and name == "int8":
+                accuracy = round(task.accuracy(variant, split, torch.device("cpu")), 3)
+                account["variants"][name]["accuracy"] = accuracy
+        return account
+
+    def open(self, folder: Path, config: Any) -> Classifier:
+        return open_classifier(folder, config)
+
+    def reopen(self, opened: Classifier, folder: Path, source: str, split: str, say: Say) -> TextTask:
+        """Raises ValueError for data with other classes."""
+        config = opened.config
+        texts = load_text_data(
+            source, text_column=config.data.text_column, label_column=config.data.label_column,
+            test_share=config.data.test_share, seed=config.data.split_seed, limit=config.data.limit,
+        )  # fmt: skip
+        if texts.classes != opened.classes:
+            raise ValueError(
+                f"{source} has the classes {texts.classes}, the model was trained on {opened.classes}"
+            )
+        if split == "test":
+            chosen = texts.test
+        else:
+            train, validation = validation_split(
+                texts.train, config.data.validation_share, config.data.split_seed
+            )
+            chosen = train if split == "train" else validation
+        say(f"tokenising {len(chosen.texts):,} texts")
+        encoded = encode(opened.tokenizer.tokenize_all(chosen.texts), chosen, opened.vocab)
+        signature = opened.tokenizer.signature()
+        corpus = Corpus(texts.name, texts.classes, opened.vocab, signature, None, None, {split: encoded})
+        return build_task(config, corpus, opened.model)
+
+    def row(self, metrics: dict[str, Any]) -> dict[str, str]:
+        account, test = metrics["energy"], metrics["test"]
+        return {
+            "model": metrics["model"],
+            "test %": f"{test['accuracy']:.2f}",
+            "shuffled": f"{test['accuracy_shuffled']:.2f}" if "accuracy_shuffled" in test else "",
+            "parameters": f"{metrics['parameters_without_embeddings']:,}",
+            "MAC/token": f"{account['macs']:,.0f}",
+            "AC/token": f"{account['acs']:,.0f}",
+            "spikes": "" if account["spike_rate"] is None else f"{account['spike_rate']:.3f}",
+            "nJ/token": f"{account['picojoules'] / 1000:.2f}",
+            "s": f"{metrics['seconds']['train']:.0f}",
+        }

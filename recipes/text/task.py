@@ -1,0 +1,147 @@
+"""Text classification as a task for the engine: batches of like length, loss, validation, test."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from spikeseq.models import BagOfWords, build_classifier
+from spikeseq.recipes.text.corpus import Corpus, Encoded
+
+
+def crop(ids: Tensor, longest: int | None) -> Tensor:
+    """Head and tail of a text that is longer than `longest` tokens: opinions stand at either end."""
+    if longest is None or len(ids) <= longest:
+        return ids
+    head = longest // 2
+    return torch.cat((ids[:head], ids[len(ids) - (longest - head) :]))
+
+
+def buckets(lengths: list[int], size: int, rng: random.Random | None, chunk: int = 100) -> list[list[int]]:
+    """Indices in batches of texts of like length, so that little is padding.
+
+    With `rng`, texts are shuffled, sorted by length inside chunks of `chunk` batches, and the batches
+    shuffled again; without, all are sorted by length.
+    """
+    order = list(range(len(lengths)))
+    if rng is None:
+        order.sort(key=lambda i: lengths[i])
+    else:
+        rng.shuffle(order)
+    batches = []
+    for start in range(0, len(order), size * chunk):
+        part = sorted(order[start : start + size * chunk], key=lambda i: lengths[i])
+        batches += [part[i : i + size] for i in range(0, len(part), size)]
+    if rng is not None:
+        rng.shuffle(batches)
+    return batches
+
+
+@dataclass
+class TextTask:
+    """A classifier on a corpus. See `engine.Task`.
+
+    batch_size: texts per batch. longest: tokens kept of a text. seed: of the batches' order.
+    label_smoothing: as `settings.TrainSettings`.
+    """
+
+    model: nn.Module
+    corpus: Corpus
+    batch_size: int
+    longest: int | None
+    seed: int
+    label_smoothing: float = 0.0
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        split = self.corpus.splits["train"]
+        lengths = (split.starts[1:] - split.starts[:-1]).tolist()
+        cut = [min(n, self.longest or n) for n in lengths]
+        return buckets(cut, self.batch_size, random.Random(f"{self.seed} {epoch}"))
+
+    def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        return self._tensors(self.corpus.splits["train"], batch)
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        tokens, lengths, labels = batch
+        return nn.functional.cross_entropy(
+            model(tokens, lengths), labels, label_smoothing=self.label_smoothing
+        )
+
+    def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        accuracy = self.accuracy(model, "validation", device)
+        return {"score": accuracy, "accuracy": accuracy}
+
+    @torch.no_grad()
+    def accuracy(
+        self, model: nn.Module, split: str, device: torch.device, shuffled: int | None = None
+    ) -> float:
+        """Share of the split's texts that are classified rightly, in percent.
+
+        shuffled: a seed to shuffle the tokens of every text by: what is left without their order.
+        """
+        model.eval()
+        data = self.corpus.splits[split]
+        lengths = (data.starts[1:] - data.starts[:-1]).tolist()
+        generator = None if shuffled is None else torch.Generator().manual_seed(shuffled)
+        right = 0
+        for batch in buckets(lengths, 4 * self.batch_size, None):
+            tokens, sizes, labels = (x.to(device) for x in self._tensors(data, batch, generator))
+            right += int((model(tokens, sizes).argmax(1) == labels).sum())
+        return 100 * right / len(data)
+
+    def _tensors(
+        self, data: Encoded, batch: list[int], shuffle: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        texts = [crop(data.text(i), self.longest) for i in batch]
+        if shuffle is not None:
+            texts = [text[torch.randperm(len(text), generator=shuffle)] for text in texts]
+        lengths = torch.tensor([len(text) for text in texts])
+        return pad_sequence(texts), lengths, data.labels[batch]
+
+
+def inverse_document_frequencies(split: Encoded, vocabulary: int) -> Tensor:
+    """idf = 1 + log((1 + texts) / (1 + texts with the word)), as scikit-learn's default."""
+    count = torch.zeros(vocabulary)
+    for i in range(len(split)):
+        count[split.text(i).unique()] += 1
+    return 1 + ((1 + len(split)) / (1 + count)).log()
+
+
+def build_task(config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
+    """The task of a configuration, with a trained model or a fresh one."""
+    train = config.train
+    model = fresh_model(config, corpus) if model is None else model
+    return TextTask(model, corpus, train.batch_size, config.data.longest, config.seed, train.label_smoothing)
+
+
+def fresh_model(config: Any, corpus: Corpus) -> nn.Module:
+    """A model to be trained, its embedding set to the corpus's word vectors if it has any."""
+    torch.manual_seed(config.seed)
+    model = build_classifier(config.model, len(corpus.vocab), len(corpus.classes))
+    if isinstance(model, BagOfWords):
+        model.idf.copy_(inverse_document_frequencies(corpus.splits["train"], len(corpus.vocab)))
+    elif corpus.vectors is not None:
+        if corpus.vectors.shape[1] != config.model.embedding_size:
+            width = corpus.vectors.shape[1]
+            expected = f"model.embedding_size is {config.model.embedding_size}"
+            raise ValueError(f"the word vectors have {width} numbers, {expected}; they must be equal")
+        vectors = standardised(corpus.vectors, torch.tensor(list(corpus.vocab.frequencies.values())))
+        with torch.no_grad():
+            model.embedding.weight.copy_(vectors * config.data.vector_scale)  # type: ignore[union-attr,operator]
+    return model
+
+
+def standardised(vectors: Tensor, frequencies: Tensor) -> Tensor:
+    """Word vectors (V, E) with mean zero and unit variance over the words of a text; row 0, padding, is zero.
+
+    Trained vectors share a large common part, which a leaky membrane would sum up to a constant current that
+    silences some neurons and saturates others.
+    """
+    weight = (frequencies / frequencies.sum()).to(vectors.dtype).unsqueeze(1)
+    centred = vectors - (vectors * weight).sum(0)
+    centred = centred / ((centred**2).mean(1, keepdim=True) * weight).sum().sqrt()
+    centred[0] = 0
+    return centred

@@ -1,0 +1,56 @@
+"""The NeuroBench harness agrees with our account where both count the same."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from spikeseq.evaluation.energy.counting import count_operations
+from spikeseq.evaluation.energy.neurobench_view import SentimentView, neurobench
+from spikeseq.models import build_classifier
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = build_classifier({"name": "snn", "embedding_size": 20, "hidden_size": 32}, 50, 2).eval()
+    nn.init.normal_(model.readout.weight)
+    return model
+
+
+TEXTS = [torch.randint(1, 50, (n,), generator=torch.Generator().manual_seed(n)) for n in (9, 4, 6)]
+
+
+def test_what_is_shown_says_the_same(model):
+    for text in TEXTS:
+        found = SentimentView(model)(text.unsqueeze(0))
+        torch.testing.assert_close(found, model(text.unsqueeze(1), torch.tensor([len(text)])))
+
+
+def test_operations_sparsity_and_footprint(model):
+    pytest.importorskip("neurobench")
+    found = neurobench(model, TEXTS)
+    inputs = [(text.unsqueeze(1), torch.tensor([len(text)])) for text in TEXTS]
+    account = count_operations(model, inputs, tokens=len(TEXTS))  # per text
+    operations = found["SynapticOperations"]
+    assert account.total.acs > 0 and operations["Effective_ACs"] == pytest.approx(account.total.acs)
+    assert operations["Effective_MACs"] == pytest.approx(account.total.macs)
+    assert found["Footprint"] == account.size
+    tokens = sum(map(len, TEXTS))
+    rate = count_operations(model, inputs, tokens=tokens).spike_rate
+    assert 0 < found["ActivationSparsity"] < 1
+    # The harness takes the mean of texts, ours of tokens.
+    assert found["ActivationSparsity"] == pytest.approx(1 - rate / 5, abs=0.02)
+
+
+def test_what_is_not_shown():
+    model = build_classifier({"name": "snn", "kernel_size": 3}, 50, 2).eval()
+    with pytest.raises(ValueError, match="kernel_size 1"):
+        SentimentView(model)
+
+
+def test_without_the_package(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "neurobench.benchmarks", None)
+    with pytest.raises(ImportError, match="pip install --no-deps neurobench snntorch"):
+        neurobench(model, TEXTS)

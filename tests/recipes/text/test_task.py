@@ -1,0 +1,136 @@
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikeseq.models import BagOfWords
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.text.corpus import Corpus, Encoded
+from spikeseq.recipes.text.task import (
+    TextTask,
+    buckets,
+    build_task,
+    crop,
+    fresh_model,
+    inverse_document_frequencies,
+)
+from spikeseq.tokenizers import Vocab
+
+CPU = torch.device("cpu")
+
+
+def encoded(texts: list[list[int]], labels: list[int]) -> Encoded:
+    starts = torch.tensor([0, *map(len, texts)]).cumsum(0)
+    return Encoded(
+        torch.tensor([i for text in texts for i in text], dtype=torch.int32), starts, torch.tensor(labels)
+    )
+
+
+TEXTS = [[2, 3, 2], [3], [4, 2, 5, 3, 2], [5, 4]]
+
+
+def corpus(vectors=None) -> Corpus:
+    split = encoded(TEXTS, [0, 1, 2, 1])
+    vocab = Vocab.build([["a", "b", "a"], ["c", "d"]])
+    return Corpus(
+        "mine",
+        ["x", "y", "z"],
+        vocab,
+        "t",
+        vectors,
+        None,
+        dict.fromkeys(("train", "validation", "test"), split),
+    )
+
+
+def test_crop_keeps_head_and_tail():
+    text = torch.arange(10)
+    assert crop(text, None) is text and crop(text, 10) is text
+    assert crop(text, 5).tolist() == [0, 1, 7, 8, 9]
+    assert crop(text, 4).tolist() == [0, 1, 8, 9]
+    assert crop(text, 1).tolist() == [9]
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=80), st.integers(1, 9), st.integers(1, 4), st.booleans()
+)
+def test_buckets_hold_every_text_once(lengths, size, chunk, shuffled):
+    found = buckets(lengths, size, random.Random(1) if shuffled else None, chunk)
+    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
+    assert all(1 <= len(batch) <= size for batch in found)
+
+
+def test_buckets_are_of_like_length_and_differ_by_epoch():
+    rng = random.Random(0)
+    lengths = [rng.randint(1, 300) for _ in range(2000)]
+    found = buckets(lengths, 20, random.Random(1))
+    padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in found)
+    assert padded < 1.1 * sum(lengths)
+    assert buckets(lengths, 20, random.Random(1)) == found != buckets(lengths, 20, random.Random(2))
+    task = TextTask(None, corpus(), 2, None, seed=1)
+    assert task.batches(0) == task.batches(0)
+    assert len({str(task.batches(epoch)) for epoch in range(20)}) > 1
+
+
+def test_a_batch_is_padded_and_cropped():
+    task = TextTask(None, corpus(), 2, longest=2, seed=1)
+    tokens, lengths, labels = task.collate([1, 2], torch.Generator())
+    assert tokens.tolist() == [[3, 4], [0, 2]] and lengths.tolist() == [1, 2] and labels.tolist() == [1, 2]
+    assert tokens.dtype == torch.int64
+
+
+class Recorder(torch.nn.Module):
+    """Says class 1 always, and keeps what it has seen."""
+
+    def forward(self, tokens, lengths):
+        self.seen = [tokens[:n, i].tolist() for i, n in enumerate(lengths)]
+        return torch.tensor([[0.0, 1.0, 0.0]]).expand(len(lengths), 3)
+
+
+def test_accuracy_and_shuffling():
+    model = Recorder()
+    task = TextTask(model, corpus(), 2, None, seed=1)
+    assert task.accuracy(model, "test", CPU) == 50.0
+    plain = model.seen
+    assert sorted(plain) == sorted(TEXTS)
+    task.accuracy(model, "test", CPU, shuffled=3)
+    first = model.seen
+    assert first != plain and [sorted(text) for text in first] == [sorted(text) for text in plain]
+    task.accuracy(model, "test", CPU, shuffled=3)
+    assert model.seen == first
+    assert task.validate(model, CPU) == {"score": 50.0, "accuracy": 50.0}
+
+
+def test_inverse_document_frequencies_by_hand():
+    idf = inverse_document_frequencies(encoded(TEXTS, [0] * 4), 7)
+    log = torch.tensor([5 / 1, 5 / 1, 5 / 3, 5 / 4, 5 / 3, 5 / 3, 5 / 1]).log()
+    torch.testing.assert_close(idf, 1 + log)
+
+
+def test_word_vectors_become_the_embedding_and_seeds_decide_the_rest():
+    config = load_config("imdb", overrides=["model.embedding_size=3", "model.hidden_size=5"])
+    vectors = torch.randn(6, 3)
+    vectors[0] = 0
+    model = fresh_model(config, corpus(vectors))
+    rows = model.embedding.weight
+    assert rows.shape == (6, 3) and not rows[0].any()
+    # Against the words as often as they occur: a twice, b, c and d once.
+    words = rows[[2, 2, 3, 4, 5]]
+    torch.testing.assert_close(words.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close((words**2).mean(), torch.tensor(1.0))
+    again = fresh_model(config, corpus(vectors))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    config.seed = 2
+    assert not torch.equal(
+        fresh_model(config, corpus(vectors)).to_integrator.weight, model.to_integrator.weight
+    )
+    with pytest.raises(ValueError, match=r"4 numbers, model\.embedding_size is 3"):
+        fresh_model(config, corpus(torch.randn(6, 4)))
+
+
+def test_a_bag_of_words_gets_its_frequencies():
+    task = build_task(load_config("imdb", model="bow"), corpus())
+    assert isinstance(task.model, BagOfWords)
+    assert torch.equal(task.model.idf, inverse_document_frequencies(corpus().splits["train"], 6))
