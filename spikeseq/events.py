@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .checks import choice
 from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
-from .functional.lif import choice
 from .functional.taps import flat, ranges
 from .models.sentiment import SpikingClassifier
 from .models.seq2seq.stacks import SpikingStack

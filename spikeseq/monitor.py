@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .checks import positive_int
 from .functional import lif
-from .functional.lif import positive_int
 from .nn.layer import SpikingLayer
 from .nn.lif import LIF, LIFCell
 from .nn.normalised import NormalisedLIF

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from spikeseq.functional.lif import positive_int
+from spikeseq.checks import positive_int
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK, Hypothesis, Seq2Seq, beam_search, greedy
 from spikeseq.tokenizers import Vocab
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..functional.lif import choice, positive_int
+from ..checks import choice, positive_int
 from ..nn.activation import SpikingActivation
 from ..nn.lif import LIF
 from ..nn.network import SpikingNetwork

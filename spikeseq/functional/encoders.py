@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .lif import check_tensor, positive_int
+from ..checks import check_tensor, positive_int
 
 
 def direct(x: Tensor, substeps: int) -> Tensor:

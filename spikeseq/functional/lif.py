@@ -1,12 +1,12 @@
 """The leaky integrate-and-fire neuron as a pure function: state in, state out."""
 
-import sys
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import ops
+from ..checks import check_leak, check_tensor, check_threshold, choice, positive_int
 from ..debugging import debugging
 from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
 
@@ -134,50 +134,6 @@ def op_arguments(
         full, leak, threshold, lengths, substeps, window, reset, readout,
         surrogate.name, float(surrogate.height), float(surrogate.width), detach_reset,
     )  # fmt: skip
-
-
-def positive_int(name: str, value: int) -> int:
-    """`value` if it is an integer of at least 1; else a TypeError or ValueError that names it."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return value
-
-
-def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
-    """`value` if it is one of `choices`; else a ValueError that lists them."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
-
-
-def check_tensor(name: str, value: Tensor) -> Tensor:
-    """`value` if it is a Tensor; else a TypeError that names its type."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
-    return value
-
-
-def check_leak(value: float) -> float:
-    """A leak given as a number, which must lie in [0, 1]."""
-    _check_number("leak", value)
-    if not 0 <= value <= 1:
-        raise ValueError(f"leak must lie in [0, 1], got {value}")
-    return float(value)
-
-
-def check_threshold(value: float) -> float:
-    """A threshold given as a number, which must be positive and finite."""
-    _check_number("threshold", value)
-    if not 0 < value <= sys.float_info.max:
-        raise ValueError(f"threshold must be positive and finite, got {value}")
-    return float(value)
-
-
-def _check_number(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {value!r}")
 
 
 def _check_current(current: Tensor) -> None:

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import check_tensor, choice, positive_int
 from ..ops.norm_lif import norm_lif as op
-from .lif import RESETS, _check_lengths, check_tensor, choice, positive_int
+from .lif import RESETS, _check_lengths
 from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
 
 EPSILON = 1e-5  # as nn.LayerNorm

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..functional.lif import positive_int
+from ..checks import check_share, positive_int
 from ..nn import CausalConv1d, Integrator, SequenceDropout, SpikingRNN
-from ..nn.dropout import check_share
 
 
 def drop_words(model: Any, tokens: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..functional.lif import positive_int
+from ..checks import check_initial, check_share, positive_int
 from .clock import Clock, current_clock
-from .dropout import check_share, dropout_mask
+from .dropout import dropout_mask
 from .lif import LIF
 
 
@@ -67,15 +67,6 @@ class SpikingActivation(nn.Module):
     def extra_repr(self) -> str:
         initial = f", initial={self.initial:.3g}" if self.initial else ""
         return f"calls={len(self.neurons)}{initial}" + (", scaled" if self.scaled else "")
-
-
-def check_initial(share: float) -> float:
-    """`share` if it is a number in [0, 1]; else a TypeError or ValueError that names it."""
-    if isinstance(share, bool) or not isinstance(share, int | float):
-        raise TypeError(f"initial must be a number, got {share!r}")
-    if not 0 <= share <= 1:
-        raise ValueError(f"initial must lie in [0, 1], a share of the threshold, got {share}")
-    return float(share)
 
 
 def first_state(lif: LIF, current: Tensor, share: float) -> Tensor:

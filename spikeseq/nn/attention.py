@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..functional.lif import positive_int
+from ..checks import positive_int
 
 
 class Prepared(NamedTuple):

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_tensor, choice, positive_int
 from ..functional import READOUTS
-from ..functional.lif import check_tensor, choice, positive_int
 from .checks import add_batch, check_hx, check_input
 from .layer import SpikingLayer
 from .rnn import NORMS

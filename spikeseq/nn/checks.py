@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..functional.lif import check_tensor
+from ..checks import check_tensor
 from .layer import SpikingLayer
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..functional.lif import check_tensor, positive_int
+from ..checks import check_tensor, positive_int
 from .checks import check_lengths
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..functional.lif import check_tensor, positive_int
+from ..checks import check_tensor, positive_int
 from ..functional.taps import add_taps
 
 

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ..checks import check_share
 from .conv import TokenConv1d
-from .dropout import check_share, dropout_mask
+from .dropout import dropout_mask
 from .normalised import NormalisedLIF, NormalisedReLU
 
 Attend = Callable[[Tensor], Tensor]

@@ -6,14 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-
-def check_share(p: float) -> float:
-    """`p` if it is a share that dropout can silence; else a TypeError or ValueError."""
-    if isinstance(p, bool) or not isinstance(p, int | float):
-        raise TypeError(f"p must be a number, got {p!r}")
-    if not 0 <= p < 1:
-        raise ValueError(f"p must lie in [0, 1), got {p}")
-    return p
+from ..checks import check_share
 
 
 def dropout_mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor:

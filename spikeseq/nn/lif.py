@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_leak, check_tensor, check_threshold, choice, positive_int
 from ..functional import PiecewiseLinear, Surrogate, lif
-from ..functional.lif import RESETS, check_leak, check_tensor, check_threshold, choice, positive_int
+from ..functional.lif import RESETS
 from ..functional.surrogates import check_surrogate
 
 SMALLEST_THRESHOLD = 1e-3

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..checks import check_tensor, choice, positive_int
 from ..functional.encoders import direct, poisson
-from ..functional.lif import check_tensor, choice, positive_int
 from .activation import SpikingActivation
 from .clock import Clock, NetworkState, running
 from .state import detach_state

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import choice, positive_int
 from ..functional import norm_lif
-from ..functional.lif import choice, positive_int
 from ..functional.norm_lif import EPSILON
 from ..ops.norm_lif import chains
 from .lif import LIF

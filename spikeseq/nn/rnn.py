@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from ..checks import choice, positive_int
 from ..functional import READOUTS
-from ..functional.lif import choice, positive_int
 from . import stack
 from .checks import add_batch, check_hx, check_input, check_lengths
 from .dropout import SequenceDropout

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from ...functional.lif import choice, positive_int
+from ...checks import choice, positive_int
 from ...nn.network import ENCODINGS, SpikingNetwork
 from .parts import ACTIVATIONS, NORMS, Parts, check_width
 from .plain import PLANS as PLAIN

@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from ...functional.lif import choice, positive_int
+from ...checks import check_share, choice, positive_int
 from ...nn.activation import SpikingActivation, StepBatchNorm, TimedDropout
-from ...nn.dropout import check_share
 
 ACTIVATIONS = ("relu", "spiking")
 NORMS = ("none", "batch", "batch-steps")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ...functional.lif import choice
+from ...checks import choice
 from .parts import Parts, scaled_width
 from .plain import check_images
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...functional.lif import positive_int
+from ...checks import positive_int
 from .frames import Encoding, FrameStream
 from .networks import RecurrentNet, State, VotingNet
 

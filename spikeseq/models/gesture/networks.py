@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...functional.lif import check_tensor, positive_int
+from ...checks import check_tensor, positive_int
 from ...nn.activation import SpikingActivation
 from ...nn.network import SpikingNetwork
 from ..backbones.parts import Parts

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...functional.lif import choice, positive_int
+from ...checks import choice, positive_int
 from ...nn import ConvBlock, DotAttention, ReLUConvBlock, SpikingConvBlock
 from ...nn.attention import Prepared
 from .base import PAD, Decoded, Memory, Seq2Seq

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...functional.lif import choice, positive_int
+from ...checks import choice, positive_int
 from ...nn import AdditiveAttention
 from .base import PAD, Decoded, Memory, Seq2Seq
 from .stacks import SIDES, GatedStack, Leak, SpikingStack

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...functional.lif import positive_int
+from ...checks import positive_int
 from ...nn.state import reorder_state
 from .base import BOS, EOS, PAD, UNK, Seq2Seq, inside
 

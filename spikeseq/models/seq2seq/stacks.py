@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ...checks import check_leak, choice, positive_int
 from ...functional import lif
-from ...functional.lif import check_leak, choice, positive_int
 from ...nn import LIF, Integrator
 from ...nn.layer import SPREAD
 from ...nn.rnn import reverse_tokens
