@@ -13,7 +13,7 @@ WANTED = [
     "spikeseq/py.typed",
     *(
         f"spikeseq/csrc/{name}"
-        for name in ("neuron.h", "problem.h", "neuron_loop.h", "lif_cpu.cpp", "lif.cu")
+        for name in ("neuron.h", "problem.h", "neuron_loop.h", "cpu/rows.h", "cpu/lif.cpp", "cuda/lif.cu")
     ),
 ]
 

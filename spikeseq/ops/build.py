@@ -127,14 +127,10 @@ def _processor() -> str:
 
 
 def _sources(device: str) -> list[Path]:
-    if device == "cpu":
-        return [
-            CSRC / f"{name}_cpu.cpp"
-            for name in ("memory", "lif", "norm_lif", "taps", "events", "packed", "recurrent", "stack")
-        ]
-    if device == "cuda":
-        return [CSRC / "lif_cuda.cpp", CSRC / "lif.cu", CSRC / "feedback.cu"]
-    raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")
+    """What is compiled: every source file in the device's folder."""
+    if device not in ("cpu", "cuda"):
+        raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")
+    return sorted(path for path in (CSRC / device).iterdir() if path.suffix in (".cpp", ".cu"))
 
 
 def _load(device: str) -> Path:
@@ -143,11 +139,10 @@ def _load(device: str) -> Path:
     sources = _sources(device)
     flags = [*CFLAGS, "-march=native"] if platform.machine() in ("x86_64", "AMD64") else CFLAGS
     key = hashlib.sha256()
-    for path in sorted(CSRC.glob("*.[hc]*")):
-        key.update(path.read_bytes())
-    built = [path.name for path in sources]
+    for path in sorted(CSRC.rglob("*.[hc]*")):  # headers, too, in all folders
+        key.update(f"{path.relative_to(CSRC)}\n".encode() + path.read_bytes())
     versions = (torch.__version__, torch.version.cuda)
-    identity = (built, flags, CUDA_FLAGS, *versions, _processor(), platform.machine())
+    identity = (device, flags, CUDA_FLAGS, *versions, _processor(), platform.machine())
     key.update(repr(identity).encode())
     if device == "cuda":
         # torch builds for these, whichever card is current.

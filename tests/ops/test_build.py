@@ -123,7 +123,7 @@ def test_two_processes_at_once_build_once(tmp_path, native):
 def test_a_build_that_is_killed_leaves_nothing_that_is_loaded_later(tmp_path, native):
     compiler = tmp_path / "slow-compiler"  # answers questions, and never finishes compiling
     compiler.write_text(
-        '#!/bin/sh\ncase "$*" in *lif_cpu.cpp*) touch "$STARTED"; sleep 120;; *) exec c++ "$@";; esac'
+        '#!/bin/sh\ncase "$*" in *cpu/lif.cpp*) touch "$STARTED"; sleep 120;; *) exec c++ "$@";; esac'
     )
     compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
     cache, started = tmp_path / "cache", tmp_path / "started"

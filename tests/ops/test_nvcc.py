@@ -23,7 +23,7 @@ def test_the_cuda_sources_compile_without_spills(tmp_path, source, kernels):
     # The flags with which torch will build it on a machine that has a GPU.
     targets = [f"-gencode=arch=compute_{sm},code=sm_{sm}" for sm in (80, 90, 100)]
     flags = [*COMMON_NVCC_FLAGS, "-std=c++20", *targets, *CUDA_FLAGS]
-    command = ["nvcc", "-c", *flags, "-Xptxas", "-v", str(CSRC / source)]
+    command = ["nvcc", "-c", *flags, "-Xptxas", "-v", str(CSRC / "cuda" / source)]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "kernel.o")], capture_output=True, text=True, timeout=280
     )
@@ -40,7 +40,7 @@ def test_the_binding_fits_the_headers_of_torch(tmp_path):
     macros.parent.mkdir(parents=True)
     macros.write_text("#pragma once\n")
     folders = [f"-I{folder}" for folder in (*include_paths(), tmp_path)]
-    command = ["nvcc", "-c", "-std=c++20", "-O0", *folders, str(CSRC / "lif_cuda.cpp")]
+    command = ["nvcc", "-c", "-std=c++20", "-O0", *folders, str(CSRC / "cuda" / "register.cpp")]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "binding.o")], capture_output=True, text=True, timeout=280
     )

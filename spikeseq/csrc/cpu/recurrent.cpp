@@ -8,10 +8,10 @@
 
 #include <vector>
 
-#include "feedback_binding.h"
+#include "../feedback_binding.h"
+#include "../problem.h"
 #include "fired.h"
 #include "memory.h"
-#include "problem.h"
 #include "rows.h"
 
 namespace spikeseq {

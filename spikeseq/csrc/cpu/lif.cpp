@@ -10,8 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "../binding.h"
 #include "backward_block.h"
-#include "binding.h"
 #include "forward_block.h"
 #include "memory.h"
 

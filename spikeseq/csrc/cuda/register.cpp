@@ -1,10 +1,10 @@
 // Registers the CUDA kernels of lif.cu and feedback.cu with the dispatcher. Nothing here waits for the device.
 #include <c10/cuda/CUDAStream.h>  // not ATen/cuda/CUDAContext.h, which wants the headers of cuBLAS and others
 
-#include "binding.h"
-#include "feedback_binding.h"
-#include "feedback_cuda.h"
-#include "lif_cuda.h"
+#include "../binding.h"
+#include "../feedback_binding.h"
+#include "feedback.h"
+#include "lif.h"
 
 namespace spikeseq {
 namespace {

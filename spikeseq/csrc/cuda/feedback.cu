@@ -2,7 +2,7 @@
 // they fit, else all blocks read them through the cache. Needs no torch header: `nvcc -c feedback.cu` checks it anywhere.
 #include <cuda_runtime.h>
 
-#include "feedback_cuda.h"
+#include "feedback.h"
 
 namespace spikeseq {
 namespace {

@@ -1,7 +1,7 @@
-// The border between lif.cu (no torch header) and lif_cuda.cpp (no CUDA code). `Stream` is a cudaStream_t.
+// The border between lif.cu (no torch header) and register.cpp (no CUDA code). `Stream` is a cudaStream_t.
 #pragma once
 
-#include "problem.h"
+#include "../problem.h"
 
 namespace spikeseq {
 

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "problem.h"
+#include "../problem.h"
 
 namespace spikeseq {
 

@@ -13,7 +13,7 @@
 #include <tuple>
 #include <vector>
 
-#include "binding.h"
+#include "../binding.h"
 #include "memory.h"
 #include "rows.h"
 

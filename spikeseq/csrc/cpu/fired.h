@@ -1,8 +1,8 @@
 // The neurons whose membrane is above the threshold, as a list.
 #pragma once
 
+#include "../neuron.h"
 #include "events.h"
-#include "neuron.h"
 
 namespace spikeseq {
 

@@ -1,8 +1,8 @@
-// The border between feedback.cu (no torch header) and lif_cuda.cpp (no CUDA code). See lif_cuda.h.
+// The border between feedback.cu (no torch header) and register.cpp (no CUDA code). See lif.h.
 #pragma once
 
-#include "feedback_loop.h"
-#include "lif_cuda.h"
+#include "../feedback_loop.h"
+#include "lif.h"
 
 namespace spikeseq {
 

@@ -7,8 +7,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#include "lif_cuda.h"
-#include "neuron_loop.h"
+#include "../neuron_loop.h"
+#include "lif.h"
 
 namespace spikeseq {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <type_traits>
 
-#include "problem.h"
+#include "../problem.h"
 
 namespace spikeseq {
 

@@ -12,10 +12,10 @@
 #include <limits>
 #include <vector>
 
-#include "binding.h"
+#include "../binding.h"
+#include "../problem.h"
 #include "fired.h"
 #include "memory.h"
-#include "problem.h"
 #include "rows.h"
 #include "vectors.h"
 
