@@ -2,33 +2,50 @@
 
 `spikeseq.nn` has the layers, `spikeseq.functional` the neuron as a pure function, `spikeseq.swap` replaces
 the LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates, `spikeseq.load` opens a trained run.
+
+Names are imported when they are first used, so that the command line answers before torch is there.
 """
 
+import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from . import functional, nn
-from .conversion import to_spiking
-from .debugging import debug
-from .events import compile_events
-from .fold import fold_embeddings
-from .monitor import monitor
-from .nn import detach_state, project_parameters, reorder_state, select_state
-from .ops.build import BackendError, backend_info, build
-from .ops.memory import release_memory
-from .swap import swap
+if TYPE_CHECKING:
+    from . import evaluation, functional, models, nn, recipes, tokenizers
+    from .conversion import to_spiking
+    from .debugging import debug
+    from .events import compile_events
+    from .fold import fold_embeddings
+    from .monitor import monitor
+    from .nn import detach_state, project_parameters, reorder_state, select_state
+    from .ops.build import BackendError, backend_info, build
+    from .ops.memory import release_memory
+    from .swap import swap
 
-try:
-    __version__ = version("spikeseq")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0.0.0"
+    __version__: str
+
+_NAMESPACES = ("evaluation", "functional", "models", "nn", "recipes", "tokenizers")
+_FROM = {
+    "BackendError": "ops.build",
+    "backend_info": "ops.build",
+    "build": "ops.build",
+    "compile_events": "events",
+    "debug": "debugging",
+    "detach_state": "nn",
+    "fold_embeddings": "fold",
+    "monitor": "monitor",
+    "project_parameters": "nn",
+    "release_memory": "ops.memory",
+    "reorder_state": "nn",
+    "select_state": "nn",
+    "swap": "swap",
+    "to_spiking": "conversion",
+}
 
 
 def load(run: Any) -> Any:
     """The trained model of a run folder: `load(run).predict(texts)` or `load(run).translate(lines)`.
-
-    Returns a `recipes.text.classifier.Classifier` or a `recipes.translation.translator.Translator`.
 
     Raises:
         ValueError: the folder is not a finished run, or a file in it is damaged or of another model.
@@ -43,11 +60,41 @@ def load(run: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    # Namespaces that need more packages than the core are imported when they are used.
-    if name in ("evaluation", "models", "recipes", "tokenizers"):
+    if name in _NAMESPACES:
         return import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _FROM:
+        value = getattr(import_module(f".{_FROM[name]}", __name__), name)
+    elif name == "__version__":
+        value = _version()
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("spikeseq")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0.0.0"
+
+
+class _Package(ModuleType):
+    """Some functions have the name of the file they stand in; importing the file must not hide them."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if _FROM.get(name) == name and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 __all__ = [
     "BackendError",
@@ -57,15 +104,19 @@ __all__ = [
     "compile_events",
     "debug",
     "detach_state",
+    "evaluation",
     "fold_embeddings",
     "functional",
     "load",
+    "models",
     "monitor",
     "nn",
     "project_parameters",
+    "recipes",
     "release_memory",
     "reorder_state",
     "select_state",
     "swap",
     "to_spiking",
+    "tokenizers",
 ]

@@ -30,6 +30,7 @@ from spikeseq.evaluation.bench.models import (
     step_benchmarks,
 )
 from spikeseq.evaluation.bench.peers import LIF_PEERS, RNN_PEERS, LifPeer
+from spikeseq.evaluation.bench.start import TORCH, start_benchmarks
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, measure, training
 from spikeseq.evaluation.bench.translate import PEERS as TRANSLATION_PEERS
 from spikeseq.evaluation.bench.translate import translate_benchmarks
@@ -292,6 +293,7 @@ FAMILIES = {
         lambda sizes, peers: bench_cuda.cuda_benchmarks(sizes.cuda_lif, sizes.cuda_layer, peers),
         bench_cuda.missing,
     ),
+    "start": Family((TORCH,), lambda sizes, peers: start_benchmarks(peers)),
     "events": Family(EVENT_PEERS, lambda sizes, peers: event_benchmarks(sizes.events, peers)),
 }
 

@@ -46,7 +46,8 @@ def align(rows: list[list[str]]) -> list[str]:
 def goal_line(goal: dict[str, Any]) -> str:
     """A goal and how it stands."""
     stands = {True: "met", False: "missed", None: "not decided"}[goal["met"]]
-    measured = (
-        "" if goal["measured"] is None else f": {goal['measured']:.2f} {goal['unit']} ({goal['against']})"
-    )
+    measured = ""
+    if goal["measured"] is not None:
+        against = f" ({goal['against']})" if goal["against"] else ""
+        measured = f": {goal['measured']:.2f} {goal['unit']}{against}"
     return f"goal {stands}: {goal['goal']}{measured}"

@@ -13,6 +13,7 @@ kept until its clock has stopped. Garbage is collected between rounds.
 """
 
 import gc
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,14 +67,14 @@ class Benchmark:
     check: Callable[[], None]
     share: float = 1.0  # of the usual time, for one of many points
     at: tuple[str, int] | None = None  # what was changed, and to what
-    device: str = "cpu"  # whose clock counts: cpu, cuda
+    device: str = "cpu"  # whose clock counts: cpu, cuda, or process, of the processes that a step starts
 
 
 def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
     """Checks, warms up, lets the contenders take turns, and sums up."""
     benchmark.check()
     steps = {contender.name: contender.make_step() for contender in benchmark.contenders}
-    rounds = take_turns(steps, seconds, queued_turn if benchmark.device == "cuda" else one_turn)
+    rounds = take_turns(steps, seconds, TURNS[benchmark.device])
     first = benchmark.contenders[0].name
     return {
         "title": benchmark.title,
@@ -165,6 +166,17 @@ def queued_turn(step: Step) -> Laps:
         for row, host in zip(marks, hosts, strict=True)
     ]
     return summary(laps)
+
+
+def process_turn(step: Step) -> Laps:
+    """Seconds of user time that the processes of one step take, however busy the machine is."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    time_step(step)
+    taken = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    return {**{name: taken for name, _ in step}, TOTAL: taken, FIRST: taken}
+
+
+TURNS: dict[str, Turn] = {"cpu": one_turn, "cuda": queued_turn, "process": process_turn}
 
 
 def mark() -> torch.cuda.Event:

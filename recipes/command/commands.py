@@ -84,7 +84,7 @@ def train(
     if from_ is not None:
         config.model.start = str(from_.resolve())
     folder = out or Path("runs") / run_name(recipe, config.model.name, config.model.get("method"), seed)
-    with bars(people) as progress:
+    with bars(people()) as progress:
         metrics = run(config, folder, resume=resume, device=device, say=say, progress=progress)
     if not metrics:  # one of several processes, of which the first one plots and prints
         return
@@ -187,16 +187,16 @@ def energy(
         tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
         unit = unit_of(recipe)
         show_table(tables[recipe]["compute"], f"{recipe}: compute energy per {unit}")
-        people.print(LEGEND.format(unit=unit), highlight=False)
+        people().print(LEGEND.format(unit=unit), highlight=False)
         if lines := table_5_3_rows(named):
             tables[recipe]["table_5_3"] = lines
             show_table(lines, f"{recipe}: energy beside the same network with ReLU")
-            people.print(IMAGE_LEGEND, highlight=False)
+            people().print(IMAGE_LEGEND, highlight=False)
         for signature in dict.fromkeys(row["energy"]["signature"] for row in named.values()):
-            people.print(signature, highlight=False)
+            people().print(signature, highlight=False)
         if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs
             show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per {unit}")
-            people.print(
+            people().print(
                 full().signature.replace("full at 32KB", "full, here the 32KB column"), highlight=False
             )
     missing = {name for row in rows for name in row["energy"]["not_counted"]}
@@ -228,7 +228,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="lif, layer, recurrent, model, memory, growth, step, translate, events, cuda; default all.",
+            help="lif, layer, recurrent, model, memory, growth, step, translate, events, start, cuda;"
+            " default all.",
         ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
@@ -248,7 +249,7 @@ def bench(
         if names and "growth" not in names:
             raise ValueError(f"--plot draws the benchmark growth, which is not among {', '.join(names)}")
     result = run_bench(names or [], [peer for peer in against.split(",") if peer], say)
-    people.print(format_table(result), highlight=False, soft_wrap=True, markup=False)
+    people().print(format_table(result), highlight=False, soft_wrap=True, markup=False)
     if plot is not None:
         plot_growth(result["benchmarks"], plot)
         say(f"wrote {plot}")

@@ -1,14 +1,21 @@
 """What commands print: results on standard output, everything for people on standard error."""
 
 import json
+import sys
 from collections import Counter
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
 
-people = Console(stderr=True)
+
+@cache
+def people() -> "Console":
+    """Where tables and bars are drawn; imported late, so that commands which only answer start sooner."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def emit(result: Any) -> None:
@@ -18,9 +25,7 @@ def emit(result: Any) -> None:
 
 def say(text: str) -> None:
     """A line for people."""
-    people.print(
-        f"spikeseq: {text.removeprefix('spikeseq: ')}", highlight=False, soft_wrap=True, markup=False
-    )
+    print(f"spikeseq: {text.removeprefix('spikeseq: ')}", file=sys.stderr, flush=True)
 
 
 def show_runs(rows: list[dict[str, Any]], title: str) -> None:
@@ -38,14 +43,17 @@ def show_runs(rows: list[dict[str, Any]], title: str) -> None:
             if models[line["model"]] > 1:
                 line["model"] = row["run"].removeprefix(f"{name}-")
         show_table(lines, title)
-        people.print(recipe.legend, highlight=False)
+        people().print(recipe.legend, highlight=False)
 
 
 def show_table(lines: list[dict[str, str]], title: str) -> None:
     """Lines with the same columns, the first of them a name."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for number, column in enumerate(lines[0]):  # short names: in 80 columns
         table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
     for line in lines:
         table.add_row(*line.values())
-    people.print(table)
+    people().print(table)

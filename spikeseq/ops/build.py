@@ -134,8 +134,6 @@ def _sources(device: str) -> list[Path]:
 
 
 def _load(device: str) -> Path:
-    from torch.utils import cpp_extension
-
     sources = _sources(device)
     flags = [*CFLAGS, "-march=native"] if platform.machine() in ("x86_64", "AMD64") else CFLAGS
     key = hashlib.sha256()
@@ -158,6 +156,8 @@ def _load(device: str) -> Path:
                 file=sys.stderr,
                 flush=True,
             )
+            from torch.utils import cpp_extension  # late: where a kernel is there already, nothing needs it
+
             with tempfile.TemporaryDirectory(dir=library.parent) as folder, ninja_on_path():
                 cpp_extension.load(
                     name,
