@@ -55,9 +55,10 @@ def save_model(folder: Path, model: nn.Module, config: DictConfig) -> None:
 
 
 def tied_names(model: nn.Module) -> set[str]:
-    """Further names of parameters that have one already: an output map may share an embedding's table."""
-    once = {name for name, _ in model.named_parameters()}
-    return {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
+    """Further names of tensors that have one already: an output map may share an embedding's table."""
+    names = (nn.Module.named_parameters, nn.Module.named_buffers)
+    once = {name for listed in names for name, _ in listed(model)}
+    return {name for listed in names for name, _ in listed(model, remove_duplicate=False)} - once
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:

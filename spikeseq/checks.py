@@ -2,8 +2,11 @@
 and what is accepted."""
 
 import sys
+from collections.abc import Callable
 
+import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def positive_int(name: str, value: int) -> int:
@@ -66,3 +69,20 @@ def check_initial(share: float) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"initial must lie in [0, 1], a share of the threshold, got {share}")
     return float(share)
+
+
+def one_or_each(
+    name: str, value: object, count: int | None, check: Callable[[float], float]
+) -> float | tuple[float, ...]:
+    """A number, or a list of one for each of `count` channels, each of which passes `check`."""
+    if not isinstance(value, list | tuple):
+        return check(value)  # type: ignore[arg-type]
+    if len(value) != count:
+        many = "a number without channels" if count is None else f"a number, or {count} of them"
+        raise ValueError(f"{name} must be {many}, got {len(value)} numbers")
+    return tuple(map(check, value))
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether a tensor has values that can be read: not on "meta", not fake, not while code is traced."""
+    return not (tensor.is_meta or isinstance(tensor, FakeTensor) or torch.compiler.is_compiling())

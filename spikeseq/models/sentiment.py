@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_share, positive_int
+from ..checks import check_share, has_values, positive_int
 from ..nn import CausalConv1d, Integrator, SequenceDropout, SpikingRNN
+from ..nn.start import begin, normal, zero
 
 
 def drop_words(model: Any, tokens: Tensor) -> Tensor:
@@ -74,13 +75,15 @@ class SpikingClassifier(nn.Module):
             linear = self.spiking.layers[0].release_map()  # type: ignore[operator]
             self.context = CausalConv1d(embedding_size, hidden_size, kernel_size)
             # As many times the inputs, and the same currents to start with.
-            nn.init.normal_(self.context.weight, std=float(linear.weight.detach().std()) / kernel_size**0.5)
+            drawn = linear.weight.detach()
+            std = float(drawn.std()) if has_values(drawn) else linear.reset_parameters.arguments["std"]  # type: ignore[union-attr]
+            begin(self.context, normal, std=std / kernel_size**0.5)
             self.spiking.input_size = hidden_size
         self.dropout = SequenceDropout(dropout)
         self.to_integrator = nn.Linear(hidden_size, integrators, bias=False)
         self.integrator = Integrator()
-        self.readout = nn.Linear(integrators, classes)
-        nn.init.zeros_(self.readout.weight)  # membranes start large and alike: no verdict before learning
+        # Membranes start large and alike: no verdict before learning.
+        self.readout = begin(nn.Linear(integrators, classes), zero, weight=True)
 
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The integrator's membrane (L, B, integrators) after each token, and (B, integrators) at the end."""
@@ -181,10 +184,23 @@ class BagOfWords(nn.Module):
 
     def __init__(self, vocabulary: int, classes: int = 2, *, idf: Tensor | None = None) -> None:
         super().__init__()
-        self.weights = nn.EmbeddingBag(vocabulary, classes, mode="sum", padding_idx=0)
-        nn.init.zeros_(self.weights.weight)
+        bag = nn.EmbeddingBag(vocabulary, classes, mode="sum", padding_idx=0)
+        self.weights = begin(bag, zero, weight=True)
         self.bias = nn.Parameter(torch.zeros(classes))
-        self.register_buffer("idf", torch.ones(vocabulary) if idf is None else idf.clone())
+        self._given = None if idf is None else idf.clone()
+        self.register_buffer("idf", torch.ones(vocabulary, dtype=None if idf is None else idf.dtype))
+        self.reset_parameters()
+
+    _given: Tensor | None = None  # of models pickled before it was kept
+
+    def reset_parameters(self) -> None:
+        """Weights and bias zero, the frequencies that the model was made with."""
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.bias)
+        if self._given is None:
+            nn.init.ones_(self.idf)
+        else:
+            self.idf.copy_(self._given)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         tokens, values = tfidf(tokens, lengths, self.idf)

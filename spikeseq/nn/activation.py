@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_initial, check_share, positive_int
+from ..checks import check_initial, check_share, has_values, positive_int
 from .clock import Clock, current_clock
 from .dropout import dropout_mask
 from .lif import LIF
@@ -43,6 +43,13 @@ class SpikingActivation(nn.Module):
         self.register_buffer("heights", torch.ones(calls, **factory))
         self.scaled = False  # whether any height is not 1, without asking the device
 
+    def reset_parameters(self) -> None:
+        """Fresh neurons, whose spikes count 1."""
+        for lif in self.neurons:
+            lif.reset_parameters()  # type: ignore[operator]
+        self.heights.fill_(1.0)
+        self.scaled = False
+
     def forward(self, x: Tensor) -> Tensor:
         clock = current_clock()
         if clock is None:
@@ -58,11 +65,15 @@ class SpikingActivation(nn.Module):
     def set_height(self, call: int, height: float) -> None:
         """Makes the spikes of a call so high."""
         self.heights[call] = height
-        self.scaled = bool((self.heights != 1).any())
+        self._see_heights()
+
+    def _see_heights(self) -> None:
+        if has_values(self.heights):
+            self.scaled = bool((self.heights != 1).any())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
-        self.scaled = bool((self.heights != 1).any())
+        self._see_heights()
 
     def extra_repr(self) -> str:
         initial = f", initial={self.initial:.3g}" if self.initial else ""
@@ -150,6 +161,13 @@ class StepBatchNorm(nn.Module):
         self.norms = nn.ModuleList(norms)
         self.weight = nn.Parameter(torch.ones(features))
         self.bias = nn.Parameter(torch.zeros(features))
+
+    def reset_parameters(self) -> None:
+        """Gain one, offset zero, no statistics."""
+        for norm in self.norms:
+            norm.reset_parameters()  # type: ignore[operator]
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         clock = current_clock()

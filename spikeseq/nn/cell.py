@@ -69,7 +69,7 @@ class SpikingRNNCell(nn.Module):
         return (out, state) if batched else (out.squeeze(-2), state.squeeze(-2))
 
     def reset_parameters(self) -> None:
-        """Draws start weights anew; leak and threshold stay."""
+        """A fresh cell: start weights drawn anew, the first leak and threshold."""
         self.layer.reset_parameters()
 
     def extra_repr(self) -> str:

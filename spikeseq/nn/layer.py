@@ -1,16 +1,19 @@
 """One direction of one layer of a SpikingRNN."""
 
 import math
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
+from ..checks import has_values
 from ..functional import spike_of
 from ..functional.linear_lif import linear_lif
 from ..ops import recurrent
 from .lif import LIF
+from .start import begin, normal, orthogonal
 
 SPREAD = 4.0  # thresholds; the first layer then starts with about one spike in ten sub-steps
 LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights start as if it forgot this much
@@ -31,6 +34,15 @@ def unseen(*modules: nn.Module) -> bool:
         or hooks._global_backward_hooks
         or hooks._global_backward_pre_hooks
     )
+
+
+def start_mean(lif: LIF, name: str) -> float:
+    """The mean of what "leak" or "threshold" of `lif` starts from."""
+    values = lif.start_of(name)
+    if has_values(values):
+        return float(values.mean())
+    given = lif.starts[name]
+    return fmean(given if isinstance(given, tuple) else (given,))
 
 
 class Passed(nn.Identity):
@@ -81,7 +93,9 @@ class SpikingLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start weights under which spikes neither die out nor take over, from layer to layer.
+        """A fresh layer: weights under which spikes neither die out nor take over, from layer to layer.
+
+        Leak and threshold go back to what they were made with, and decide the weights.
 
         Analog input of unit variance, held for T sub-steps: a membrane that is never reset gets a
         deviation of `SPREAD` thresholds; the closer the leak to one, the more is summed, the smaller the
@@ -89,25 +103,23 @@ class SpikingLayer(nn.Module):
         Spikes: with the soft reset every spike removes one threshold, so that a neuron's rate is its
         rectified mean current per threshold; sqrt(2 pi / inputs) keeps it (the analogue of He et al. 2015).
         """
-        if isinstance(self.input_map, Passed) or self.input_map.weight.is_meta:  # nothing to set
-            return
-        leak = min(float(self.lif.leak.detach().mean()), LONGEST_MEMORY)
-        threshold = float(self.lif.threshold.detach().mean())
+        self.lif.reset_parameters()
+        if self.norm is not None:
+            self.norm.reset_parameters()
+        leak, threshold = (start_mean(self.lif, name) for name in ("leak", "threshold"))
+        if isinstance(self.input_map, nn.Linear):
+            begin(self.input_map, normal, std=self._spread(min(leak, LONGEST_MEMORY), threshold))
+        if isinstance(self.feedback, nn.Linear):
+            begin(self.feedback, orthogonal, gain=0.5 * threshold)
+
+    def _spread(self, leak: float, threshold: float) -> float:
+        """The deviation of the map's start weights."""
         if self.spiking_input:
             scale = math.sqrt(2 * math.pi)
         else:
             held = leak**self.substeps
             scale = SPREAD * (1 - leak) / (1 - held) * math.sqrt(1 - held**2)
-        std = threshold * scale / math.sqrt(self.input_map.in_features)
-        nn.init.normal_(self.input_map.weight, std=std)
-        if self.input_map.bias is not None:
-            nn.init.zeros_(self.input_map.bias)
-        if self.feedback is not None:
-            weight = self.feedback.weight
-            start = torch.empty_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
-            nn.init.orthogonal_(start, gain=0.5 * threshold)  # there is no QR in half precision
-            with torch.no_grad():
-                weight.copy_(start)
+        return threshold * scale / math.sqrt(self.input_map.in_features)
 
     def release_map(self) -> nn.Linear:
         """Hands out the map, for others to build from; from now on what comes in are currents."""

@@ -1,17 +1,30 @@
 """Modules around `functional.lif`: they hold the leak and the threshold, never the state."""
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_leak, check_tensor, check_threshold, choice, positive_int
+from ..checks import (
+    check_leak,
+    check_tensor,
+    check_threshold,
+    choice,
+    has_values,
+    one_or_each,
+    positive_int,
+)  # fmt: skip
 from ..functional import PiecewiseLinear, Surrogate, lif
 from ..functional.lif import RESETS
 from ..functional.surrogates import check_surrogate
 
 SMALLEST_THRESHOLD = 1e-3
+BOUNDS = {"leak": (0.0, 1.0), "threshold": (SMALLEST_THRESHOLD, math.inf)}
+SLACK = 0.05  # how far past its bounds a leak is still taken for an optimiser's step, not for a mistake
 
 
 def bounded(parameter: Tensor, low: float, high: float) -> Tensor:
@@ -32,9 +45,9 @@ class LIF(nn.Module):
         channels: None for one leak and one threshold for the whole layer (the thesis saw no gain from
             more), or the size of dimension 2 of the current for one per channel.
         substeps: sub-steps that each row of current lasts; a call may override it.
-        leak: start value in [0, 1]. Default 0.95: the membrane forgets half of a token in about 14
-            sub-steps, so the next tokens still see it.
-        threshold: start value, > 0. Default 1.
+        leak: start value in [0, 1], or a list of one for each channel. Default 0.95: the membrane forgets
+            half of a token in about 14 sub-steps, so the next tokens still see it.
+        threshold: start value, > 0, or a list. Default 1.
         reset: "soft" (thesis), "soft_immediate" or "hard".
         surrogate: derivative used for the spike; default thesis eq. 5.12.
         learn_leak, learn_threshold: whether they are trained, as in the thesis, or fixed buffers.
@@ -44,15 +57,20 @@ class LIF(nn.Module):
 
     An optimiser can push a parameter over its bound. The layer works with the bound then; call
     `spikeseq.project_parameters(model)` after the optimiser's step to move the parameter itself.
+    `state_dict()` moves it too: its values are the parameters themselves, as everywhere in torch, and can be
+    loaded. Loading takes a leak up to 0.05 past its bounds, which an optimiser's step and the rounding of an
+    average make, and refuses others, thresholds that are not positive, and what is not finite.
     """
+
+    starts: Mapping[str, float | tuple[float, ...]] = MappingProxyType({})  # of layers pickled without
 
     def __init__(
         self,
         channels: int | None = None,
         *,
         substeps: int = 1,
-        leak: float = 0.95,
-        threshold: float = 1.0,
+        leak: float | Sequence[float] = 0.95,
+        threshold: float | Sequence[float] = 1.0,
         reset: str = "soft",
         surrogate: Surrogate | None = None,
         learn_leak: bool = True,
@@ -67,17 +85,17 @@ class LIF(nn.Module):
         self.reset = choice("reset", reset, RESETS)
         self.surrogate = check_surrogate(PiecewiseLinear() if surrogate is None else surrogate)
         self.detach_reset = detach_reset
-        shape = (self.channels or 1,)
-        starts = (
-            ("leak", check_leak(leak), learn_leak),
-            ("threshold", check_threshold(threshold), learn_threshold),
-        )
-        for name, value, learn in starts:
-            tensor = torch.full(shape, value, device=device, dtype=dtype)
+        self.starts = {
+            "leak": one_or_each("leak", leak, self.channels, check_leak),
+            "threshold": one_or_each("threshold", threshold, self.channels, check_threshold),
+        }
+        for name, learn in (("leak", learn_leak), ("threshold", learn_threshold)):
+            tensor = torch.empty(self.channels or 1, device=device, dtype=dtype)
             if learn:
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
                 self.register_buffer(name, tensor)
+        LIF.reset_parameters(self)
 
     leak: Tensor
     threshold: Tensor
@@ -85,8 +103,8 @@ class LIF(nn.Module):
     def neuron(self) -> dict[str, Any]:
         """The keyword arguments of `functional.lif` that this layer stands for."""
         return {
-            "leak": bounded(self.leak, 0.0, 1.0),
-            "threshold": bounded(self.threshold, SMALLEST_THRESHOLD, math.inf),
+            "leak": bounded(self.leak, *BOUNDS["leak"]),
+            "threshold": bounded(self.threshold, *BOUNDS["threshold"]),
             "reset": self.reset,
             "surrogate": self.surrogate,
             "detach_reset": self.detach_reset,
@@ -108,33 +126,69 @@ class LIF(nn.Module):
             current, state, substeps=steps, lengths=lengths, readout=readout, window=window, **self.neuron()
         )
 
-    def project(self) -> None:
-        """Moves leak and threshold into their bounds, in place."""
+    def reset_parameters(self) -> None:
+        """Leak and threshold go back to the start values that the layer was made with."""
         with torch.no_grad():
-            self.leak.clamp_(0.0, 1.0)
-            self.threshold.clamp_(min=SMALLEST_THRESHOLD)
+            for name, tensor in self._own():
+                tensor.copy_(self.start_of(name))
+
+    def start_of(self, name: str) -> Tensor:
+        """What "leak" or "threshold" starts from, on the CPU, in the shape and type of the parameter."""
+        like = getattr(self, name)
+        if name not in self.starts:
+            return like.detach().cpu()  # type: ignore[no-any-return]
+        start = torch.tensor(self.starts[name], dtype=like.dtype, device="cpu")
+        return start.expand(like.shape).clone()
+
+    def project(self) -> None:
+        """Moves leak and threshold into their bounds, in place; not what a parametrization makes."""
+        for name, tensor in self._own():
+            low, high = BOUNDS[name]
+            readable = tensor.device.type == "cpu" and has_values(tensor)
+            if readable and bool(((tensor >= low) & (tensor <= high)).all()):
+                continue  # nothing is written where nothing changes: the memory may be read-only
+            writing: AbstractContextManager[Any] = (
+                torch.inference_mode() if tensor.is_inference() else torch.no_grad()
+            )
+            with writing:
+                tensor.clamp_(low, high)
+
+    def _own(self) -> Iterator[tuple[str, Tensor]]:
+        """Leak and threshold where they are tensors of this layer, and not made anew at every call."""
+        for name in BOUNDS:
+            tensor = self._parameters.get(name, self._buffers.get(name))
+            if tensor is not None:
+                yield name, tensor
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
         if not keep_vars:  # what is saved is what the layer works with
-            destination[prefix + "leak"] = self.leak.detach().clamp(0.0, 1.0)
-            destination[prefix + "threshold"] = self.threshold.detach().clamp(min=SMALLEST_THRESHOLD)
+            self.project()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name, check in (("leak", check_leak), ("threshold", check_threshold)):
-            values = state_dict.get(prefix + name, torch.empty(0))
-            for value in [] if values.is_meta else values.flatten().tolist():
+        for name, check, slack in (("leak", check_leak, SLACK), ("threshold", check_threshold, 0.0)):
+            values = state_dict.get(prefix + name)
+            if not (isinstance(values, Tensor) and has_values(values)):
+                continue
+            low, high = BOUNDS[name]
+            for value in values.flatten().tolist():
+                if low - slack <= value <= high + slack and math.isfinite(value):
+                    continue
                 try:
                     check(value)
                 except ValueError as error:
-                    raise ValueError(f"{prefix}{name}: {error}") from None
+                    raise ValueError(
+                        f"{prefix}{name}: {error}; after an optimiser's step, spikeseq.project_parameters"
+                        " moves it to its bound"
+                    ) from None
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         def shown(p: Tensor) -> str:
             if p.numel() > 1:
                 return "(per channel)"
-            return f"{p.item():.3g}" if p.device.type == "cpu" else f"(on {p.device})"
+            readable = p.device.type == "cpu" and has_values(p)
+            return f"{p.item():.3g}" if readable else f"(on {p.device})"
 
         leak, threshold = shown(self.leak), shown(self.threshold)
         return f"leak={leak}, threshold={threshold}, substeps={self.substeps}, reset={self.reset!r}"
@@ -199,7 +253,8 @@ def project_parameters(model: nn.Module) -> None:
     """Moves every leak of `model` into [0, 1] and every threshold to at least 0.001, in place.
 
     To be called after each optimiser step (projected gradient descent). A sigmoid would do without, but
-    then leak 1, an integrator, could not be reached.
+    then leak 1, an integrator, could not be reached. What a parametrization makes is left to it; the layer
+    works with the bound.
     """
     for module in model.modules():
         if isinstance(module, LIF):

@@ -40,10 +40,14 @@ class NormalisedLIF(LIF):
             )
         self.features = positive_int("features", features)
         self.norm, self.persist = choice("norm", norm, NORMS), persist
-        if norm != "none":
-            self.gain = nn.Parameter(torch.ones(features))
-            self.offset = nn.Parameter(torch.zeros(features))
-        self.batch = nn.BatchNorm1d(features, affine=False) if norm == "batch" else None
+        add_norm(self, features, norm)
+
+    batch: nn.BatchNorm1d | None
+
+    def reset_parameters(self) -> None:
+        """As `LIF`, and the normalisation does nothing more than normalise."""
+        super().reset_parameters()
+        reset_norm(self)
 
     def forward(  # type: ignore[override]
         self, currents: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
@@ -83,10 +87,13 @@ class NormalisedReLU(nn.Module):
     def __init__(self, features: int, *, norm: str = "layer") -> None:
         super().__init__()
         self.features, self.norm = positive_int("features", features), choice("norm", norm, NORMS)
-        if norm != "none":
-            self.gain = nn.Parameter(torch.ones(features))
-            self.offset = nn.Parameter(torch.zeros(features))
-        self.batch = nn.BatchNorm1d(features, affine=False) if norm == "batch" else None
+        add_norm(self, features, norm)
+
+    batch: nn.BatchNorm1d | None
+
+    def reset_parameters(self) -> None:
+        """The normalisation does nothing more than normalise."""
+        reset_norm(self)
 
     def forward(
         self, currents: Tensor, state: None = None, *, lengths: Tensor | None = None
@@ -98,6 +105,23 @@ class NormalisedReLU(nn.Module):
             currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
         active = torch.relu(currents)
         return (active if lengths is None else active * counting(lengths, active)), None
+
+
+def add_norm(module: Any, features: int, norm: str) -> None:
+    """Gives `module` the gain, offset and statistics of its normalisation."""
+    if norm != "none":
+        module.gain = nn.Parameter(torch.ones(features))
+        module.offset = nn.Parameter(torch.zeros(features))
+    module.batch = nn.BatchNorm1d(features, affine=False) if norm == "batch" else None
+
+
+def reset_norm(module: Any) -> None:
+    """What `add_norm` gave, as it was then."""
+    if module.norm != "none":
+        nn.init.ones_(module.gain)
+        nn.init.zeros_(module.offset)
+    if module.batch is not None:
+        module.batch.reset_parameters()
 
 
 def batch_normal(norm: nn.BatchNorm1d, currents: Tensor, lengths: Tensor | None) -> Tensor:

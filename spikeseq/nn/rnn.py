@@ -197,7 +197,8 @@ class SpikingRNN(nn.Module):
         return stack.parts_of(self._modules["layers"], self._modules["between"], x, hx)  # type: ignore[arg-type]
 
     def reset_parameters(self) -> None:
-        """Draws start weights anew (see `SpikingLayer.reset_parameters`); leaks and thresholds stay."""
+        """A fresh layer: start weights drawn anew (see `SpikingLayer.reset_parameters`), first leaks and
+        thresholds."""
         for layer in self.layers:
             layer.reset_parameters()  # type: ignore[operator]
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from ...checks import check_share, choice, positive_int
 from ...nn.activation import SpikingActivation, StepBatchNorm, TimedDropout
+from ...nn.start import begin, normal
 
 ACTIVATIONS = ("relu", "spiking")
 NORMS = ("none", "batch", "batch-steps")
@@ -66,7 +67,7 @@ class Parts:
     ) -> nn.Sequential:
         """Convolution without bias (thesis 4.3), normalised. gain: of its start weights."""
         conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
-        nn.init.normal_(conv.weight, std=gain * math.sqrt(2 / (inputs * kernel**2)))
+        begin(conv, normal, std=gain * math.sqrt(2 / (inputs * kernel**2)))
         return nn.Sequential(conv, *self.normalise(outputs))
 
     def hidden(self, inputs: int, outputs: int) -> list[nn.Module]:
@@ -75,9 +76,7 @@ class Parts:
         return [self.linear(inputs, outputs), *norm, self.fire(), self.drop()]
 
     def linear(self, inputs: int, outputs: int) -> nn.Linear:
-        linear = nn.Linear(inputs, outputs, bias=False)
-        nn.init.normal_(linear.weight, std=math.sqrt(2 / inputs))
-        return linear
+        return begin(nn.Linear(inputs, outputs, bias=False), normal, std=math.sqrt(2 / inputs))
 
 
 def check_width(width: float) -> None:

@@ -143,13 +143,9 @@ def spread_leaks(parts: Parts, channels: int, leaks: tuple[float, float]) -> Spi
     A direction shows in what has been here just now and what a while ago: one leak knows only one while
     (heterogeneous neurons: Perez-Nieves et al., 2021).
     """
-    activation = SpikingActivation(**{**parts.neuron, "channels": channels})
     shortest, longest = (1 / (1 - leak) for leak in leaks)  # sub-steps
-    lengths = torch.logspace(math.log10(shortest), math.log10(longest), channels)
-    for lif in activation.neurons:
-        with torch.no_grad():
-            lif.leak.copy_(1 - 1 / lengths)  # type: ignore[operator, union-attr]
-    return activation
+    lengths = torch.logspace(math.log10(shortest), math.log10(longest), channels, device="cpu")
+    return SpikingActivation(**{**parts.neuron, "channels": channels, "leak": (1 - 1 / lengths).tolist()})
 
 
 def check_frames(frames: Tensor) -> Tensor:

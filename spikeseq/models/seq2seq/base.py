@@ -61,6 +61,17 @@ class Seq2Seq(nn.Module):
     """
 
     output_map: nn.Module
+    tied: tuple[str, str] | None = None
+    """Paths of a linear map and of the embedding whose table is its weight too."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """As everywhere, `to_empty` included; but a shared table stays one table."""
+        pair = None if self.tied is None else [self.get_submodule(path) for path in self.tied]
+        shared = pair is not None and pair[0].weight is pair[1].weight
+        super()._apply(fn, recurse)
+        if pair is not None and shared:
+            pair[0].weight = pair[1].weight
+        return self
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
         """(S, B) int64 ids, padded with `PAD`, and (B,) their lengths, at least 1."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...checks import choice, positive_int
 from ...nn import ConvBlock, DotAttention, ReLUConvBlock, SpikingConvBlock
 from ...nn.attention import Prepared
+from ...nn.start import begin, normal, zero
 from .base import PAD, Decoded, Memory, Seq2Seq
 
 SIDES = ("snn", "ann")
@@ -32,13 +33,12 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, vocabulary: int, channels: int, positions: int, dropout: float) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(vocabulary, positive_int("channels", channels), padding_idx=PAD)
-        self.positions = nn.Embedding(positive_int("positions", positions), channels)
+        tokens = nn.Embedding(vocabulary, positive_int("channels", channels), padding_idx=PAD)
+        places = nn.Embedding(positive_int("positions", positions), channels)
         self.dropout = nn.Dropout(dropout)
         self.scale = math.sqrt(channels)
-        with torch.no_grad():
-            self.tokens.weight.normal_(std=channels**-0.5)[PAD] = 0  # unit variance after the scale
-            self.positions.weight.normal_(std=0.3 * channels**-0.5)  # words come first
+        self.tokens = begin(tokens, normal, std=channels**-0.5)  # unit variance after the scale
+        self.positions = begin(places, normal, std=0.3 * channels**-0.5)  # words come first
 
     def forward(self, tokens: Tensor, start: Tensor | None = None) -> Tensor:
         """(L, B, C) of ids (L, B); `start` (1, B) is the position of the first token, default 0."""
@@ -162,9 +162,10 @@ class ConvSeq2Seq(Seq2Seq):
         self.attention = nn.ModuleList(DotAttention(channels, channels, channels) for _ in range(layers))
         self.asking = nn.Identity() if norm == "none" else nn.LayerNorm(channels, elementwise_affine=False)
         self.dropout = nn.Dropout(dropout)
-        self.output_map = nn.Linear(channels, target_vocabulary)
+        # Its table is the embedding's to start.
+        self.output_map = begin(nn.Linear(channels, target_vocabulary), zero, own=False, bias=True)
         self.output_map.weight = self.decoder.embedding.tokens.weight
-        nn.init.zeros_(self.output_map.bias)
+        self.tied = ("output_map", "decoder.embedding.tokens")
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
         embedded = self.encoder.embedding(source)

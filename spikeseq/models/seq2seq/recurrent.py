@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...checks import choice, positive_int
 from ...nn import AdditiveAttention
+from ...nn.start import begin, normal, zero
 from .base import PAD, Decoded, Memory, Seq2Seq
 from .stacks import SIDES, GatedStack, Leak, SpikingStack
 
@@ -93,10 +94,10 @@ class RecurrentSeq2Seq(Seq2Seq):
         self.starts = nn.ModuleList(
             nn.Linear(context, part.start_size) for part in (self.reader, self.writer) if start
         )
-        words = nn.Linear(embedding_size, target_vocabulary)
+        words = begin(nn.Linear(embedding_size, target_vocabulary), zero, own=not tied, bias=True)
         if tied:
             words.weight = self.target_embedding.weight
-        nn.init.zeros_(words.bias)
+            self.tied = ("output_map.1", "target_embedding")
         self.output_map = nn.Sequential(
             nn.Linear(hidden_size + context + embedding_size, embedding_size), words
         )
@@ -112,7 +113,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         final, prepared = memory.context
         if state is None:
             parts = zip((self.reader, self.writer), self.starts, strict=False)
-            state = [part.start(start(final[0])) for part, start in parts] or [None, None]
+            state = [part.start(first(final[0])) for part, first in parts] or [None, None]
         embedded = self._embed(self.target_embedding, target)
         asked, read = self.reader(embedded, state[0])
         if self.attention is None:
@@ -131,6 +132,4 @@ class RecurrentSeq2Seq(Seq2Seq):
 def embedding_table(vocabulary: int, size: int) -> nn.Embedding:
     """Of unit variance after a scale of sqrt(size): the start that a tied output map wants."""
     table = nn.Embedding(vocabulary, positive_int("embedding_size", size), padding_idx=PAD)
-    with torch.no_grad():
-        table.weight.normal_(std=size**-0.5)[PAD] = 0
-    return table
+    return begin(table, normal, std=size**-0.5)

@@ -16,6 +16,7 @@ from ...functional import lif
 from ...nn import LIF, Integrator
 from ...nn.layer import SPREAD
 from ...nn.rnn import reverse_tokens
+from ...nn.start import begin, normal, scaled
 
 RNNS = {"gru": nn.GRU, "lstm": nn.LSTM}
 SIDES = ("snn", *RNNS)
@@ -35,7 +36,16 @@ class LeakyIntegrator(Integrator):
 
     def __init__(self, leak: Tensor) -> None:
         super().__init__()
-        self.register_buffer("leak", leak)
+        self.start = leak.tolist()
+        self.register_buffer("leak", torch.empty(len(leak), dtype=leak.dtype))
+        self.reset_parameters()
+
+    start: list[float] | None = None  # of models pickled before it was kept
+
+    def reset_parameters(self) -> None:
+        """The leaks that it was made with."""
+        if self.start is not None:
+            self.leak.copy_(torch.tensor(self.start, device="cpu"))
 
     def forward(
         self, current: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
@@ -97,9 +107,10 @@ class SpikingStack(nn.Module):
         self.hidden_size = positive_int("hidden_size", hidden_size)
         self.size = hidden_size * (2 if bidirectional else 1)
         leaks = spread_leaks(leak, hidden_size).repeat(2 if bidirectional else 1)
-        channels = self.size if isinstance(leak, tuple | list) else None
+        many = isinstance(leak, tuple | list)
+        channels, first = (self.size, leaks.tolist()) if many else (None, float(leaks[0]))
         spiking = [
-            LIF(channels, substeps=substeps, leak=float(leaks[0]), **neuron)
+            LIF(channels, substeps=substeps, leak=first, **neuron)
             for _ in range(positive_int("layers", layers))
         ]
         self.layers = nn.ModuleList([*spiking, *[LeakyIntegrator(leaks**substeps)] * accumulate])
@@ -113,23 +124,19 @@ class SpikingStack(nn.Module):
         self.read = nn.LayerNorm(self.size)
         self.dropout = nn.Dropout(dropout)
         self.start_size = len(self.layers) * self.size
-        self._reset_parameters(leaks)
+        self._begin(leaks)
 
-    @torch.no_grad()
-    def _reset_parameters(self, leaks: Tensor) -> None:
-        """As `SpikingLayer.reset_parameters`, for spikes summed over a token."""
+    def _begin(self, leaks: Tensor) -> None:
+        """Start weights as `SpikingLayer.reset_parameters`, for spikes summed over a token."""
         short = leaks.clamp(max=LONGEST_MEMORY)
         held = short**self.substeps
         gain = SPREAD * (1 - short) / (1 - held) * (1 - held.square()).sqrt()
         for i, (layer, norm, linear) in enumerate(zip(self.layers, self.norms, self.maps, strict=True)):
             assert isinstance(linear, nn.Linear)
             std = linear.in_features**-0.5 if i == 0 else math.sqrt(2 * math.pi / self.size) / self.substeps
-            nn.init.normal_(linear.weight, std=std)
-            nn.init.zeros_(linear.bias)
-            if isinstance(layer, LIF):
-                layer.leak.copy_(leaks if layer.channels else leaks[:1])
-                if isinstance(norm, nn.LayerNorm):
-                    norm.weight.copy_(gain * layer.threshold)
+            begin(linear, normal, std=std)
+            if isinstance(layer, LIF) and isinstance(norm, nn.LayerNorm):
+                begin(norm, scaled, gains=(gain * layer.start_of("threshold")).tolist())
 
     def forward(
         self, x: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
@@ -233,8 +240,10 @@ class GatedStack(nn.Module):
 def spread_leaks(leak: Leak, count: int) -> Tensor:
     """(count,) leaks whose memories 1 / (1 - leak) are spread evenly in logarithm, or `count` times one."""
     if not isinstance(leak, tuple | list):
-        return torch.full((count,), check_leak(leak))
+        return torch.full((count,), check_leak(leak), device="cpu")
     if len(leak) != 2 or not 0 <= check_leak(leak[0]) <= check_leak(leak[1]) < 1:
         raise ValueError(f"leak must be a number, or two rising numbers in [0, 1), got {leak}")
     low, high = (math.log10(1 - value) for value in leak)
-    return (1 - torch.logspace(low, high, count, dtype=torch.float64)).to(torch.get_default_dtype())
+    return (1 - torch.logspace(low, high, count, dtype=torch.float64, device="cpu")).to(
+        torch.get_default_dtype()
+    )
