@@ -22,7 +22,7 @@ import torch
 
 from spikeseq.files import write_whole
 
-from .words import Tokenizer
+from .words import Tokenizer, whole_characters
 
 KINDS = ("bpe", "unigram")
 BYTES = 256  # the pieces <0x00> to <0xFF>
@@ -248,7 +248,7 @@ def _sentencepiece() -> Any:
 
 
 def _normalised(text: str, lower: bool) -> str:
-    text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
+    text = unicodedata.normalize("NFKC", whole_characters(text))
     if lower:  # which can leave accents in another order than NFKC's
         text = unicodedata.normalize("NFKC", text.lower())
     return " ".join(text.replace(SPACE, " ").split())

@@ -8,6 +8,7 @@ changes, are put back.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import hashlib
@@ -24,6 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+MARK = "\ufeff"
+LARGEST = torch.finfo(torch.float32).max
 LEAST_DIMENSION = 3  # torchtext does not count rows of one or two numbers, and fails without saying why
 
 
@@ -51,18 +54,28 @@ def read_vector_file(path: Path, cache: Path | None) -> tuple[dict[str, int], Te
                 cache = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kept = _read_cache(cache / kept_as)
         if kept is not None:
-            return kept
+            return _without_mark(*kept)
         check_vector_file(path)
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
         stoi, rows = _parse(path, work)
         (written,) = work.iterdir()
         os.replace(written, cache / kept_as)
+    return _without_mark(stoi, rows)
+
+
+def _without_mark(stoi: dict[str, int], rows: Tensor) -> tuple[dict[str, int], Tensor]:
+    """The first word without the byte-order mark that some editors put before a file."""
+    for word, row in stoi.items():
+        if row == 0 and word.startswith(MARK):
+            own = word.removeprefix(MARK)
+            return {own: 0} | {other: place for other, place in stoi.items() if other != word}, rows
     return stoi, rows
 
 
 def check_vector_file(path: Path) -> None:
     """Go through the file once. ValueError, naming the line, for what is not UTF-8, for rows of unequal or
-    too small length and for fewer rows than a header promises; also for an empty or damaged file."""
+    too small length, for numbers that are none or not finite and for fewer rows than a header promises; also
+    for an empty or damaged file."""
     dimension, rows, promised = 0, 0, None
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as lines:
@@ -71,6 +84,8 @@ def check_vector_file(path: Path) -> None:
                     line.decode("utf-8")
                 except UnicodeDecodeError as error:
                     raise ValueError(f"{path}, line {number}: not UTF-8 ({error})") from error
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 fields = line.rstrip().split(b" ")
                 if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
                     promised = int(fields[0])
@@ -88,6 +103,8 @@ def check_vector_file(path: Path) -> None:
                         f"{path}, line {number}: {found} numbers after the word, "
                         f"but {dimension} in the rows before"
                     )
+                for field in fields[1:]:
+                    _check_number(path, number, field)
                 rows += 1
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged or cut off ({error})") from error
@@ -95,6 +112,16 @@ def check_vector_file(path: Path) -> None:
         raise ValueError(f"{path}: the file holds no word vectors")
     if promised is not None and promised != rows:
         raise ValueError(f"{path}: the first line promises {promised} rows, but there are {rows}")
+
+
+def _check_number(path: Path, line: int, field: bytes) -> None:
+    try:
+        good = abs(float(field)) <= LARGEST  # which no NaN is
+    except ValueError:
+        good = False
+    if not good:
+        shown = field.decode("utf-8", "replace")
+        raise ValueError(f"{path}, line {line}: {shown!r} after the word; expected a finite number")
 
 
 def _parse(path: Path, cache: Path) -> tuple[dict[str, int], Tensor]:

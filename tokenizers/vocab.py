@@ -69,7 +69,8 @@ class Vocab:
         specials: tokens that are there whatever the corpus holds. Padding is first, so that its id is 0.
 
         Raises ValueError if the corpus has no token, if no word is left, or if `max_size` leaves no room
-        for one; TypeError if one of the lists is a plain string, whose characters would be counted.
+        for one; TypeError if one of the lists is a plain string, whose characters would be counted, or holds
+        something else than strings.
         """
         if max_size is not None and max_size <= len(specials):
             raise ValueError(f"max_size is {max_size}, which leaves no word beside {len(specials)} specials")
@@ -77,6 +78,12 @@ class Vocab:
         for index, tokens in enumerate(token_lists):
             if isinstance(tokens, str):
                 raise TypeError(f"token_lists[{index}] is a string; it must be a list of tokens")
+            tokens = list(tokens)
+            for place, token in enumerate(tokens):
+                if not isinstance(token, str):
+                    raise TypeError(
+                        f"token_lists[{index}][{place}] is {token!r} ({type(token).__name__}), not a str"
+                    )
             counts.update(tokens)
         if not counts:
             raise ValueError("the corpus is empty: a vocabulary cannot be built from no tokens")

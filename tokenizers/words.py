@@ -50,10 +50,11 @@ class Tokenizer(ABC):
         """A short name holding everything the tokens depend on, such as `spacy-en-lc-3.8.18`."""
 
     def __call__(self, text: str) -> list[str]:
-        """The tokens of `text`, in order; none is empty or only whitespace. TypeError if it is not a str."""
+        """The tokens of `text`, in order; none is empty or only whitespace; half a surrogate pair is read as
+        "?". TypeError if it is not a str."""
         if not isinstance(text, str):
             raise TypeError(f"text is {text!r} ({type(text).__name__}), not a str")
-        words = [word for word in self.split(str(text)) if word and not word.isspace()]
+        words = [word for word in self.split(whole_characters(text)) if word and not word.isspace()]
         return [word.lower() for word in words] if self.lower else words
 
     def __repr__(self) -> str:
@@ -90,6 +91,11 @@ class Tokenizer(ABC):
             return [tokens for future in futures for tokens in future.result()]
         finally:  # after an error or Ctrl-C: drop the chunks not yet begun instead of working through them
             pool.shutdown(cancel_futures=True)
+
+
+def whole_characters(text: str) -> str:
+    """`text` with "?" for every half of a surrogate pair, which no encoding, file or tokenizer takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class SpacyTokenizer(Tokenizer):

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.checks import positive_int
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK, Hypothesis, Seq2Seq, beam_search, greedy
 from spikeseq.tokenizers import Vocab
+from spikeseq.tokenizers.words import whole_characters
 
 BATCH_SIZE = 64
 USUAL_LENGTH = 50  # tokens; a batch of longer sentences holds fewer, so that no line needs too much memory
@@ -178,7 +179,7 @@ class Translator:
 
 def one_line(text: str) -> str:
     """The text in one line: every run of white space one space, none at the ends; half surrogates "?"."""
-    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+    return " ".join(whole_characters(text).split())
 
 
 def strings(lines: Iterable[str]) -> list[str]:

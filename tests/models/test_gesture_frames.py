@@ -73,3 +73,25 @@ def test_when_frames_are_complete():
     assert stream.ends == [(2, 1.0), (4, 9.0)]
     stream.push(FEW[5:])
     assert stream.ends == [(6, 31.0)]
+
+
+@pytest.mark.parametrize("denoise_ms", [None, 10.0])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        event_list((4, 3, 1, 10**9), (3, 3, 1, 10**9)),  # case 4.6: more frames at once than are taken
+        event_list((4, 3, 1, 7), (4, 3, 1, 10**9), (3, 3, 1, 10**9)),
+        event_list((4, 3, 1, 7), (3, 3, 1, 6)),
+        event_list((4, 3, 1, 7), (128, 3, 1, 8)),
+        np.zeros((2, 4)),
+    ],
+)
+def test_a_refused_push_changes_nothing(refused, denoise_ms):
+    events = event_list((3, 3, 1, 5), (4, 3, 1, 6), (4, 3, 1, 17), (5, 3, 0, 18), (6, 3, 0, 29))
+    stream, other = (FrameStream(by_time(denoise_ms=denoise_ms)) for _ in range(2))
+    for part in (events[:2], events[2:4], events[4:]):
+        assert (stream.push(part) == other.push(part)).all() and stream.ends == other.ends
+        with pytest.raises((TypeError, ValueError), match="the stream"):
+            stream.push(refused)
+        assert stream.ends == other.ends
+    assert (stream.flush() == other.flush()).all()

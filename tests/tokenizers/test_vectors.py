@@ -115,8 +115,8 @@ class TestLoad:
             ("the\t1\t2\t3\n", "line 1: 0 numbers after the word; expected a word and at least 3"),
             ("the 1 2\n", "line 1: 2 numbers"),
             (b"the 1 2 3\nf\xfclm 1 2 3\n", "line 2: not UTF-8"),
-            ("the 1 2 x\n", "could not convert string to float"),
-            ("the 1 2 nan\n", "numbers that are not finite"),
+            ("the 1 2 x\n", "expected a finite number"),
+            ("the 1 2 nan\n", "expected a finite number"),
             ("der 1 2 3\n", r"none of the vocabulary's words \(such as 'the'\)"),
             ("<unk> 1 2 3\n", "none of the vocabulary's words"),
         ],
@@ -306,3 +306,26 @@ class TestTrain:
         monkeypatch.setitem(sys.modules, "gensim.models.callbacks", None)
         with pytest.raises(ImportError, match=r"pip install 'spikeseq\[recipes\]'"):
             train_vectors(CORPUS, Vocab.build(CORPUS))
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
+@pytest.mark.parametrize("header", ["", "2 3\n"])
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path, suffix, header):  # case 4.4
+    path = tmp_path / f"vectors{suffix}"
+    content = f"\ufeff{header}good 1 2 3\nbad 4 5 6\n".encode()
+    path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
+    for _ in range(2):  # the second time from the cache
+        rows, found = load_vectors(
+            path, Vocab(["<pad>", "good", "bad"], specials=["<pad>"]), scale=None, cache=tmp_path
+        )
+        assert found == 1.0 and rows[1:].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e39", "x", "", "1,5"])
+def test_numbers_that_are_none_are_refused_with_their_line(tmp_path, number):  # case 4.10
+    path = tmp_path / "vectors.txt"
+    path.write_text(f"good 1 2 3\nword 1 {number} 3\n")
+    with pytest.raises(
+        ValueError, match=rf"vectors.txt, line 2: '{number}' after the word; expected a finite"
+    ):
+        load_vectors(path, Vocab(["good"]), cache=tmp_path)

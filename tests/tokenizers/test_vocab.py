@@ -210,3 +210,9 @@ def test_without_torchtext_the_error_says_what_to_install(vocab, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchtext.vocab", None)
     with pytest.raises(ImportError, match=r"pip install 'spikeseq\[torchtext\]'"):
         vocab.to_torchtext()
+
+
+@pytest.mark.parametrize("token", [None, 3, b"a", ["a"]])
+def test_a_corpus_of_something_else_than_strings(token):  # case 4.7
+    with pytest.raises(TypeError, match=r"token_lists\[1\]\[2\] is .*, not a str"):
+        Vocab.build([["a"], ["b", "c", token]])

@@ -157,3 +157,10 @@ def test_an_unknown_name_gives_the_nearest(name, nearest):
 
 SPACY = SpacyTokenizer()
 CASED = SpacyTokenizer(lower=False)
+
+
+@pytest.mark.parametrize("make", [SpacyTokenizer, WhitespaceTokenizer])
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00"])
+def test_half_a_surrogate_pair_is_a_question_mark(make, half):  # case 4.5
+    assert make()(f"a {half} b") == ["a", "?", "b"]
+    assert make().tokenize_all([half, "c"]) == [["?"], ["c"]]

@@ -115,24 +115,26 @@ class FrameStream:
 
         Raises:
             TypeError: something else than an array (N,) of such fields.
-            ValueError: events outside the sensor, of unknown polarity, or earlier than one before.
+            ValueError: events outside the sensor, of unknown polarity, or earlier than one before; more than
+                10,000 frames at once. The stream is then as it was, and takes other events.
         """
         check_fields(events, "the stream")
-        self.ends = []
         if len(events) == 0:
+            self.ends = []
             return self._empty(0).astype(np.uint8)
         columns = (events[name] for name in ("x", "y", "p", "t"))
         check_events(*columns, origin="the stream", unit=1000, since=self.since)
-        self.since = int(events["t"][-1])
+        since, last = int(events["t"][-1]), self.last
         if self.encoding.denoise_ms is not None:
-            events = denoise(events, self.encoding.denoise_ms, self.last)
+            last = self.last.copy()
+            events = denoise(events, self.encoding.denoise_ms, last)
             if len(events) == 0:
+                self.ends, self.since, self.last = [], since, last
                 return self._empty(0).astype(np.uint8)
         times = events["t"].astype(np.int64)
-        if self.start is None:
-            self.start = int(times[0])
+        start = int(times[0]) if self.start is None else self.start
         if self.window is not None:
-            frame = (times - self.start) // self.window - self.done
+            frame = (times - start) // self.window - self.done
         else:
             frame = (self.events + np.arange(len(times))) // self.each - self.done
         if frame[-1] > MOST_FRAMES:
@@ -149,7 +151,8 @@ class FrameStream:
         if self.window is not None:
             ms = (self.done + 1 + np.arange(complete)) * self.window / 1000
         else:
-            ms = (times[inside - 1] - self.start) / 1000
+            ms = (times[inside - 1] - start) / 1000
+        self.start, self.since, self.last = start, since, last
         self.ends = list(zip((self.events + inside).tolist(), ms.tolist(), strict=True))
         self.events, self.open, self.done = self.events + len(times), counts[complete], self.done + complete
         return self._finished(counts[:complete])

@@ -58,6 +58,10 @@ class GestureStream:
         if model.training:
             raise ValueError("model must be in evaluation mode; call model.eval()")
         self.model, self.classes = model, list(classes)
+        with torch.no_grad():
+            outputs = model(torch.zeros(1, 1, encoding.channels, encoding.size, encoding.size)).shape[-1]
+        if outputs != len(self.classes):
+            raise ValueError(f"classes are {len(self.classes)}, the model has {outputs} outputs")
         self.frames = FrameStream(encoding)
         self.state: State | None = None
         self.recent: deque[Tensor] | None = None
@@ -71,7 +75,7 @@ class GestureStream:
             events: (N,) with fields x, y, p and t in µs, in order of time, none earlier than one before.
         Raises:
             TypeError: something else than such an array.
-            ValueError: naming the first event that is not so; or other classes than the model has outputs.
+            ValueError: naming the first event that is not so. The stream is then as it was.
         """
         frames = self.frames.push(events)
         return self._decide(frames, self.frames.ends)
@@ -81,8 +85,6 @@ class GestureStream:
         decisions = []
         for frame, (events, ms) in zip(torch.from_numpy(frames), ends, strict=True):
             shares = self._scores(frame.float()[None, None]).softmax(0).tolist()
-            if len(shares) != len(self.classes):
-                raise ValueError(f"classes are {len(self.classes)}, the model has {len(shares)} outputs")
             best = max(range(len(shares)), key=shares.__getitem__)
             named = dict(zip(self.classes, shares, strict=True))
             decisions.append(Decision(self.classes[best], shares[best], named, events, ms))

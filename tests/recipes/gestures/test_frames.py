@@ -166,3 +166,28 @@ def test_shifting():
     assert moved[1, 1].tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
     assert moved[2, 0].tolist() == [[0, 0, 4], [0, 0, 7], [0, 0, 0]]
     assert not moved[3].any()
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        by_time(frame_ms=50.0, frames=2),
+        by_time(frame_ms=50.0, frames=2, clip=255),
+        by_time(frame_ms=50.0, frames=2, polarity="merge", size=32),
+        by_time(frame_ms=None, frame_events=70_000, frames=1),
+        Encoding("blocks", frames=1),
+    ],
+)
+@pytest.mark.parametrize("count", [127, 255, 256, 32_768, 40_000, 65_536, 70_000])
+def test_a_hot_pixel_is_clipped_however_hot(encoding, count):  # case 4.9
+    events = np.concatenate([event_list((3, 5, 1, 0)), np.repeat(event_list((9, 9, 1, 1)), count)])
+    events = np.concatenate([events, np.repeat(event_list((40, 40, 0, 2)), max(0, 70_000 - len(events)))])
+    events = np.concatenate([events, event_list((3, 5, 1, 60))])
+    frames = encode(events, encoding, "here")
+    shrink = 128 // encoding.size
+    pixel = frames.reshape(encoding.frames, -1, encoding.size, encoding.size)[0, -1, 9 // shrink, 9 // shrink]
+    assert pixel == min(count + 1 if shrink > 3 else count, encoding.most)
+    if encoding.encoding == "frames" and encoding.frame_ms:
+        assert (
+            FrameStream(encoding).push(np.concatenate([events, event_list((3, 5, 1, 60))]))[0] == frames[0]
+        ).all()
