@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .checks import positive_int
-from .functional import lif
 from .nn.layer import SpikingLayer
-from .nn.lif import LIF, LIFCell
+from .nn.lif import LIF
 from .nn.normalised import NormalisedLIF
+from .spikes import again, rows_of, substeps_of, wide
+from .watch import Call, Watcher
 
 
 @dataclass
@@ -50,50 +50,33 @@ class Monitor:
         self._wants_penalty = penalty
         self._costs = costs
         self._counts = {name: _Count() for name in layers}
-        self._handles = [
-            module.register_forward_hook(self._hook(name, substeps or _token(model, name)), with_kwargs=True)
-            for name, module in layers.items()
-        ]
+        self._tokens = {name: substeps or _token(model, name) for name in layers}
+        self._watcher = Watcher(layers, after=self._see)
 
-    def _hook(self, name: str, token: int | None) -> Any:
-        def hook(module: LIF, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            call = _arguments(*args, **kwargs)
-            spikes, rows = self._spikes(module, call, output[0])
-            batch = spikes.shape[0]
-            lengths, steps = call["lengths"], call["substeps"] or module.substeps
-            seen = batch * rows if lengths is None else lengths.sum() * steps
-            with torch.no_grad():
-                self._add(
-                    name, spikes.detach().sum(0).to(torch.int64), seen, token or call["window"] or steps
-                )
-            if self._wants_penalty and spikes.requires_grad:
-                neurons = spikes[0].numel()
-                cost = 1.0 if self._costs is None else self._costs.get(name, 0.0)
-                self._counts[name].penalty.append((cost * spikes.sum(), cost * (seen * neurons)))
+    def _see(self, call: Call) -> None:
+        spikes, rows = self._spikes(call)
+        name, given = call.name, call.arguments
+        batch = spikes.shape[0]
+        lengths, steps = given.get("lengths"), substeps_of(call)
+        seen = batch * rows if lengths is None else lengths.sum() * steps
+        with torch.no_grad():
+            token = self._tokens[name] or given.get("window") or steps
+            self._add(name, spikes.detach().sum(0).to(torch.int64), seen, token)
+        if self._wants_penalty and spikes.requires_grad:
+            neurons = spikes[0].numel()
+            cost = 1.0 if self._costs is None else self._costs.get(name, 0.0)
+            self._counts[name].penalty.append((cost * spikes.sum(), cost * (seen * neurons)))
 
-        return hook
-
-    def _spikes(self, module: LIF, call: dict[str, Any], out: Tensor) -> tuple[Tensor, int]:
+    def _spikes(self, call: Call) -> tuple[Tensor, int]:
         """Spikes of each sequence and neuron (B, *), in floating point, and the number of sub-steps."""
-        current = call["current"].unsqueeze(0) if isinstance(module, LIFCell) else call["current"]
-        rows = len(current) * (call["substeps"] or module.substeps)
-        wide = torch.promote_types(current.dtype, torch.float32)  # exact counts for half-precision layers
+        out, rows = call.output[0], rows_of(call)
         with torch.set_grad_enabled(self._wants_penalty and torch.is_grad_enabled()):
-            if isinstance(module, NormalisedLIF):  # (L, T, B, C)
-                return out.sum((0, 1), dtype=wide), rows
-            if call["readout"] == "spikes":
-                return out.sum(0, dtype=wide), rows
-            # The layer did not make its spikes: run it once more and let the op count them.
-            rate, _ = lif(
-                current.to(wide),
-                call["state"],
-                lengths=call["lengths"],
-                substeps=call["substeps"] or module.substeps,
-                readout="rate",
-                window=rows,
-                **module.neuron(),
-            )
-            count = rate[0] * rows
+            if isinstance(call.module, NormalisedLIF):  # (L, T, B, C)
+                return out.flatten(0, 1).sum(0, dtype=wide(out)), rows
+            if call.arguments.get("readout", "spikes") == "spikes":
+                return out.sum(0, dtype=wide(out)), rows
+            # The layer did not make its spikes: compute them once more and let the op count them.
+            count = again(call, "rate", rows)[0] * rows
             return count + (count.round() - count).detach(), rows
 
     def _add(self, name: str, spikes: Tensor, seen: Tensor | int, token: int) -> None:
@@ -169,9 +152,8 @@ class Monitor:
         self._counts = {name: _Count() for name in self._counts}
 
     def close(self) -> None:
-        """Takes the hooks off the model; what was counted can still be read."""
-        for handle in self._handles:
-            handle.remove()
+        """Watches no longer; what was counted can still be read."""
+        self._watcher.close()
 
     def __enter__(self) -> "Monitor":
         return self
@@ -223,19 +205,3 @@ def _token(model: nn.Module, name: str) -> int | None:
         if isinstance(substeps, int) and not isinstance(around, LIF | SpikingLayer):
             return substeps
     return None
-
-
-def _arguments(
-    current: Tensor,
-    state: Tensor | None = None,
-    *,
-    lengths: Tensor | None = None,
-    substeps: int | None = None,
-    readout: str = "spikes",
-    window: int | None = None,
-) -> dict[str, Any]:
-    """The arguments of `LIF.forward` and `LIFCell.forward` by name."""
-    return {
-        "current": current, "state": state, "lengths": lengths,
-        "substeps": substeps, "readout": readout, "window": window,
-    }  # fmt: skip

@@ -12,6 +12,7 @@ from ..checks import has_values
 from ..functional import spike_of
 from ..functional.linear_lif import linear_lif
 from ..ops import recurrent
+from ..watch import watched
 from .lif import LIF
 from .start import begin, normal, orthogonal
 
@@ -20,19 +21,23 @@ LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights st
 
 
 def unseen(*modules: nn.Module) -> bool:
-    """Whether nothing hangs on the calls of `modules`: hooks of any kind, or a `forward` put in by hand."""
-    return not any(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or "forward" in module.__dict__
-        for module in modules
-    ) and not (
-        hooks._global_forward_hooks
-        or hooks._global_forward_pre_hooks
-        or hooks._global_backward_hooks
-        or hooks._global_backward_pre_hooks
+    """Whether nothing hangs on the calls of `modules`: hooks, watchers, or a `forward` put in by hand."""
+    return (
+        not watched(*modules)
+        and not any(
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._backward_hooks
+            or module._backward_pre_hooks
+            or "forward" in module.__dict__
+            for module in modules
+        )
+        and not (
+            hooks._global_forward_hooks
+            or hooks._global_forward_pre_hooks
+            or hooks._global_backward_hooks
+            or hooks._global_backward_pre_hooks
+        )
     )
 
 
