@@ -5,111 +5,148 @@ Whoever reads a module's weights in the place of calling it (`swap`, `to_spiking
 parametrizations and pruning all change what a call does without changing what stands in `weight`.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
-from typing import Any, NoReturn
+from inspect import get_annotations
+from types import FunctionType
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as everywhere
-from torch.nn.utils.parametrize import is_parametrized
 
 KNOWN = ("torch.nn.", "torch.ao.nn.", "spikeseq.")
 """Where classes are defined of which we know what they compute."""
 
-# What a subclass may define anew without computing anything else.
+# What a subclass may define anew without computing anything else: construction, copies, text.
 _HARMLESS = {
-    *("__init__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__", "__dict__"),
-    *(
-        "__weakref__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__annotate_func__",
-        "__annotations_cache__",
-    ),
-    *("__constants__", "__parameters__", "__orig_bases__", "__repr__", "extra_repr", "reset_parameters"),
-    *("__annotations_cache__", "_version", "__abstractmethods__", "_abc_impl"),
+    *("__init__", "__new__", "__init_subclass__", "__class_getitem__", "__del__", "reset_parameters"),
+    *("__deepcopy__", "__copy__", "__getstate__", "__setstate__", "__reduce__", "__reduce_ex__"),
+    *("__repr__", "__str__", "extra_repr", "_get_name", "__doc__", "__module__", "__qualname__", "_version"),
+    *("__dict__", "__weakref__", "__constants__", "__hash__", "__eq__", "__dir__", "__sizeof__"),
+    *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
+    *("__firstlineno__", "__static_attributes__", "T_destination", "dump_patches", "call_super_init"),
 }
+_WEIGHTS = ("weight", "bias", "leak", "threshold")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_STATE_HOOKS = (
+    *("_state_dict_hooks", "_state_dict_pre_hooks"),
+    *("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+)
 _EVERYWHERE = tuple(getattr(everywhere, f"_global{name}") for name in _HOOKS)
-_PLAIN = (Tensor, nn.Parameter)
+_PLAIN = (nn.Parameter, Tensor, nn.Buffer)
+
+
+class _Look(NamedTuple):
+    """What is known of a class: the first base that we know, what is changed of it, and the names of its
+    methods and weights, which an attribute of an instance would hide."""
+
+    known: type[nn.Module]
+    forward: Any
+    changed: tuple[str, ...]
+    methods: frozenset[str]
+    weights: frozenset[str]
+
+
+_LOOKS: dict[type, _Look] = {}
+_MOST_LOOKS = 1024  # torch makes a class for every parametrized module
 
 
 def class_of(module: nn.Module) -> type[nn.Module]:
     """The class that says what `module` computes: the first base that torch or this library defines."""
-    return _known(type(module))
-
-
-@lru_cache(maxsize=1024)
-def _known(kind: type) -> type[nn.Module]:
-    return next((base for base in kind.__mro__ if _of_ours_or_torch(base)), nn.Module)
-
-
-def _of_ours_or_torch(kind: type) -> bool:
-    # Classes that torch.nn.utils.parametrize makes on the fly say nothing of their own.
-    where = f"{kind.__module__}."
-    return where.startswith(KNOWN) and not where.startswith("torch.nn.utils.")
-
-
-@lru_cache(maxsize=1024)
-def _changed(kind: type) -> tuple[str, ...]:
-    """What a subclass of a known class defines anew that the known class works with."""
-    known = _known(kind)
-    own = kind.__mro__[: kind.__mro__.index(known)]
-    return tuple(sorted({name for base in own for name in vars(base)} & set(dir(known)) - _HARMLESS))
+    return _look(type(module)).known
 
 
 def is_a(module: Any, *kinds: type[nn.Module]) -> bool:
-    """Whether `module` computes what one of `kinds` computes, and nothing else: see `oddity`."""
-    return isinstance(module, kinds) and class_of(module) in kinds and oddity(module) is None
+    """Whether a call of `module` is what one of `kinds` makes of its weights, and nothing else."""
+    return isinstance(module, kinds) and oddity(module, *kinds) is None
 
 
-def oddity(module: nn.Module) -> str | None:
+def oddity(module: nn.Module, *kinds: type[nn.Module]) -> str | None:
     """Why a call of `module` may be something else than its class makes of its weights; None if it is not.
 
     The reason reads on behind the module's name: "has forward hooks". Parts of the module are not looked at.
+
+    Args:
+        kinds: if any are given, it must compute what one of them computes. A subclass that changes nothing
+            but its construction does.
     """
-    known = class_of(module)
-    if is_parametrized(module):
-        return "has parametrizations of its weights"
-    if known is nn.Module:
-        return "is of a class of its own"
-    if changed := _changed(type(module)):
-        return f"is a {known.__name__} with {_listed(changed)} of its own"
+    if reason := rewritten(module):
+        return reason
     instance = module.__dict__
-    if "forward" in instance:
-        return "has a forward that was put in by hand"
-    for name in ("weight", "bias", "leak", "threshold"):
-        if isinstance(instance.get(name), Tensor):  # beside the parameters: pruning, weight_norm
-            return f"has a {name} that is made anew at every call, as by pruning"
-    for name in _HOOKS:
-        if instance[name]:
-            return f"has {name.strip('_').replace('_', ' ')}"
-    if any(_EVERYWHERE):
+    parameters, buffers = instance["_parameters"], instance["_buffers"]
+    if "parametrizations" in instance["_modules"]:
+        return "has parametrizations of its weights"
+    weights = _look(type(module)).weights
+    if not weights.isdisjoint(instance):  # beside the registered ones
+        for name in weights.intersection(instance):
+            if isinstance(instance[name], Tensor):
+                return f"has a {name} that is made from others, as by pruning"
+    for name in instance.get("_flat_weights_names", ()):  # of an nn.LSTM
+        if name not in parameters:
+            return f"has a {name} that is made from others, as by pruning"
+    if (
+        instance["_forward_hooks"]
+        or instance["_forward_pre_hooks"]
+        or instance["_backward_hooks"]
+        or instance["_backward_pre_hooks"]
+    ):
+        return f"has {next(_hooks(instance, _HOOKS))}"
+    if _seen_with_all(module):
         return "is seen by hooks that are registered for all modules"
-    for name, tensor in instance["_parameters"].items():
-        if tensor is not None and (odd := _odd_tensor(tensor)):
-            return f"has {odd} {name}"
+    if instance.get("_compiled_call_impl") is not None:
+        return "was compiled in place"
+    for tensors in (parameters, buffers) if buffers else (parameters,):
+        for name, tensor in tensors.items():
+            if tensor is not None and (odd := _odd_tensor(tensor)):
+                return f"has {odd} {name}"
+    kind = type(module)
+    if kinds and kind not in kinds and all(_changed(kind, one) for one in kinds if issubclass(kind, one)):
+        return f"is not {_a(' or '.join(one.__name__ for one in kinds))}"
     return None
 
 
-def _odd_tensor(tensor: Tensor) -> str | None:
-    if type(tensor) not in _PLAIN:
-        return f"a {type(tensor).__name__} for its"
-    if tensor.layout != torch.strided:
-        return "a sparse"
-    if tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None):
-        return "a hook on its"
+def rewritten(module: nn.Module) -> str | None:
+    """Why a call runs other code than that of a class of torch's or ours; None if it does not.
+
+    It is what matters of a module that is called all the same, but whose parts are to be replaced.
+    """
+    known, _, changed, methods, _ = _look(type(module))
+    if known is nn.Module:
+        return "was made by torch.jit" if is_scripted(module) else "is of a class of its own"
+    if changed:
+        return f"is {_a(known.__name__)} with {_listed(changed)} of its own"
+    if not methods.isdisjoint(module.__dict__):
+        return f"has a {min(methods.intersection(module.__dict__))} that was put in by hand"
     return None
+
+
+def is_scripted(module: nn.Module) -> bool:
+    """Whether torch.jit made it: nothing of what it computes can be seen."""
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def check_plain(path: str, module: nn.Module, way_out: str, *kinds: type[nn.Module]) -> None:
+    """Refuses a module that is not exactly what its class says, before it is replaced or read.
+
+    Hooks of its state dict count too: they would go with it.
+    """
+    reason = oddity(module, *kinds) or next(
+        (f"has {name}" for name in _hooks(vars(module), _STATE_HOOKS)), None
+    )
+    if reason:
+        refuse(path, module, f"{reason}, which would be lost", way_out)
 
 
 def refuse(path: str, module: nn.Module, reason: str, way_out: str) -> NoReturn:
     """The one error of everything that would have to read what can only be called.
 
+    Args:
+        path: where the module stands; "" is the model itself.
+        reason: reads on behind the module's name, as `oddity` gives it.
+        way_out: what to do, in the imperative.
     Raises:
         ValueError: naming path, class and reason, and what to do.
     """
-    raise ValueError(f"{named(path, module)} {reason}, which would be lost; {way_out}")
+    raise ValueError(f"{named(path, module)} {reason}; {way_out}")
 
 
 def named(path: str, module: nn.Module) -> str:
@@ -117,43 +154,89 @@ def named(path: str, module: nn.Module) -> str:
     return f"{path or 'the model'} ({type(module).__name__})"
 
 
-def check_plain(path: str, module: nn.Module, way_out: str) -> None:
-    """Refuses a module that is not exactly what its class says."""
-    if reason := oddity(module):
-        refuse(path, module, reason, way_out)
+def spiking_maps(module: nn.Module) -> tuple[str, ...]:
+    """Dotted names of the parts of `module` whose input is spikes, or sums of spikes, and nothing else.
 
-
-def unregistered(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that `module` keeps outside its registered ones, with the attribute that holds them.
-
-    In lists, tuples, sets and dicts at any depth, as bound methods, and in partial functions.
+    A class says so by a method `spiking_maps`. None of a class that does not.
     """
-    for name, value in vars(module).items():
-        if name not in ("_modules", "_parameters", "_buffers"):
-            for found in _held(value, set()):
-                yield name, found
+    declare = getattr(type(module), "spiking_maps", None)
+    return () if declare is None else declare(module)
 
 
-def _held(value: Any, seen: set[int]) -> Iterator[nn.Module]:
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, nn.Module):
-        yield value
-        return
-    parts: Any = ()
-    if isinstance(value, Mapping):
-        parts = (*value.keys(), *value.values())
-    elif isinstance(value, list | tuple | set | frozenset):
-        parts = value
-    elif isinstance(value, partial):
-        parts = (value.func, *value.args, *value.keywords.values())
-    elif isinstance(getattr(value, "__self__", None), nn.Module):  # a bound method
-        parts = (value.__self__,)
-    for part in parts:
-        yield from _held(part, seen)
+def _look(kind: type[nn.Module]) -> _Look:
+    found = _LOOKS.get(kind)
+    forward = getattr(kind, "forward", None)
+    if found is None or found.forward is not forward:  # a forward may be put into a class later
+        known = next((base for base in kind.__mro__ if _is_known(base)), nn.Module)
+        methods = {name for name in dir(known) if callable(getattr(known, name, None))} - _HARMLESS
+        tensors = {
+            name
+            for base in known.__mro__
+            for name, said in get_annotations(base).items()
+            if "Tensor" in str(said) or "Parameter" in str(said)
+        }
+        weights = frozenset(tensors | set(_WEIGHTS))
+        found = _Look(known, forward, _changed(kind, known), frozenset(methods), weights)
+        if len(_LOOKS) >= _MOST_LOOKS:
+            _LOOKS.clear()
+        _LOOKS[kind] = found
+    return found
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _is_known(kind: type) -> bool:
+    return f"{kind.__module__}.".startswith(KNOWN) and not _of_a_parametrization(kind)
+
+
+def _of_a_parametrization(kind: type) -> bool:
+    """Whether torch made the class on the fly; it says nothing of its own."""
+    return kind.__module__ == "torch.nn.utils.parametrize"
+
+
+def _changed(kind: type[nn.Module], base: type[nn.Module]) -> tuple[str, ...]:
+    """What a subclass of `base` changes of what `base` works with."""
+    own = [one for one in kind.__mro__ if one not in base.__mro__ and not _of_a_parametrization(one)]
+    names = {name for one in own for name in vars(one)} - _HARMLESS
+    found = [
+        name
+        for name in names
+        if (hasattr(base, name) or name.startswith(_WEIGHTS))
+        and _static(kind, name) is not _static(base, name)
+    ]
+    code = base.forward
+    if not (isinstance(code, FunctionType) and f"{code.__globals__.get('__name__')}.".startswith(KNOWN)):
+        found.append("forward")  # put into a class of torch's or ours by somebody else
+    return tuple(sorted(set(found)))
+
+
+def _static(kind: type, name: str) -> Any:
+    return next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
+
+
+def _seen_with_all(module: nn.Module) -> bool:
+    """Whether hooks that are registered for all modules look at this one."""
+    return any(_EVERYWHERE)
+
+
+def _hooks(instance: dict[str, Any], kinds: tuple[str, ...]) -> Any:
+    return (name.strip("_").replace("_", " ") for name in kinds if instance[name])
+
+
+def _odd_tensor(tensor: Tensor) -> str | None:
+    kind = type(tensor)
+    if kind not in _PLAIN and not kind.__module__.startswith("torch._subclasses."):  # those that trace
+        return f"{_a(kind.__name__)} for its"
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        return "a sparse or quantised"
+    if tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None):
+        return "a hook on its"
+    return None
+
+
+def _a(name: str) -> str:
+    spelt = name[:2].isupper() and name[0] in "FHLMNRSX"  # an LSTM
+    return f"{'an' if spelt or name[0] in 'AEIO' else 'a'} {name}"
+
+
+def _listed(names: Any) -> str:
     shown = ", ".join(names[:3])
     return f"{shown} and more" if len(names) > 3 else shown

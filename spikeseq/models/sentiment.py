@@ -85,6 +85,10 @@ class SpikingClassifier(nn.Module):
         # Membranes start large and alike: no verdict before learning.
         self.readout = begin(nn.Linear(integrators, classes), zero, weight=True)
 
+    def spiking_maps(self) -> tuple[str, ...]:
+        """The parts whose input is spikes, or sums of them (`spikeseq.modules.spiking_maps`)."""
+        return ("to_integrator",)
+
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The integrator's membrane (L, B, integrators) after each token, and (B, integrators) at the end."""
         x, _ = self.embedding_dropout(self.embedding(drop_words(self, tokens)))

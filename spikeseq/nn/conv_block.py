@@ -111,6 +111,10 @@ class SpikingConvBlock(ConvBlock):
         conv = TokenConv1d(channels, channels, kernel_size, causal=causal)
         super().__init__(lif, conv, dropout, residual)
 
+    def spiking_maps(self) -> tuple[str, ...]:
+        """The parts whose input is spikes, or sums of them (`spikeseq.modules.spiking_maps`)."""
+        return ("conv",)
+
 
 class ReLUConvBlock(ConvBlock):
     """The same block with rectified linear units: the baseline.

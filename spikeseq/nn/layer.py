@@ -134,6 +134,11 @@ class SpikingLayer(nn.Module):
         self.input_map = Passed(linear.out_features)
         return linear
 
+    def spiking_maps(self) -> tuple[str, ...]:
+        """The parts whose input is spikes, or sums of them (`spikeseq.modules.spiking_maps`)."""
+        given = ("input_map",) if self.spiking_input else ()
+        return given if self.feedback is None else (*given, "feedback")
+
     def state_shape(self, batch: int) -> tuple[int, ...]:
         """(B, H), or (1 + planes, B, H) for a surrogate with memory."""
         planes = self.lif.surrogate.memory_planes

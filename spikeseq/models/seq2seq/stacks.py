@@ -163,6 +163,10 @@ class SpikingStack(nn.Module):
                 x = self.dropout(x * self.substeps)  # the sum of the spikes
         return self.read(x), torch.cat(news)
 
+    def spiking_maps(self) -> tuple[str, ...]:
+        """The parts whose input is spikes, or sums of them (`spikeseq.modules.spiking_maps`)."""
+        return tuple(f"maps.{i}" for i in range(1, len(self.maps)))
+
     def summary(self, state: Tensor) -> Tensor:
         """(B, D*H), normalised membranes at the end of either direction."""
         return self.read(state[-self.planes[-1]])  # type: ignore[no-any-return]

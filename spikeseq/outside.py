@@ -1,0 +1,110 @@
+"""Modules that a model keeps outside its registered ones, where nothing that walks `modules()` finds them.
+
+A plain list of layers, a bound method kept as an attribute, a function that closes over a layer: what replaces
+a layer would leave these calling the old one.
+"""
+
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from .modules import named
+
+Model = TypeVar("Model", bound=nn.Module)
+_NOTHING = (str, bytes, int, float, complex, Tensor, type, ModuleType)
+"""What no module is looked for in."""
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def outside(model: nn.Module) -> dict[nn.Module, str]:
+    """Every module that some part of `model` holds unregistered, with its parts, and where: "encoder.cells".
+
+    A module that is registered as well is among them: replacing it would leave the other reference behind.
+    """
+    found: dict[nn.Module, str] = {}
+    registered = set(model.modules())
+    for path, part in model.named_modules():
+        for name, held in unregistered(part):
+            place = f"{path}.{name}" if path else name
+            for one in (held,) if held in registered else held.modules():
+                found.setdefault(one, place)
+    return found
+
+
+def copied(model: Model) -> Model:
+    """A deep copy of a model that has nothing in common with it.
+
+    Raises:
+        ValueError: it cannot be copied, or a function or weak reference in it would go on calling the original.
+    """
+    try:
+        copy = deepcopy(model)
+    except RuntimeError as error:  # tensors with a history
+        raise ValueError(f"{named('', model)} cannot be copied ({error})") from error
+    original = set(model.modules())
+    for path, part in copy.named_modules():
+        for name, held in unregistered(part):
+            if held in original and name not in _HOOKS:
+                place = f"{path}.{name}" if path else name
+                raise ValueError(
+                    f"{place} holds the model's {type(held).__name__} in a function or weak reference, which"
+                    " cannot be copied with it; make it a method"
+                )
+    return copy
+
+
+def unregistered(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that `module` keeps outside its registered ones, with the attribute that holds them.
+
+    At any depth in lists, tuples, sets, dicts and plain objects; behind bound methods, partial functions,
+    functions that close over them, and weak references.
+    """
+    for name, value in vars(module).items():
+        if name not in ("_modules", "_parameters", "_buffers"):
+            for found in _held(value):
+                yield name, found
+
+
+def _held(value: Any) -> Iterator[nn.Module]:
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if one is None or isinstance(one, _NOTHING) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, nn.Module):
+            yield next(one.modules())  # itself, also of a weak proxy
+        else:
+            waiting += _parts(one)
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return list(value)
+    if isinstance(value, partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, MethodType):
+        return [value.__self__]
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
+        return [*cells, *(value.__defaults__ or ()), *vars(value).values()]
+    if isinstance(value, weakref.ref):
+        return [value()]
+    return list(getattr(value, "__dict__", {}).values())
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents
+    except ValueError:  # a name that is not bound yet
+        return False
+    return True
