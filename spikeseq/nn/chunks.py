@@ -4,21 +4,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..checks import check_tensor, positive_int
 from .checks import check_lengths
+from .state import detach_state
+from .statistics import OneBatch, run_again
 
 
 def run_in_chunks(
     layer: nn.Module,
     input: Tensor,
-    hx: Tensor | None = None,
+    hx: Any = None,
     *,
     size: int,
     lengths: Tensor | None = None,
     truncate: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Any]:
     """Runs a layer over a sequence in chunks, of which only one is kept for the backward pass at a time.
 
     Between chunks only the state is kept; each chunk is run again when its gradient is due
@@ -27,7 +28,8 @@ def run_in_chunks(
 
     Args:
         layer: takes (chunk, state, lengths=...), time first, and returns output and state, as `SpikingRNN`
-            in one direction and `LIF` do.
+            in one direction, `LIF` and what `swap` puts in the place of an RNN do. The state may be a tensor
+            or any nesting of them, as `detach_state` takes it.
         input: (L, B, *).
         hx: the state at the start; default that of the layer.
         size: rows of a chunk.
@@ -51,19 +53,19 @@ def run_in_chunks(
             "chunks are cut along time, which must come first; got a layer with batch_first=True"
         )
     lengths = check_lengths(lengths, input)
-    outputs, state = [], hx
+    outputs, state, batch = [], hx, OneBatch(layer)
     for start in range(0, len(input), size):
         chunk = input[start : start + size]
         options: dict[str, Any] = {}
         if lengths is not None:
             options["lengths"] = (lengths - start).clamp(0, len(chunk))
         if truncate and start > 0:
-            assert state is not None
-            state = state.detach()
-        if torch.is_grad_enabled():
-            output, state = checkpoint(layer, chunk, state, use_reentrant=False, **options)
-        else:
-            output, state = layer(chunk, state, **options)
+            state = detach_state(state)
+        with batch.piece(len(chunk)):
+            if torch.is_grad_enabled():
+                output, state = run_again(layer, layer, chunk, state, **options)
+            else:
+                output, state = layer(chunk, state, **options)
         outputs.append(output)
-    assert state is not None
+    batch.finish()
     return torch.cat(outputs), state

@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..checks import check_tensor, choice, positive_int
 from ..functional.encoders import direct, poisson
 from .activation import SpikingActivation
 from .clock import Clock, NetworkState, running
 from .state import detach_state
+from .statistics import OneBatch, by_batch, run_again
 
 ENCODINGS = ("direct", "poisson")
 PIECE = 10
@@ -61,7 +60,7 @@ class SpikingNetwork(nn.Module):
         self.largest = largest
         self.batch_first, self.held = batch_first, held
         self.conversion: Any = None  # what `to_spiking` did, if it made this network
-        self.piece = PIECE  # sub-steps in memory at once, where no gradients are wanted
+        self.piece = PIECE  # sub-steps in memory at once, in evaluation without gradients
 
     def forward(
         self,
@@ -78,37 +77,49 @@ class SpikingNetwork(nn.Module):
             substeps: other than the network's own.
             chunk: sub-steps that gradients reach back at most (truncated backpropagation): membranes are
                 constants at the start of each chunk. Only one chunk is in memory; it is computed twice.
+                Batch normalisation in training takes the statistics of a chunk. With a momentum every chunk
+                moves the running ones; with `momentum=None` all chunks of a pass are one batch.
             generator: of Poisson spikes, which all inputs then share, so that each gives what it gives alone.
         Returns:
             (B, classes), the sum over sub-steps, in at least float32.
         """
         steps = self.substeps if substeps is None else positive_int("substeps", substeps)
         check_tensor("x", x)
+        chunk = steps if chunk is None else positive_int("chunk", chunk)
         training = torch.is_grad_enabled()
         if training:
-            piece = steps if chunk is None else positive_int("chunk", chunk)
+            piece = min(steps, chunk)
+        elif by_batch(self):  # pieces would each have statistics of their own
+            piece = steps
         else:  # memory need not grow with the number of sub-steps
             piece = min(steps, self.piece)
+        if training and piece < steps:
+            return self._in_chunks(x, steps, piece, generator)
         state: NetworkState | None = None
         for done in range(0, steps, piece):
-            now = min(piece, steps - done)
-            shown = (x.unsqueeze(0), now)
-            if self.encoding == "poisson":
-                shown = (self.encode(x, now, generator), 1)
-            if training and piece < steps:
-                if state is not None:  # what the output has summed up keeps its gradients
-                    state = (*detach_state(state[:-1]), state[-1])
-                out, state = checkpoint(
-                    self._advance,
-                    shown[0],
-                    state,
-                    shown[1],
-                    use_reentrant=False,
-                    context_fn=lambda: (nullcontext(), statistics_kept(self)),
-                )
-            else:
-                out, state = self._advance(shown[0], state, shown[1])
+            rows, hold = self._shown(x, min(piece, steps - done), generator)
+            out, state = self._advance(rows, state, hold)
         return out[-1]
+
+    def _in_chunks(self, x: Tensor, steps: int, size: int, generator: torch.Generator | None) -> Tensor:
+        """Truncated backpropagation: each chunk is run again when its gradient is due."""
+        batch = OneBatch(self)
+        state: NetworkState | None = None
+        for done in range(0, steps, size):
+            now = min(size, steps - done)
+            rows, hold = self._shown(x, now, generator)
+            if state is not None:  # what the output has summed up keeps its gradients
+                state = (*detach_state(state[:-1]), state[-1])
+            with batch.piece(now):
+                out, state = run_again(self, self._advance, rows, state, hold)
+        batch.finish()
+        return out[-1]
+
+    def _shown(self, x: Tensor, steps: int, generator: torch.Generator | None) -> tuple[Tensor, int]:
+        """x (B, *) for so many sub-steps, as rows, and how long each is held."""
+        if self.encoding == "poisson":
+            return self.encode(x, steps, generator), 1
+        return x.unsqueeze(0), steps
 
     def encode(self, x: Tensor, substeps: int, generator: torch.Generator | None = None) -> Tensor:
         """What the network is shown of x (B, *) at each sub-step, (substeps, B, *), time first."""
@@ -175,20 +186,6 @@ class SpikingNetwork(nn.Module):
     def extra_repr(self) -> str:
         largest = f", largest={self.largest:.4g}" if self.encoding == "poisson" else ""
         return f"substeps={self.substeps}, encoding={self.encoding!r}{largest}"
-
-
-@contextmanager
-def statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Normalisation that is run again for its gradient does not count the batch a second time."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [m.momentum for m in norms]
-    try:
-        for module in norms:
-            module.momentum = 0.0
-        yield
-    finally:
-        for module, momentum in zip(norms, before, strict=True):
-            module.momentum = momentum
 
 
 def logits_of(out: Any) -> Tensor:
