@@ -1,13 +1,15 @@
 """A call of a module that has been seen, and what of its batch is padding."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
+from spikeseq.evaluation.energy.follow import Values, joined
 from spikeseq.evaluation.energy.operations import Operations
 
 
@@ -34,23 +36,49 @@ class Ragged:
             return None
         return torch.arange(len(x), device=x.device).unsqueeze(1) < lengths * steps
 
+    def rows(self, x: Tensor) -> Tensor:
+        """x (*, features) without the rows that are padding, if they stand one behind the other or in 3-D."""
+        batch = len(self.lengths)
+        if x.dim() == 2 and batch and len(x) % batch == 0:
+            size = (batch, -1) if self.batch_first else (-1, batch)
+            mask = self.mask(x.unflatten(0, size))
+            return x if mask is None else x[mask.flatten()]
+        mask = self.mask(x) if x.dim() == 3 else None
+        return x if mask is None else x[mask]
+
+
+Judge = Callable[[Tensor, Values | None], float | None]
+"""The number of spikes in a tensor of which something, or nothing, is known; None where it is analog."""
+
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module: its arguments by name, its output, and the padded batch that it is part of."""
+    """One call of a module: its arguments by name, its output, and the padded batch that it is part of.
+
+    values: what was known of the arguments. judge: see there.
+    """
 
     arguments: dict[str, Any]
     output: Any
     ragged: Ragged | None
+    values: Mapping[str, Values | None]
+    judge: Judge
 
     @property
     def input(self) -> Any:
         return next(iter(self.arguments.values()))
 
+    def spikes(self, x: Tensor, *others: str) -> float | None:
+        """The number of spikes in `x`, made of the first argument (and of `others`, by name); or None."""
+        names = [next(iter(self.arguments)), *others]
+        return self.judge(x, joined([self.values.get(name) for name in names if self.present(name)]))
+
+    def present(self, name: str) -> bool:
+        return isinstance(self.arguments.get(name), Tensor | PackedSequence)
+
     def rows(self, x: Tensor) -> Tensor:
-        """x (*, features) without the rows that are padding."""
-        mask = None if self.ragged is None or x.dim() != 3 else self.ragged.mask(x)
-        return x if mask is None else x[mask]
+        """x (L, B, features), or (B, L, features), without the rows that are padding."""
+        return x if self.ragged is None or x.dim() != 3 else self.ragged.rows(x)
 
 
 Rule = Callable[[Any, Call], Operations]

@@ -8,11 +8,8 @@ from torch import nn
 from spikeseq.evaluation.energy.counting import Account, added, count_operations
 from spikeseq.evaluation.energy.operations import Operations
 from spikeseq.evaluation.energy.prices import LEVELS, THESIS, EnergyModel, full
-from spikeseq.events import EventConv1d
-from spikeseq.fold import FoldedConv, FoldedRecurrent
-from spikeseq.models.seq2seq.stacks import SpikingStack
-from spikeseq.nn import TokenConv1d
-from spikeseq.nn.layer import SpikingLayer
+from spikeseq.evaluation.energy.rules import RULES
+from spikeseq.modules import class_of
 
 ALL_MODELS = (THESIS, *map(full, LEVELS))
 
@@ -23,12 +20,13 @@ def measure_energy(
     *,
     tokens: float,
     rate_tokens: Mapping[str, int] | None = None,
+    input_kind: str = "unknown",
     energy_models: Sequence[EnergyModel] = ALL_MODELS,
 ) -> dict[str, Any]:
     """Counts operations while `model(*args)` runs for every args in `inputs`, and prices them.
 
     Args:
-        model, inputs, tokens, rate_tokens: as `count_operations`.
+        model, inputs, tokens, rate_tokens, input_kind: as `count_operations`.
         energy_models: the first is that of "picojoules"; the default is the thesis's, and "full" at every
             level of memory beside it.
     Returns:
@@ -36,11 +34,12 @@ def measure_energy(
         with all counts by layer, "operations" with their sums, "core": what convolutions, recurrent and
         spiking layers have of them (the scope of thesis table 6.9: no attention, no map to a vocabulary),
         "full": pJ by the other energy models; "parameters", "bytes" of the model, "not_counted": modules
-        whose cost is missing, "signature": what "picojoules" counts, "signatures" of the other figures.
+        and operations whose cost is missing, "guessed": maps whose input was taken for spikes because of its
+        values, "signature": what "picojoules" counts, "signatures" of the other figures.
     Raises:
-        ValueError: there are no tokens.
+        ValueError: there are no tokens, or no such kind of input.
     """
-    account = count_operations(model, inputs, tokens=tokens, rate_tokens=rate_tokens)
+    account = count_operations(model, inputs, tokens=tokens, rate_tokens=rate_tokens, input_kind=input_kind)
     first, *others = energy_models
     modules: list[Any] = list(model.modules())
     steps = sorted({module.substeps for module in modules if hasattr(module, "substeps")})
@@ -55,6 +54,7 @@ def measure_energy(
         "parameters": account.parameters,
         "bytes": account.size,
         "not_counted": account.unknown,
+        "guessed": account.guessed,
         "signature": f"{what}; {first.signature}",
         "signatures": {one.name: f"{what}; {one.signature}" for one in others},
     }
@@ -65,25 +65,13 @@ def priced(counts: Operations, energy_model: EnergyModel) -> dict[str, float]:
 
 
 def core_layers(model: nn.Module, account: Account) -> list[Operations]:
-    """Of convolutions, recurrent layers, maps of spiking ones; folded, event-driven or in 8 bits too."""
+    """Of convolutions, recurrent layers, and the maps that lead to spiking neurons."""
     names = set()
     for name, module in model.named_modules():
-        if isinstance(module, CORE) or eight_bits(module):
+        known = RULES.get(class_of(module))
+        if known is not None and known.core:
             names.add(name)
-        if isinstance(module, SpikingLayer):
-            prefix = f"{name}." if name else ""
-            names |= {f"{prefix}input_map", f"{prefix}feedback"}
-        if isinstance(module, SpikingStack):
-            names |= {f"{name}.maps.{i}" for i in range(len(module.maps))}
-    return [layer for name, layer in account.layers.items() if name in names]
-
-
-CORE = (
-    *(TokenConv1d, EventConv1d, FoldedConv, FoldedRecurrent),
-    *(nn.RNNBase, nn.RNNCellBase, nn.Conv1d, nn.Conv2d),
-)
-
-
-def eight_bits(module: nn.Module) -> bool:
-    """Whether it is one of torch's quantised LSTMs or GRUs."""
-    return "quantized.dynamic" in type(module).__module__ and hasattr(module, "hidden_size")
+        if hasattr(module, "current_maps"):
+            names |= {f"{name}.{part}" if name else part for part in module.current_maps()}
+    inside = tuple(f"{name}." for name in names if name)  # what stands in the place of a map has parts
+    return [layer for name, layer in account.layers.items() if name in names or name.startswith(inside)]

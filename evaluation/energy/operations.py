@@ -70,7 +70,7 @@ CLOSE = 1e-5
 
 
 def spikes_in(x: Tensor) -> float | None:
-    """The number of spikes in `x`; None if it holds anything else.
+    """The number of spikes in `x`, judged by nothing but its values; None if it holds anything else.
 
     Spikes are 0 and 1, or sums of them, or either times one fixed scale: what comes out of average
     pooling, of dropout, of a mean over sub-steps. So all values must be whole multiples of one unit: 1, if
@@ -120,12 +120,25 @@ def signed(values: Tensor) -> bool:
     return bool(three and torch.isfinite(largest))
 
 
-def whole(values: Tensor) -> bool:
+def whole(values: Tensor, close: float = CLOSE) -> bool:
     """Whether all values are whole numbers, but for rounding."""
     for part in (values[:SAMPLE], values):  # analog values show themselves soon
-        if ((part - part.round()).abs() > CLOSE * part.clamp(min=1)).any():
+        if not ((part - part.round()).abs() <= close * part.clamp(min=1)).all():
             return False
     return True
+
+
+def spikes_of_height(x: Tensor, height: float) -> float | None:
+    """The number of spikes in `x`, whose values are spikes of that height, or sums of them, or subtracted.
+
+    None if they are not: then something has changed them that was not seen.
+    """
+    values = x.detach().double().flatten().abs()
+    if height == 0:
+        return None if values.any() else 0.0
+    close = max(CLOSE, 2 * torch.finfo(x.dtype).eps) if x.is_floating_point() else CLOSE
+    parts = values / height
+    return float(parts.round().sum()) if whole(parts, close) else None
 
 
 def rows_of(x: Tensor) -> float:

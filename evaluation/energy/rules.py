@@ -1,4 +1,10 @@
-"""One rule per kind of layer: what it does with an input, from a call that was seen to its counts."""
+"""One rule per class of layer: what it does with an input, from a call that was seen to its counts.
+
+A rule is for modules that are exactly of its class (`spikeseq.modules`). What others do is seen operation by
+operation (`products`).
+"""
+
+from typing import NamedTuple
 
 from torch import nn
 
@@ -25,11 +31,15 @@ from spikeseq.evaluation.energy.rules_neurons import (
 from spikeseq.evaluation.energy.rules_recurrent import folded_recurrent, quantised_recurrent, recurrent
 from spikeseq.events import EventConv1d, EventLinear
 from spikeseq.fold import FoldedConv, FoldedRecurrent
+from spikeseq.models.seq2seq.stacks import LeakyIntegrator
+from spikeseq.modules import class_of, oddity
 from spikeseq.nn import (
     LIF,
     AdditiveAttention,
+    CausalConv1d,
     DotAttention,
     Integrator,
+    LIFCell,
     NormalisedLIF,
     NormalisedReLU,
     SequenceDropout,
@@ -38,69 +48,99 @@ from spikeseq.nn import (
     TokenConv1d,
 )
 
-free: Rule = lambda module, call: Operations()  # noqa: E731
+
+class Known(NamedTuple):
+    """How a class is counted.
+
+    rule: from a call to its counts. core: whether it is a convolution or a recurrent layer, the scope of
+    thesis table 6.9. parts: modules inside that the rule accounts for. passes: whether values go
+    through as they are, or one by one: spikes may come out.
+    """
+
+    rule: Rule
+    core: bool = False
+    parts: tuple[str, ...] = ()
+    passes: bool = False
 
 
-def quantised_kinds() -> dict[type[nn.Module], Rule]:
+def single(multiplies: int, adds: int) -> Known:
+    return Known(elementwise(multiplies, adds), passes=True)
+
+
+free = Known(lambda module, call: Operations(), passes=True)
+gated, layer_norm, batch_norm = (
+    Known(recurrent, core=True),
+    Known(norm_layer("layer")),
+    Known(norm_layer("batch")),
+)
+image, tokens = Known(convolution, core=True), Known(token_convolution, core=True)
+pooled = single(0, 1)
+
+
+def quantised_kinds() -> dict[type[nn.Module], Known]:
     """Torch's own 8-bit layers, as long as torch has them."""
     try:
         from torch.ao.nn.quantized import dynamic
     except ImportError:
         return {}
     return {
-        dynamic.Linear: quantised_linear,
-        dynamic.LSTM: quantised_recurrent,
-        dynamic.GRU: quantised_recurrent,
+        dynamic.Linear: Known(quantised_linear, parts=("",)),
+        dynamic.LSTM: Known(quantised_recurrent, core=True, parts=("",)),
+        dynamic.GRU: Known(quantised_recurrent, core=True, parts=("",)),
     }
 
 
-RULES: dict[type[nn.Module], Rule] = {
+RULES: dict[type[nn.Module], Known] = {
     **quantised_kinds(),
-    nn.Linear: linear,
-    EventLinear: linear,
-    EventConv1d: token_convolution,
-    TokenConv1d: token_convolution,
-    nn.Conv1d: convolution,
-    nn.Conv2d: convolution,
-    nn.Embedding: embedding,
-    nn.EmbeddingBag: bag,
-    FoldedRecurrent: folded_recurrent,
-    FoldedConv: folded_convolution,
-    nn.RNNBase: recurrent,
-    nn.RNNCellBase: recurrent,
-    DotAttention: dot_attention,
-    AdditiveAttention: additive_attention,
-    nn.MultiheadAttention: multihead_attention,
-    NormalisedLIF: normalised_neurons,
-    NormalisedReLU: rectified,
-    LIF: neurons,
-    Integrator: integrator,
-    nn.LayerNorm: norm_layer("layer"),
-    nn.GroupNorm: norm_layer("layer"),
-    StepBatchNorm: norm_layer("batch"),
-    nn.modules.batchnorm._BatchNorm: norm_layer("batch"),
-    nn.ReLU: elementwise(0, 1),
-    nn.LeakyReLU: elementwise(1, 1),
-    nn.Tanh: elementwise(1, 0),
-    nn.Sigmoid: elementwise(1, 0),
-    nn.GELU: elementwise(3, 1),
-    nn.SiLU: elementwise(2, 0),
-    nn.Softmax: elementwise(2, 2),
-    nn.LogSoftmax: elementwise(1, 3),
-    nn.modules.pooling._AvgPoolNd: elementwise(0, 1),
-    nn.modules.pooling._MaxPoolNd: elementwise(0, 1),
-    nn.AdaptiveAvgPool1d: elementwise(0, 1),
-    nn.AdaptiveAvgPool2d: elementwise(0, 1),
-    nn.modules.dropout._DropoutNd: free,
-    SequenceDropout: free,
-    TimedDropout: free,
-    nn.Identity: free,
-    nn.Flatten: free,
-    nn.Unflatten: free,
+    nn.Linear: Known(linear),
+    EventLinear: Known(linear),
+    **dict.fromkeys((EventConv1d, TokenConv1d, CausalConv1d), tokens),
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), image),
+    nn.Embedding: Known(embedding),
+    nn.EmbeddingBag: Known(bag),
+    FoldedRecurrent: Known(folded_recurrent, core=True),
+    FoldedConv: Known(folded_convolution, core=True),
+    **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), gated),
+    DotAttention: Known(dot_attention),
+    AdditiveAttention: Known(additive_attention, parts=("score",)),
+    nn.MultiheadAttention: Known(multihead_attention, parts=("",)),
+    NormalisedLIF: Known(normalised_neurons, parts=("batch",)),
+    NormalisedReLU: Known(rectified, parts=("batch",)),
+    **dict.fromkeys((LIF, LIFCell), Known(neurons)),
+    **dict.fromkeys((Integrator, LeakyIntegrator), Known(integrator)),
+    **dict.fromkeys((nn.LayerNorm, nn.GroupNorm), layer_norm),
+    StepBatchNorm: Known(norm_layer("batch"), parts=("",)),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), batch_norm),
+    nn.ReLU: single(0, 1),
+    nn.LeakyReLU: single(1, 1),
+    nn.Tanh: single(1, 0),
+    nn.Sigmoid: single(1, 0),
+    nn.GELU: single(3, 1),
+    nn.SiLU: single(2, 0),
+    nn.Softmax: single(2, 2),
+    nn.LogSoftmax: single(1, 3),
+    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), pooled),
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), pooled),
+    **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), pooled),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), free),
+    **dict.fromkeys((nn.AlphaDropout, nn.FeatureAlphaDropout, SequenceDropout, TimedDropout), free),
+    **dict.fromkeys((nn.Identity, nn.Flatten, nn.Unflatten), free),
 }
-"""By kind of layer, the more special kinds first."""
 
 
-def rule_of(module: nn.Module) -> Rule | None:
-    """The rule of a module; None for what is not known, or is only made of others."""
-    return next((rule for kind, rule in RULES.items() if isinstance(module, kind)), None)
+def known(module: nn.Module) -> Known | None:
+    """How a module is counted; None for what is not known, or is only made of others.
+
+    Its own hooks are counted beside it. Those of parts that its rule accounts for could not be.
+    """
+    found = RULES.get(class_of(module))
+    odd = oddity(module)
+    if found is None or (odd and not odd.endswith("hooks")):
+        return None
+    return None if any(oddity(part) for _, part in covered(module, found)) else found
+
+
+def covered(module: nn.Module, found: Known) -> list[tuple[str, nn.Module]]:
+    """The parts of a module, by name, that its rule accounts for."""
+    inside = [(name, part) for name, part in module.named_modules() if name]
+    return inside if "" in found.parts else [(name, part) for name, part in inside if name in found.parts]

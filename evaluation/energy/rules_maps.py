@@ -1,12 +1,12 @@
-"""What maps of values do: linear ones, convolutions, look-ups. Whether an input is spikes is read off it."""
+"""What maps of values do: linear ones, convolutions, look-ups."""
 
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikeseq.evaluation.energy.call import Call
-from spikeseq.evaluation.energy.operations import FLOAT, Operations, product, rows_of, spikes_in
+from spikeseq.evaluation.energy.operations import FLOAT, Operations, product, rows_of
 from spikeseq.events import EventConv1d
 from spikeseq.fold import FoldedConv
 from spikeseq.functional.taps import ranges
@@ -15,8 +15,8 @@ from spikeseq.nn import TokenConv1d
 
 def linear(module: Any, call: Call) -> Operations:
     x = call.rows(call.input)
-    spikes, bias = spikes_in(x), module.bias is not None
-    return product(x, module.out_features, bias=bias, spikes=spikes, size=module.weight.element_size())
+    bias, size = module.bias is not None, module.weight.element_size()
+    return product(x, module.out_features, bias=bias, spikes=call.spikes(x), size=size)
 
 
 def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operations:
@@ -25,7 +25,7 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
     given = x if state is None else torch.cat((state, x))
     before = 0 if state is not None else module.kernel_size - 1 if module.causal else module.kernel_size // 2
     mask = None if call.ragged is None or state is not None else call.ragged.mask(x, batch=x.dim() - 2)
-    spikes, values = spikes_in(given), 0.0
+    spikes, values = call.spikes(given, "state"), 0.0
     for inputs, made in ranges(len(given), len(x), module.kernel_size, before):
         part = given[inputs]
         if not len(part):
@@ -59,29 +59,62 @@ def mapped(
 
 
 def convolution(module: Any, call: Call) -> Operations:
-    """Conv1d and Conv2d: a value meets the weights of those outputs that exist; padding is nothing."""
-    x = call.input
-    spatial = module.weight.dim() - 2
-    batched = x if x.dim() == spatial + 2 else x.unsqueeze(0)
-    spikes = spikes_in(batched)
-    batched = batched if spikes is None else batched.abs()  # a spike that is subtracted is one too
-    unit = 1.0 if not spikes else float(batched.double().sum()) / spikes
-    seen = (batched.double() / unit if spikes is not None else torch.ones_like(batched).double()).sum(1, True)
-    kernel = torch.ones(1, 1, *module.kernel_size, dtype=seen.dtype, device=seen.device)
-    conv = (nn.functional.conv1d, nn.functional.conv2d)[spatial - 1]
-    padding: Any = module.padding
-    if module.padding_mode != "zeros":  # copies of values, which are multiplied like any other
-        seen = nn.functional.pad(seen, module._reversed_padding_repeated_twice, mode=module.padding_mode)
+    """Conv1d, Conv2d and Conv3d; padding by copies of values is multiplied like any other value."""
+    x, padding = call.input, module.padding
+    spikes = call.spikes(x)
+    if module.padding_mode != "zeros":
+        total = float(x.double().abs().sum())
+        x = nn.functional.pad(x, module._reversed_padding_repeated_twice, mode=module.padding_mode)
         padding = 0
-    met = conv(seen, kernel, stride=module.stride, padding=padding, dilation=module.dilation)
-    outputs = call.output.numel() / module.out_channels
-    fan_out = module.out_channels / module.groups
-    found = mapped(float(met.sum()), fan_out, 0.0, False, spikes is not None)
-    biases = outputs * module.out_channels if module.bias is not None else 0.0
-    found += Operations(
-        adds=biases, weight_bytes=FLOAT * biases, activation_bytes=FLOAT * outputs * module.out_channels
+        if spikes:
+            spikes *= float(x.double().abs().sum()) / total
+    return convolved(
+        x, module.weight, call.output, spikes, bias=module.bias is not None, stride=module.stride,
+        padding=padding, dilation=module.dilation, groups=module.groups,
+    )  # fmt: skip
+
+
+def convolved(
+    x: Tensor,
+    weight: Tensor,
+    out: Tensor,
+    spikes: float | None,
+    *,
+    bias: bool,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    transposed: bool = False,
+) -> Operations:
+    """A value meets the weights of those outputs that exist; zeros around it are nothing.
+
+    Args:
+        spikes: the number of them in x, or None.
+    """
+    spatial = weight.dim() - 2
+    x = x if x.dim() == spatial + 2 else x.unsqueeze(0)
+    if spikes is None:
+        seen = torch.ones_like(x, dtype=torch.float64).sum(1, True)
+    else:  # a spike that is subtracted is one too
+        sizes = x.double().abs()
+        seen = (sizes / (float(sizes.sum()) / spikes) if spikes else sizes).sum(1, True)
+    kernel = torch.ones(1, 1, *weight.shape[2:], dtype=seen.dtype, device=seen.device)
+    conv: Any = (CONVOLUTIONS_BACK if transposed else CONVOLUTIONS)[spatial - 1]
+    met = conv(seen, kernel, stride=stride, padding=padding, dilation=dilation)
+    channels = weight.shape[1] * groups if transposed else len(weight)
+    found = mapped(
+        float(met.sum()), channels / groups, 0.0, False, spikes is not None, size=weight.element_size()
     )
+    values = out.numel()
+    biases = values if bias else 0.0
+    found += Operations(adds=biases, weight_bytes=FLOAT * biases, activation_bytes=FLOAT * values)
     return found
+
+
+F = nn.functional
+CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
+CONVOLUTIONS_BACK = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
 
 def embedding(module: Any, call: Call) -> Operations:

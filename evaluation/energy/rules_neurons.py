@@ -6,6 +6,7 @@ from typing import Any
 from spikeseq.evaluation.energy.call import Call, Rule
 from spikeseq.evaluation.energy.operations import FLOAT, Operations
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
+from spikeseq.modules import class_of
 from spikeseq.nn import LIF, LIFCell, NormalisedLIF, NormalisedReLU
 
 
@@ -14,7 +15,7 @@ def neurons(module: LIF, call: Call) -> Operations:
     current, out = call.input, call.output[0]
     steps = call.arguments.get("substeps") or module.substeps
     readout, lengths = call.arguments.get("readout", "spikes"), call.arguments.get("lengths")
-    cell = isinstance(module, LIFCell)
+    cell = class_of(module) is LIFCell
     rows, batch = (1, len(current)) if cell else current.shape[:2]
     size = prod(current.shape[1:] if cell else current.shape[2:])
     if readout == "membrane":
@@ -69,7 +70,7 @@ def integrator(module: Any, call: Call) -> Operations:
     current, lengths = call.input, call.arguments.get("lengths")
     rows = current.shape[0] * current.shape[1] if lengths is None else float(lengths.sum())
     values = float(rows * prod(current.shape[2:]) * getattr(module, "substeps", 1))
-    leaky = isinstance(module, LeakyIntegrator)
+    leaky = class_of(module) is LeakyIntegrator
     return Operations(
         multiplies=2 * values if leaky else 0.0, adds=values, state_bytes=FLOAT * 2 * values,
         activation_bytes=FLOAT * 2 * values,

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from spikeseq.evaluation.energy.call import Call
-from spikeseq.evaluation.energy.operations import FLOAT, Operations, rows_of, spikes_in
+from spikeseq.evaluation.energy.operations import FLOAT, Operations, rows_of
 from spikeseq.fold import FoldedRecurrent, recurrent_kind
 
 # Gates of a recurrent layer, and per hidden value: products and functions, sums, states kept.
@@ -24,7 +24,7 @@ def recurrent(module: Any, call: Call) -> Operations:
     sizes = {name: p.numel() for name, p in module.named_parameters()}
     weights = sum(size for name, size in sizes.items() if name.startswith("weight"))
     biases = sum(size for name, size in sizes.items() if name.startswith("bias"))
-    hidden, tokens, spikes = layers * directions * module.hidden_size, rows_of(x), spikes_in(x)
+    hidden, tokens, spikes = layers * directions * module.hidden_size, rows_of(x), call.spikes(x)
     fan_out = directions * gates * module.hidden_size
     analog = tokens * (weights if spikes is None else weights - x.shape[-1] * fan_out)
     read = analog + (spikes or 0.0) * fan_out

@@ -9,7 +9,18 @@ from torch import nn
 
 from spikeseq.fold import fold_embeddings
 
-BRIEF = ("macs", "acs", "picojoules", "core", "spike_rate", "operations", "full", "bytes", "not_counted")
+BRIEF = (
+    "macs",
+    "acs",
+    "picojoules",
+    "core",
+    "spike_rate",
+    "operations",
+    "full",
+    "bytes",
+    "not_counted",
+    "guessed",
+)
 
 
 def folded(model: nn.Module) -> nn.Module | None:

@@ -67,6 +67,7 @@ def render(contents: Sequence[Content], text: str | None = None) -> str:
         split=contents[0].metrics.get("split", "test"),
         signatures=sorted({s for c in contents for s in signatures(c.metrics["energy"])}),
         missing=sorted({name for c in contents for name in c.metrics["energy"]["not_counted"]}),
+        guessed=sorted({name for c in contents for name in c.metrics["energy"].get("guessed", ())}),
         pictures=pictures(contents),
         runs=[about(content) for content in contents],
         report=report_command(contents, text),

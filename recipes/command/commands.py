@@ -202,6 +202,9 @@ def energy(
     missing = {name for row in rows for name in row["energy"]["not_counted"]}
     if missing:
         say(f"not counted: {', '.join(sorted(missing))}")
+    guessed = {name for row in rows for name in row["energy"].get("guessed", ())}  # older runs have none
+    if guessed:
+        say(f"taken for spikes because of their values: {', '.join(sorted(guessed))}")
     if json_:
         accounts = {str(folder): row["energy"] for folder, row in zip(runs, rows, strict=True)}
         emit({"runs": accounts, "tables": tables})

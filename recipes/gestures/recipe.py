@@ -72,7 +72,7 @@ class GestureClassification:
         count = min(config.evaluate.energy_recordings, len(data))
         rows = by_class[torch.linspace(0, len(data) - 1, count).long()].tolist()
         inputs = [(task.sequence(data.frames[row : row + 1]),) for row in rows]
-        account = measure_energy(model, inputs, tokens=len(inputs))
+        account = measure_energy(model, inputs, tokens=len(inputs), input_kind="spikes")  # counts of events
         account["signature"] = account["signature"].replace("per token", "per gesture")
         for name, text in account["signatures"].items():
             account["signatures"][name] = text.replace("per token", "per gesture")

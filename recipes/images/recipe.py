@@ -86,7 +86,7 @@ class ImageClassification:
         steps = getattr(model, "substeps", 1)
         inputs = [(task.normalised(part, device),) for part in images.pixels.split(max(1, 20 // steps))]
         torch.manual_seed(config.seed)
-        account = measure_energy(model, inputs, tokens=len(images))
+        account = measure_energy(model, inputs, tokens=len(images), input_kind="analog")
         account["signature"] = account["signature"].replace("per token", "per image")
         for name, text in account["signatures"].items():
             account["signatures"][name] = text.replace("per token", "per image")
@@ -95,7 +95,7 @@ class ImageClassification:
             if plain.model.norm != "none":
                 plain.model.norm = "batch"  # which an ANN can have
             twin = fresh(plain, *task.corpus.shape, spiking=False)
-            dense = measure_energy(twin, [(inputs[0][0][:1],)], tokens=1)
+            dense = measure_energy(twin, [(inputs[0][0][:1],)], tokens=1, input_kind="analog")
             feeding = feeding_neurons(model, inputs[0][0][:1])
             account["table_5_3"] = table_5_3(account["layers"], dense["layers"], feeding)
         return account

@@ -42,6 +42,8 @@ class SpikingClassifier(nn.Module):
         neuron: arguments of `LIF`.
     """
 
+    batch_first = False
+
     def __init__(
         self,
         vocabulary: int,
@@ -123,6 +125,8 @@ class RecurrentClassifier(nn.Module):
         Others as `SpikingClassifier`.
     """
 
+    batch_first = False
+
     def __init__(
         self,
         vocabulary: int,
@@ -185,6 +189,8 @@ class BagOfWords(nn.Module):
     """
 
     idf: Tensor
+
+    batch_first = False
 
     def __init__(self, vocabulary: int, classes: int = 2, *, idf: Tensor | None = None) -> None:
         super().__init__()

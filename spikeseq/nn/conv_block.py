@@ -34,6 +34,8 @@ class ConvBlock(nn.Module):
         residual: whether the current is added.
     """
 
+    batch_first = False
+
     def __init__(
         self, activation: NormalisedLIF | NormalisedReLU, conv: TokenConv1d, dropout: float, residual: bool
     ) -> None:

@@ -72,6 +72,7 @@ class SpikingLayer(nn.Module):
     """
 
     recompute = False  # of layers pickled before there was a choice
+    batch_first = False
 
     def __init__(
         self,
@@ -138,6 +139,10 @@ class SpikingLayer(nn.Module):
         """The parts whose input is spikes, or sums of them (`spikeseq.modules.spiking_maps`)."""
         given = ("input_map",) if self.spiking_input else ()
         return given if self.feedback is None else (*given, "feedback")
+
+    def current_maps(self) -> tuple[str, ...]:
+        """The parts whose output is currents of the neurons."""
+        return ("input_map",) if self.feedback is None else ("input_map", "feedback")
 
     def state_shape(self, batch: int) -> tuple[int, ...]:
         """(B, H), or (1 + planes, B, H) for a surrogate with memory."""

@@ -126,6 +126,13 @@ class LIF(nn.Module):
             current, state, substeps=steps, lengths=lengths, readout=readout, window=window, **self.neuron()
         )
 
+    def emits(self, call: Mapping[str, Any]) -> float | None:
+        """The height of a spike in what a call with these arguments gives first; None: analog values."""
+        readout, window = call.get("readout", "spikes"), call.get("window")
+        if readout == "membrane":
+            return None
+        return 1.0 if readout == "spikes" else 1 / (window or call.get("substeps") or self.substeps)
+
     def reset_parameters(self) -> None:
         """Leak and threshold go back to the start values that the layer was made with."""
         with torch.no_grad():
@@ -244,6 +251,9 @@ class Integrator(nn.Module):
             readout="membrane",
             detach_reset=True,
         )
+
+    def emits(self, call: Mapping[str, Any]) -> None:
+        """As `LIF.emits`: analog values, whatever it is called with."""
 
     def extra_repr(self) -> str:
         return f"substeps={self.substeps}"

@@ -54,6 +54,8 @@ class ConvSide(nn.Module):
     Args: as `ConvSeq2Seq`; `kind` is "snn" or "ann".
     """
 
+    batch_first = False
+
     def __init__(
         self,
         kind: str,

@@ -126,6 +126,12 @@ class SpikingStack(nn.Module):
         self.start_size = len(self.layers) * self.size
         self._begin(leaks)
 
+    batch_first = False
+
+    def current_maps(self) -> list[str]:
+        """As `SpikingLayer.current_maps`."""
+        return [f"maps.{i}" for i in range(len(self.maps))]
+
     def _begin(self, leaks: Tensor) -> None:
         """Start weights as `SpikingLayer.reset_parameters`, for spikes summed over a token."""
         short = leaks.clamp(max=LONGEST_MEMORY)
@@ -195,6 +201,8 @@ class GatedStack(nn.Module):
         kind: "gru" or "lstm".
         Others as `SpikingStack`.
     """
+
+    batch_first = False
 
     def __init__(
         self,
