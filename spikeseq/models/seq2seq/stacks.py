@@ -84,6 +84,8 @@ class SpikingStack(nn.Module):
         neuron: arguments of `nn.LIF`.
     """
 
+    batch_first = False
+
     def __init__(
         self,
         input_size: int,
@@ -125,8 +127,6 @@ class SpikingStack(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.start_size = len(self.layers) * self.size
         self._begin(leaks)
-
-    batch_first = False
 
     def current_maps(self) -> list[str]:
         """As `SpikingLayer.current_maps`."""
