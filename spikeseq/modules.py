@@ -119,6 +119,17 @@ def rewritten(module: nn.Module) -> str | None:
     return None
 
 
+def dense(module: nn.Module) -> bool:
+    """Whether all weights of `module` itself are ordinary dense tensors, whatever hangs on them."""
+    instance = module.__dict__
+    tensors = (*instance["_parameters"].values(), *instance["_buffers"].values())
+    return all(
+        type(one) in _PLAIN and one.layout == torch.strided and not one.is_quantized
+        for one in tensors
+        if one is not None
+    )
+
+
 def is_scripted(module: nn.Module) -> bool:
     """Whether torch.jit made it: nothing of what it computes can be seen."""
     return isinstance(module, torch.jit.ScriptModule)

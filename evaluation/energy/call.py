@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from spikeseq.evaluation.energy.follow import Values, joined
@@ -85,9 +85,9 @@ Rule = Callable[[Any, Call], Operations]
 """From a module and a call of it to what it did."""
 
 
-def bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by name."""
     try:
-        return dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+        return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
     except (TypeError, ValueError):
         return {**{str(i): value for i, value in enumerate(args)}, **kwargs}

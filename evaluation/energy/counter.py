@@ -9,39 +9,39 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from spikeseq import watch
 from spikeseq.evaluation.energy import rules
 from spikeseq.evaluation.energy.call import Call, Ragged, bound
 from spikeseq.evaluation.energy.follow import ANALOG, BINARY, Known, Values, tensors
 from spikeseq.evaluation.energy.operations import FLOAT, Operations, spikes_in, spikes_of_height
 from spikeseq.evaluation.energy.products import COUNTED, Seen, kind_of
 from spikeseq.evaluation.energy.rules_recurrent import quantised_sizes
-from spikeseq.modules import class_of
+from spikeseq.modules import class_of, oddity, spiking_maps
 from spikeseq.nn import SpikingRNN
+from spikeseq.watch import Watcher
 
 
 @dataclass
 class Frame:
-    """A call that is under way.
+    """A call that is under way, as the counter sees it.
 
-    ruled: its `forward` runs, and a rule will count it; before and after, hooks run, which no rule knows.
-    leaf: the module has no parts. counted, small, missed: what operations have been seen that no rule counts.
+    ruled: its `forward` runs, which a rule counts. values: what was known of its arguments. leaf: the module
+    has no parts. counted, small, missed: operations that have been seen, which no rule counts.
     """
 
-    module: nn.Module | None
     name: str
     shown: str
-    batch: Ragged | None
+    batch: Ragged | None = None
     leaf: bool = False
     ruled: bool = False
-    arguments: dict[str, Any] = field(default_factory=dict)
-    values: dict[str, Values | None] = field(default_factory=dict)
     counted: bool = False
     small: bool = False
+    values: dict[str, Values | None] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)
 
 
 class Counter(TorchDispatchMode):
-    """Hooks on every module of a model, and an eye on the operations below them.
+    """Watches every module of a model, and the operations below them.
 
     `layers`: totals by name; `unknown`, `guessed`: as `counting.Account` has them.
     """
@@ -51,83 +51,93 @@ class Counter(TorchDispatchMode):
         self.layers: dict[str, Operations] = {}
         self.unknown: dict[str, None] = {}
         self.guessed: dict[str, None] = {}
-        self.known = Known()
-        self.frames = [Frame(None, "", "model", None)]
+        self.values = Known()
+        self.outside = Frame("", "model")
         self.packed_bytes = 0
         self.busy = False
-        self.hooks: list[Any] = []
-        self.readers = readers(model)
-        done: set[str] = set()  # by the rule of the module that they are parts of
+        self.rules: dict[int, rules.Known] = {}  # by identity: modules may define equality
+        self.wrapped: list[nn.Module] = []
+        self.readers: set[str] = set()  # maps whose input is spikes, as the layers that they are parts of say
+        watched, done = {}, set[str]()  # by the rule of the module that they are parts of
         for name, module in model.named_modules():
+            prefix = f"{name}." if name else ""
+            self.readers |= {prefix + part for part in spiking_maps(module)}
             if name in done:
                 continue
-            known = rules.known(module)
-            if known is not None:
-                prefix = f"{name}." if name else ""
-                done |= {prefix + part for part, _ in rules.covered(module, known)}
+            watched[name] = module
             self.packed_bytes += packed_bytes(module)
-            self._watch(name, module, known)
+            if known := rules.known(module):
+                done |= {prefix + part for part, _ in rules.covered(module, known)}
+                self.rules[id(module)] = known
+                if oddity(module):
+                    self._wrap(module)
         for x in [*model.parameters(), *model.buffers()]:
-            self.known.set(x, Values(weight=True))
+            self.values.set(x, Values(weight=True))
+        self.watcher = Watcher(watched, before=self._begins, after=self._ends)
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kind: str) -> None:
         """One pass; `kind` of its inputs as `count_operations`."""
         for x in tensors(args):
             if x.is_floating_point():
-                self.known.set(x, {"analog": ANALOG, "spikes": BINARY}.get(kind))
+                self.values.set(x, {"analog": ANALOG, "spikes": BINARY}.get(kind))
         model(*args)
 
-    def _watch(self, name: str, module: nn.Module, known: rules.Known | None) -> None:
-        shown = f"{name or 'model'} ({type(module).__name__})"
+    @property
+    def frame(self) -> Frame:
+        """Of the innermost call."""
+        running = self.watcher.running
+        return running[-1].note if running else self.outside
 
-        # Hooks of others run between `opens` and `enters`, and between `leaves` and `closes`.
-        def opens(module: nn.Module, args: Any, kwargs: Any) -> None:
-            leaf = not any(True for _ in module.children())
-            self.frames.append(Frame(module, name, shown, self.frames[-1].batch, leaf))
+    def _begins(self, call: watch.Call) -> None:
+        module, (*around, _) = call.module, self.watcher.running
+        batch = around[-1].note.batch if around else None
+        frame = Frame(call.name, f"{call.name or 'model'} ({type(module).__name__})", batch)
+        frame.leaf = not any(True for _ in module.children())
+        call.note = frame
+        if id(module) not in self.rules:
+            frame.batch = self._ragged(module, call.arguments, frame.shown) or frame.batch
+        elif not any(module is one for one in self.wrapped):
+            frame.ruled = True
+            frame.values = self._known(call.arguments)
 
-        def enters(module: nn.Module, args: Any, kwargs: Any) -> None:
-            frame = self.frames[-1]
-            arguments = bound(module, args, kwargs)
-            if known is None:
-                frame.batch = self._ragged(module, arguments, shown) or frame.batch
-                return
-            frame.ruled, frame.arguments = True, arguments
-            frame.values = {key: self.known.get(tensor_of(x)) for key, x in arguments.items()}
+    def _ends(self, call: watch.Call) -> None:
+        frame, module = call.note, call.module
+        if frame.ruled:
+            self._count(module, frame, call.arguments, frame.values, call.output)
+        silent = frame.leaf and not frame.counted
+        if silent and (frame.small or frame.missed):
+            self.unknown[frame.shown] = None
+        elif not silent:
+            self.unknown.update(dict.fromkeys(frame.missed))
 
-        def leaves(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            frame = self._frame_of(module)
-            if known is None or not frame.ruled or output is None:  # None: it has raised
-                frame.ruled = False
-                return
-            self.busy = True
-            call = Call(frame.arguments, output, frame.batch, frame.values, self._judge(name, shown))
-            self._add(name, known.rule(module, call))
-            self.busy = frame.ruled = False
-            frame.counted = True
-            self._declare(module, known, frame.arguments, output)
+    def _wrap(self, module: nn.Module) -> None:
+        """Sees the `forward` of a module apart from its hooks, which no rule knows, until `remove`."""
+        forward = module.forward
 
-        def closes(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            frame = self._frame_of(module)
-            self.frames.pop()
-            silent = frame.leaf and not frame.counted
-            if silent and (frame.small or frame.missed):
-                self.unknown[shown] = None
-            elif not silent:
-                self.unknown.update(dict.fromkeys(frame.missed))
+        def seen(*args: Any, **kwargs: Any) -> Any:
+            frame = self.frame
+            arguments = bound(forward, args, kwargs)
+            values = self._known(arguments)
+            frame.ruled = True
+            output = forward(*args, **kwargs)
+            self._count(module, frame, arguments, values, output)
+            return output
 
-        add, after = module.register_forward_pre_hook, module.register_forward_hook
-        self.hooks += [
-            add(opens, with_kwargs=True, prepend=True),
-            add(enters, with_kwargs=True),
-            after(leaves, with_kwargs=True, prepend=True, always_call=True),
-            after(closes, with_kwargs=True, always_call=True),
-        ]
+        vars(module)["forward"] = seen
+        self.wrapped.append(module)
 
-    def _frame_of(self, module: nn.Module) -> Frame:
-        """The frame of a module that is left; those of calls inside that have raised are dropped."""
-        while self.frames[-1].module is not module:
-            self.frames.pop()
-        return self.frames[-1]
+    def _known(self, arguments: dict[str, Any]) -> dict[str, Values | None]:
+        return {name: self.values.get(tensor_of(x)) for name, x in arguments.items()}
+
+    def _count(self, module: Any, frame: Frame, arguments: Any, values: Any, output: Any) -> None:
+        """By the rule of a module, whose call is over."""
+        known = self.rules[id(module)]
+        self.busy = True
+        call = Call(arguments, output, frame.batch, values, self._judge(frame.name, frame.shown))
+        self._add(frame.name, known.rule(module, call))
+        self.busy = frame.ruled = False
+        frame.counted = True
+        self._declare(module, known, arguments, output)
 
     def _add(self, name: str, found: Operations) -> None:
         total = self.layers.setdefault(name, Operations())
@@ -138,13 +148,13 @@ class Counter(TorchDispatchMode):
         outputs = list(tensors(output))
         emits = getattr(module, "emits", None)
         if emits is not None and class_of(module).__module__.startswith("spikeseq."):
-            self.known.set(outputs[0], Values(emits(arguments)))
+            self.values.set(outputs[0], Values(emits(arguments)))
             outputs = outputs[1:]
         elif known.passes:
             return
         for x in outputs:
-            if self.known.get(x) is None and x.is_floating_point():
-                self.known.set(x, ANALOG)
+            if self.values.get(x) is None and x.is_floating_point():
+                self.values.set(x, ANALOG)
 
     def _judge(self, name: str, shown: str) -> Any:
         def judge(x: Tensor, values: Values | None) -> float | None:
@@ -179,13 +189,13 @@ class Counter(TorchDispatchMode):
 
     def _see(self, function: Any, args: Any, kwargs: Any, out: Any) -> None:
         kind, name, written = traits(function)
-        frame = self.frames[-1]
+        frame = self.frame
         if not frame.ruled and kind != "free":
             if kind == "counted" and all(x.layout == torch.strided for x in tensors((args, kwargs))):
                 judge = self._judge(frame.name, frame.shown)
                 rows = (lambda x: x) if frame.batch is None else frame.batch.rows
                 seen = Seen(
-                    args, kwargs, out, self.known, lambda x, part: judge(part, self.known.get(x)), rows
+                    args, kwargs, out, self.values, lambda x, part: judge(part, self.values.get(x)), rows
                 )
                 found = COUNTED[name](seen)
                 if found == Operations():
@@ -199,12 +209,13 @@ class Counter(TorchDispatchMode):
                 frame.missed.append(f"{name} in {frame.shown}")
         if function._schema.name.startswith("aten::"):
             changed = [x for place in written for x in tensors(argument(place, args, kwargs))]
-            self.known.pass_on(name, args, kwargs, out, changed)
+            self.values.pass_on(name, args, kwargs, out, changed)
 
     def remove(self) -> None:
-        for hook in self.hooks:
-            hook.remove()
-        self.unknown.update(dict.fromkeys(self.frames[0].missed))
+        self.watcher.close()
+        for module in self.wrapped:
+            del vars(module)["forward"]
+        self.unknown.update(dict.fromkeys(self.outside.missed))
 
 
 @lru_cache(maxsize=4096)
@@ -224,15 +235,6 @@ def argument(place: tuple[int, str], args: Any, kwargs: Any) -> Any:
 
 def tensor_of(x: Any) -> Any:
     return x.data if isinstance(x, PackedSequence) else x
-
-
-def readers(model: nn.Module) -> set[str]:
-    """Names of the maps whose input is spikes, as the layers that they are parts of say."""
-    found = set()
-    for name, module in model.named_modules():
-        if hasattr(module, "spiking_maps"):
-            found |= {f"{name}.{part}" if name else part for part in module.spiking_maps()}
-    return found
 
 
 class Ambiguous(Exception):

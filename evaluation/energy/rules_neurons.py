@@ -3,6 +3,8 @@
 from math import prod
 from typing import Any
 
+import torch
+
 from spikeseq.evaluation.energy.call import Call, Rule
 from spikeseq.evaluation.energy.operations import FLOAT, Operations
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
@@ -19,9 +21,11 @@ def neurons(module: LIF, call: Call) -> Operations:
     rows, batch = (1, len(current)) if cell else current.shape[:2]
     size = prod(current.shape[1:] if cell else current.shape[2:])
     if readout == "membrane":
-        out, _ = module.forward(**{**call.arguments, "readout": "rate"})
+        wide = current.to(torch.promote_types(current.dtype, torch.float32))
+        given = {**call.arguments, "current": wide, "readout": "rate"}
+        out, _ = type(module).forward(module, **given)
     scale = 1.0 if readout == "spikes" else call.arguments.get("window") or steps
-    spikes = float(out.double().sum()) * scale
+    spikes = float((out.double() * scale).round().sum())
     tokens = float(rows * batch if lengths is None else lengths.sum())
     windows = steps / (call.arguments.get("window") or steps)
     written = tokens * size * windows if readout == "membrane" else None

@@ -128,9 +128,9 @@ class SpikingStack(nn.Module):
         self.start_size = len(self.layers) * self.size
         self._begin(leaks)
 
-    def current_maps(self) -> list[str]:
+    def current_maps(self) -> tuple[str, ...]:
         """As `SpikingLayer.current_maps`."""
-        return [f"maps.{i}" for i in range(len(self.maps))]
+        return tuple(f"maps.{i}" for i in range(len(self.maps)))
 
     def _begin(self, leaks: Tensor) -> None:
         """Start weights as `SpikingLayer.reset_parameters`, for spikes summed over a token."""
