@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from spikeseq.nn import SpikingActivation
+from spikeseq.watch import Call, Watcher
 
 
 def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float]:
@@ -20,23 +21,15 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str
         ValueError: the model has no such layer.
     """
     seen: list[tuple[str, GradientEdge]] = []  # where currents come from: a ReLU in place overwrites them
-    hooks = []
 
-    def watch(name: str) -> None:
-        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if args[0].requires_grad:
-                seen.append((name, get_gradient_edge(args[0])))
+    def see(call: Call) -> None:
+        if call.input.requires_grad:
+            seen.append((call.name, get_gradient_edge(call.input)))
 
-        hooks.append(model.get_submodule(name).register_forward_pre_hook(hook))
-
-    for name, module in model.named_modules():
-        if isinstance(module, SpikingActivation | nn.ReLU):
-            watch(name)
-    try:
+    kinds = SpikingActivation | nn.ReLU
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    with Watcher(layers, before=see):
         loss = nn.functional.cross_entropy(model(images).float(), labels)
-    finally:
-        for handle in hooks:
-            handle.remove()
     if not seen:
         raise ValueError("the model has no SpikingActivation and no nn.ReLU that gradients reach")
     found = torch.autograd.grad(loss, [edge for _, edge in seen], allow_unused=True)

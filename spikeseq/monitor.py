@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from .checks import positive_int
 from .nn.layer import SpikingLayer
-from .nn.lif import LIF
+from .nn.lif import LIF, LIFCell
 from .nn.normalised import NormalisedLIF
-from .spikes import again, rows_of, substeps_of, wide
+from .spikes import again, substeps_of, wide
 from .watch import Call, Watcher
 
 
@@ -54,11 +54,11 @@ class Monitor:
         self._watcher = Watcher(layers, after=self._see)
 
     def _see(self, call: Call) -> None:
-        spikes, rows = self._spikes(call)
-        name, given = call.name, call.arguments
-        batch = spikes.shape[0]
-        lengths, steps = given.get("lengths"), substeps_of(call)
-        seen = batch * rows if lengths is None else lengths.sum() * steps
+        name, given, steps = call.name, call.arguments, substeps_of(call.module, call.arguments)
+        rows = steps * (1 if isinstance(call.module, LIFCell) else len(call.input))
+        spikes = self._spikes(call, rows)
+        lengths = given.get("lengths")
+        seen = spikes.shape[0] * rows if lengths is None else lengths.sum() * steps
         with torch.no_grad():
             token = self._tokens[name] or given.get("window") or steps
             self._add(name, spikes.detach().sum(0).to(torch.int64), seen, token)
@@ -67,17 +67,17 @@ class Monitor:
             cost = 1.0 if self._costs is None else self._costs.get(name, 0.0)
             self._counts[name].penalty.append((cost * spikes.sum(), cost * (seen * neurons)))
 
-    def _spikes(self, call: Call) -> tuple[Tensor, int]:
-        """Spikes of each sequence and neuron (B, *), in floating point, and the number of sub-steps."""
-        out, rows = call.output[0], rows_of(call)
+    def _spikes(self, call: Call, rows: int) -> Tensor:
+        """Spikes of each sequence and neuron (B, *), in floating point, out of all `rows` sub-steps."""
+        out = call.output[0]
         with torch.set_grad_enabled(self._wants_penalty and torch.is_grad_enabled()):
             if isinstance(call.module, NormalisedLIF):  # (L, T, B, C)
-                return out.flatten(0, 1).sum(0, dtype=wide(out)), rows
+                return out.sum((0, 1), dtype=wide(out))
             if call.arguments.get("readout", "spikes") == "spikes":
-                return out.sum(0, dtype=wide(out)), rows
+                return out.sum(0, dtype=wide(out))
             # The layer did not make its spikes: compute them once more and let the op count them.
-            count = again(call, "rate", rows)[0] * rows
-            return count + (count.round() - count).detach(), rows
+            count = again(call.module, call.arguments, "rate", rows, path=call.name)[0] * rows
+            return count + (count.round() - count).detach()
 
     def _add(self, name: str, spikes: Tensor, seen: Tensor | int, token: int) -> None:
         count = self._counts[name]
@@ -119,7 +119,8 @@ class Monitor:
         With `costs`, the mean in which every neuron weighs as much as its spikes cost.
 
         It covers the forward passes with gradients since the last `penalty()` or `reset()`: each graph is
-        handed out once, so that nothing is kept alive and backward never runs through it twice.
+        handed out once, so that nothing is kept alive and backward never runs through it twice. What runs under
+        `torch.utils.checkpoint` with use_reentrant=True has no graph, and no part in it.
         """
         if not self._wants_penalty:
             raise ValueError("penalty() needs monitor(model, penalty=True)")
@@ -175,10 +176,14 @@ def monitor(
 ) -> Monitor:
     """Watches the spikes of a model: `with monitor(model) as watch: ...; print(watch.table())`.
 
-    It hooks every `spikeseq.nn.LIF` (`LIFCell`, and those inside `SpikingRNN` and its cell), adds up counts
-    on the model's device, and reads them back only when asked. A layer whose read-out is the rate or the
-    membrane makes no spikes in memory; it is run a second time to count them, without gradients unless
-    `penalty`. So monitor some batches, not a timing run. Attach it before `torch.compile`.
+    It sees every call of a `spikeseq.nn.LIF` (`LIFCell`, and those inside `SpikingRNN` and its cell), adds up
+    counts on the model's device, and reads them back only when asked. A layer whose read-out is the rate or
+    the membrane makes no spikes in memory; they are computed a second time to count them, without gradients
+    unless `penalty`. So monitor some batches, not a timing run. Attach it before a compiled model is first
+    called.
+
+    It sees the layers that the model has when it is attached, not copies of them, and each call once, not what
+    is computed again for its gradient (`spikeseq.watch.Watcher`). The model itself stays as it is.
 
     Args:
         model: with at least one LIF layer.
@@ -190,7 +195,8 @@ def monitor(
             (`evaluation.energy.images.additions_per_spike`); unnamed layers cost nothing. None: all alike.
     Raises:
         TypeError: model is not an nn.Module.
-        ValueError: model has no LIF layer, or costs name another.
+        ValueError: model has no LIF layer, or costs name another. In the model's call: a layer that computes
+            something of its own, or has forward pre-hooks, hands on its rate or membrane.
     """
     return Monitor(model, penalty=penalty, substeps=substeps, costs=costs)
 

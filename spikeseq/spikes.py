@@ -1,12 +1,14 @@
-"""Which spikes a watched call of LIF neurons made, also where it handed on their rate or membranes."""
+"""Which spikes a call of LIF neurons made, also where it handed on their rate or membranes."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .functional import lif
-from .modules import refuse
+from .modules import refuse, rewritten
 from .nn.lif import LIF, LIFCell
-from .watch import Call
 
 
 def wide(x: Tensor) -> torch.dtype:
@@ -14,46 +16,46 @@ def wide(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def substeps_of(call: Call) -> int:
+def substeps_of(module: LIF, arguments: Mapping[str, Any]) -> int:
     """Sub-steps of each row of current."""
-    return int(call.arguments.get("substeps") or call.module.substeps)
+    return int(arguments.get("substeps") or module.substeps)
 
 
-def rows_of(call: Call) -> int:
-    """Sub-steps of the whole call."""
-    rows = 1 if isinstance(call.module, LIFCell) else len(call.input)
-    return rows * substeps_of(call)
-
-
-def again(call: Call, readout: str, window: int | None = None) -> Tensor:
+def again(
+    module: LIF, arguments: Mapping[str, Any], readout: str, window: int | None = None, *, path: str = ""
+) -> Tensor:
     """What a call of `LIF` or `LIFCell` would have handed on with another read-out, (rows, B, *).
 
-    The neurons are computed a second time, in at least float32; no module is called, so that nobody else sees
-    it.
+    The neurons are computed a second time, in at least float32. No module is called and nothing of a user's
+    runs, so that nobody else sees it.
 
     Args:
-        call: that has ended, of a module with the forward of LIF or LIFCell.
+        module, arguments: the layer, and what it was called with, by name.
         readout, window: as `functional.lif`.
+        path: where the layer stands, for errors.
     Raises:
-        ValueError: the module has another forward, or hooks that may change its arguments.
+        ValueError: the layer computes something of its own, or has hooks that may change its arguments.
     """
-    module, given = call.module, call.arguments
-    assert isinstance(module, LIF)
-    forward = type(module).forward
-    if "forward" in vars(module) or (forward is not LIF.forward and forward is not LIFCell.forward):
-        reason = "has a forward of its own"
-    elif module._forward_pre_hooks:
-        reason = "has forward pre-hooks, which may change its current"
-    else:
-        current = call.input.unsqueeze(0) if isinstance(module, LIFCell) else call.input
-        out, _ = lif(
-            current.to(wide(current)), given.get("state"), lengths=given.get("lengths"),
-            substeps=substeps_of(call), readout=readout, window=window, **module.neuron(),
-        )  # fmt: skip
-        return out
-    refuse(
-        call.name,
-        module,
-        reason,
-        f"call it with readout='spikes', so that they are seen, got {given['readout']!r}",
-    )
+    reason = _rewritten(module)
+    if reason is None and module._forward_pre_hooks:
+        reason = "has forward pre hooks, which may change its current"
+    if reason is not None:
+        shown = f"got {arguments.get('readout')!r}"
+        refuse(path, module, reason, f"its spikes can only be counted with readout='spikes', {shown}")
+    current = arguments["current"]
+    if isinstance(module, LIFCell):
+        current = current.unsqueeze(0)
+    out, _ = lif(
+        current.to(wide(current)), arguments.get("state"), lengths=arguments.get("lengths"),
+        substeps=substeps_of(module, arguments), readout=readout, window=window, **module.neuron(),
+    )  # fmt: skip
+    return out
+
+
+def _rewritten(module: LIF) -> str | None:
+    if not torch.compiler.is_compiling():
+        return rewritten(module)
+    forward = type(module).forward  # what can be traced of the same question
+    if "forward" not in vars(module) and (forward is LIF.forward or forward is LIFCell.forward):
+        return None
+    return "has a forward of its own"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -199,7 +200,7 @@ def _install() -> None:
     global _plain
     # As it is imported, it remembers what a call of a module is that it need not look into. Optimisers import
     # it, so that it is mostly there.
-    import torch._dynamo
+    import_module("torch._dynamo")
     probe, met = _Probe(), list[Call]()
     watcher = Watcher({}, before=met.append)
     _eyes[id(probe)] = (_Eye(watcher, "", probe),)

@@ -1,6 +1,6 @@
 """Energy of an image network beside its ReLU twin, by the formula of thesis table 5.3."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spikeseq.evaluation.energy.thesis import TABLE_5_3, table_5_3_ratio
 from spikeseq.nn import LIF, SpikingNetwork
+from spikeseq.watch import Call, Watcher
 
 INSIDE = "network."  # a spiking network's layers have the names of its twin's behind it
 LEGEND = (
@@ -20,20 +21,13 @@ Layers = Mapping[str, Mapping[str, float]]
 
 
 @torch.no_grad()
-def calls(model: SpikingNetwork, x: Tensor) -> list[tuple[str, Any, Any]]:
-    """Every call of a layer of neurons or of a map in a pass: its name, the module and what it returned."""
-    found: list[tuple[str, Any, Any]] = []
-
-    def hook(name: str) -> Callable[..., None]:
-        return lambda module, _, output: found.append((name, module, output))
-
+def calls(model: SpikingNetwork, x: Tensor) -> list[Call]:
+    """Every call of a layer of neurons or of a map in a pass, in order."""
+    found: list[Call] = []
     kinds = LIF | nn.Conv2d | nn.Linear
-    hooks = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
-    try:
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    with Watcher(layers, after=found.append):
         model(x)
-    finally:
-        for handle in hooks:
-            handle.remove()
     return found
 
 
@@ -44,11 +38,11 @@ def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
     """
     fired: str | None = None
     found: dict[str, str | None] = {}
-    for name, module, _ in calls(model, x):
-        if isinstance(module, LIF):
-            fired = name
+    for call in calls(model, x):
+        if isinstance(call.module, LIF):
+            fired = call.name
         else:
-            found.setdefault(name, fired)
+            found.setdefault(call.name, fired)
     return found
 
 
@@ -61,13 +55,13 @@ def additions_per_spike(model: SpikingNetwork, x: Tensor) -> dict[str, float]:
     fired: str | None = None
     neurons: dict[str, float] = {}
     additions: dict[str, float] = {}  # were all to fire, in all sub-steps
-    for name, module, output in calls(model, x):
-        if isinstance(module, LIF):
-            fired = name
-            neurons[name] = neurons.get(name, 0.0) + output[0].numel()
+    for call in calls(model, x):
+        if isinstance(call.module, LIF):
+            fired = call.name
+            neurons[fired] = neurons.get(fired, 0.0) + call.output[0].numel()
         elif fired is not None:
-            fan_in = module.weight[0].numel()
-            additions[fired] = additions.get(fired, 0.0) + output.numel() * fan_in
+            fan_in = call.module.weight[0].numel()
+            additions[fired] = additions.get(fired, 0.0) + call.output.numel() * fan_in
     return {name: additions.get(name, 0.0) / count for name, count in neurons.items()}
 
 

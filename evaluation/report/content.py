@@ -13,6 +13,8 @@ from spikeseq.nn import LIF, LIFCell, NormalisedLIF
 from spikeseq.recipes import runs
 from spikeseq.recipes.text.classifier import Classifier
 from spikeseq.recipes.translation.translator import Translator
+from spikeseq.spikes import again
+from spikeseq.watch import Call, Watcher
 
 EXAMPLES = {
     "imdb": "In the first half the acting was charming and funny, but by the last scene it was flat.",
@@ -123,28 +125,26 @@ class Watch:
             if isinstance(stack, SpikingStack) and stack.bidirectional
             for layer in stack.layers
         }
-        self.handles = [
-            module.register_forward_hook(self._hook(name), with_kwargs=True)
+        neurons = {  # a cell does not see the text in one call
+            name: module
             for name, module in model.named_modules()
             if isinstance(module, LIF) and not isinstance(module, LIFCell)
-        ]
+        }
+        self.watcher = Watcher(neurons, after=self.see)
 
-    def _hook(self, name: str) -> Any:
-        def hook(module: LIF, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            out = output[0]
-            if isinstance(module, NormalisedLIF):
-                out = out.flatten(0, 1)  # (L, T, B, C)
-            elif kwargs.get("readout", "spikes") != "spikes":
-                kept = {key: value for key, value in kwargs.items() if key != "window"}
-                out, _ = module.forward(*args, **{**kept, "readout": "spikes"})
-            spikes = out[:, 0].flatten(1).detach()
-            if module in self.turned:
-                forth, back = spikes.split(self.turned[module], 1)
-                turned = back.unflatten(0, (-1, module.substeps)).flip(0).flatten(0, 1)
-                spikes = torch.cat((forth, turned), 1)
-            self.seen.setdefault(name, []).append(spikes)
-
-        return hook
+    def see(self, call: Call) -> None:
+        module: Any = call.module
+        out = call.output[0]
+        if isinstance(module, NormalisedLIF):
+            out = out.flatten(0, 1)  # (L, T, B, C)
+        elif call.arguments.get("readout", "spikes") != "spikes":
+            out = again(module, call.arguments, "spikes", path=call.name)
+        spikes = out[:, 0].flatten(1).detach()
+        if module in self.turned:
+            forth, back = spikes.split(self.turned[module], 1)
+            turned = back.unflatten(0, (-1, module.substeps)).flip(0).flatten(0, 1)
+            spikes = torch.cat((forth, turned), 1)
+        self.seen.setdefault(call.name, []).append(spikes)
 
     def whole(self, tokens: int) -> dict[str, Tensor]:
         """Of layers that saw the text in one call, and nothing else: their spikes, (tokens * T, neurons)."""
@@ -158,5 +158,4 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for handle in self.handles:
-            handle.remove()
+        self.watcher.close()

@@ -34,24 +34,28 @@ def noted(model: nn.Module) -> Buffers:
     ]
 
 
-@contextmanager
-def as_before(before: Buffers) -> Iterator[None]:
-    """Modules see `before`, and what they note down meanwhile is forgotten."""
-    now = [module._buffers[name] for module, name, _ in before]
-    try:
-        for module, name, tensor in before:
+class AsBefore:
+    """Modules see `before`, and what they note down meanwhile is forgotten. A context that can be entered
+    again, as often as there are backward passes through one graph."""
+
+    def __init__(self, before: Buffers) -> None:
+        self.before = before
+
+    def __enter__(self) -> None:
+        self.now = [module._buffers[name] for module, name, _ in self.before]
+        for module, name, tensor in self.before:
             module._buffers[name] = tensor.clone()
-        yield
-    finally:
-        for (module, name, _), tensor in zip(before, now, strict=True):
-            module._buffers[name] = tensor
+
+    def __exit__(self, *_: object) -> None:
+        for (module, name, _tensor), now in zip(self.before, self.now, strict=True):
+            module._buffers[name] = now
 
 
 def run_again(model: nn.Module, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """`function(*args, **options)` of `model`, run once more in the backward pass instead of kept."""
     before = noted(model)
     return checkpoint(
-        function, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), as_before(before)), **options
+        function, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), AsBefore(before)), **options
     )
 
 
