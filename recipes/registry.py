@@ -1,55 +1,39 @@
-"""The recipes by name: how each reads its data, builds its task, is tested, opened and shown."""
+"""The recipes by name. A recipe's room is imported when it is asked for, and torch with it, not before."""
 
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import import_module
 
-from spikeseq.recipes.gestures.recipe import GestureClassification
-from spikeseq.recipes.images.recipe import ImageClassification
-from spikeseq.recipes.text.recipe import TextClassification
-from spikeseq.recipes.translation.recipe import Translation
+from spikeseq.recipes.recipe import Recipe
 
-
-class Recipe(Protocol):
-    """What `train`, `evaluate` and `load` need to know of a recipe.
-
-    One whose runs may start from others may also have `check_start(config)`, which raises for what cannot be
-    started from, and `blank(config, corpus)`, the model of a run that goes on, for which they are not needed.
-    """
-
-    figure: str
-    """The test figure that runs are ranked by."""
-
-    legend: str
-    """What the columns of `row` mean, for people."""
-
-    def load(self, config: Any, say: Any) -> Any:
-        """The corpus: `name`, `splits`, and by `files()` and `facts()` what a run keeps and says of it."""
-
-    def trains(self, config: Any) -> bool:
-        """Whether a run trains its model, or tests it as the task has it."""
-
-    def task(self, config: Any, corpus: Any, model: Any = None) -> Any:
-        """What the engine trains, or what tests a trained model."""
-
-    def test(self, config: Any, task: Any, model: Any, split: str, device: Any) -> dict[str, Any]:
-        """The figures of a split; under "files", what a run folder keeps beside them, by file name."""
-
-    def energy(self, config: Any, task: Any, model: Any, split: str) -> dict[str, Any]:
-        """The account of `evaluation.energy.measure` over some texts of a split."""
-
-    def open(self, folder: Any, config: Any) -> Any:
-        """What `spikeseq.load` returns, weights still to be loaded into its `model`."""
-
-    def reopen(self, opened: Any, folder: Any, source: str, split: str, say: Any) -> Any:
-        """The task of an opened run on a split of any data, with the vocabulary of the run."""
-
-    def row(self, metrics: dict[str, Any]) -> dict[str, str]:
-        """A line of the comparison table."""
-
-
-IMAGES = ("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet")
-RECIPES: dict[str, Recipe] = {
-    "imdb": TextClassification(),
-    "multi30k": Translation(),
-    **{name: ImageClassification() for name in IMAGES},
-    "dvs128": GestureClassification(),
+IMAGES = "spikeseq.recipes.images.recipe:ImageClassification"
+CLASSES = {
+    "imdb": "spikeseq.recipes.text.recipe:TextClassification",
+    "multi30k": "spikeseq.recipes.translation.recipe:Translation",
+    "dvs128": "spikeseq.recipes.gestures.recipe:GestureClassification",
+    **dict.fromkeys(("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet"), IMAGES),
 }
+
+
+class Registry(Mapping[str, Recipe]):
+    """The recipes of `CLASSES`, each made when it is first asked for; its names are known without that."""
+
+    def __getitem__(self, name: str) -> Recipe:
+        return _made(CLASSES[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CLASSES)
+
+    def __len__(self) -> int:
+        return len(CLASSES)
+
+
+@lru_cache
+def _made(where: str) -> Recipe:
+    module, _, name = where.partition(":")
+    recipe = getattr(import_module(module), name)()
+    assert isinstance(recipe, Recipe), where
+    return recipe
+
+
+RECIPES = Registry()

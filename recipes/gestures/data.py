@@ -28,9 +28,9 @@ from spikeseq.recipes.gestures import scene as gesture_scene
 from spikeseq.recipes.gestures.files import Recording, find_recordings, read_recordings, tonic_set
 from spikeseq.recipes.gestures.frames import arrived, encode, encoding_of
 from spikeseq.recipes.gestures.sample import CLASSES, SPLITS, write_gesture_sample
-from spikeseq.recipes.images.choice import evenly
+from spikeseq.recipes.shared.choice import evenly
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus, write_folder
-from spikeseq.recipes.text.files import DataError, listed
+from spikeseq.recipes.shared.errors import DataError, listed
 
 GESTURES_FILE = "gestures.json"
 SEED = 1  # of the sample, fixed before anything was trained on it

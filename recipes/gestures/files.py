@@ -12,7 +12,7 @@ import numpy as np
 from spikeseq.models.gesture.frames import check_events
 from spikeseq.recipes.gestures.events import EVENT
 from spikeseq.recipes.gestures.sample import CLASSES, FEWEST, SPLITS
-from spikeseq.recipes.text.files import DataError, listed, shown
+from spikeseq.recipes.shared.errors import DataError, listed, shown
 
 NO_TONIC = "pip install 'spikeseq[events]', then pip install --no-deps 'tonic>=1.7'"
 

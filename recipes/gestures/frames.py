@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spikeseq.models.gesture.frames import SIDE, Encoding
 from spikeseq.recipes.gestures.files import NO_TONIC
-from spikeseq.recipes.text.files import DataError
+from spikeseq.recipes.shared.errors import DataError
 
 
 def encode(events: np.ndarray, encoding: Encoding, origin: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch import nn
 from spikeseq.models.gesture import build_gesture_network
 from spikeseq.recipes.config import changes
 from spikeseq.recipes.gestures.frames import encoding_of
-from spikeseq.recipes.images.models import SPIKING, neuron_arguments
+from spikeseq.recipes.shared.neurons import SPIKING, neuron_arguments
 
 
 def gesture_network(config: Any, classes: int) -> nn.Module:

@@ -1,7 +1,6 @@
 """Gesture classification as a task for the engine: moved recordings, loss after every frame, figures."""
 
 import random
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -13,7 +12,7 @@ from spikeseq.models.gesture.live import stable_from
 from spikeseq.recipes.gestures.data import GestureData, GestureSplit
 from spikeseq.recipes.gestures.frames import shifted
 from spikeseq.recipes.gestures.sample import CLASSES
-from spikeseq.recipes.images.task import multiplies_bf16
+from spikeseq.recipes.shared.precision import products
 
 DIRECTIONS = [(CLASSES.index(f"{arm} arm cw"), CLASSES.index(f"{arm} arm ccw")) for arm in ("Right", "Left")]
 """Pairs of rotations that differ only in time."""
@@ -68,14 +67,14 @@ class GestureTask:
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Mean over frames: a decision is wanted after each, the sooner right the better."""
         frames, labels = batch
-        with self.products(frames.device):
+        with products(self.precision, frames.device):
             scores = model(frames).float()
         wanted = labels.expand(len(scores), -1).flatten()
         return nn.functional.cross_entropy(scores.flatten(0, 1), wanted, label_smoothing=self.label_smoothing)
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         split = self.corpus.splits["validation"]
-        with self.products(device):
+        with products(self.precision, device):
             scores = self.scores(model, split, device)
         right = 100 * float((scores[-1].argmax(1) == split.labels).double().mean())
         # Several epochs have the same share of so few recordings: the surest of them is kept.
@@ -121,10 +120,6 @@ class GestureTask:
             "events": median(int(split.arrived[row, frame]) for row, frame in until),
             "ms": None if window is None else round(frames * window, 3),
         }
-
-    def products(self, device: torch.device) -> AbstractContextManager[Any]:
-        wanted = self.precision == "bf16" or (self.precision == "auto" and multiplies_bf16(device))
-        return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 def direction_accuracy(scores: Tensor, labels: Tensor) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from spikeseq.recipes.images.names import DIGITS
 from spikeseq.recipes.images.parts import Parts, Rows, array_rows, file_part
-from spikeseq.recipes.text.files import DataError, shown
+from spikeseq.recipes.shared.errors import DataError, shown
 
 
 def find_idx(folder: Path) -> Parts:

@@ -18,15 +18,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spikeseq.recipes.images import sample as image_sample
-from spikeseq.recipes.images.choice import check_share, cut_validation, evenly
 from spikeseq.recipes.images.files import find_parts
 from spikeseq.recipes.images.names import HUB, IMAGENETS, KNOWN, RECIPES, same_names
 from spikeseq.recipes.images.parquet import hub_parts
 from spikeseq.recipes.images.parts import SPLITS, Part, Parts, Rows, array_rows
 from spikeseq.recipes.images.pixels import decode_images
 from spikeseq.recipes.images.sample import make_image_sample
+from spikeseq.recipes.shared.choice import check_share, cut_validation, evenly
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
-from spikeseq.recipes.text.files import DataError, listed
+from spikeseq.recipes.shared.errors import DataError, listed
 
 IMAGES_FILE = "images.json"
 LOSSLESS = ("cifar10", "cifar100", "mnist", "svhn")  # as published

@@ -12,7 +12,7 @@ from spikeseq.recipes.images.arrays import find_batches, find_idx, find_mat
 from spikeseq.recipes.images.names import IMAGENETS
 from spikeseq.recipes.images.parquet import find_parquet
 from spikeseq.recipes.images.parts import Image, Parts, Rows, file_part
-from spikeseq.recipes.text.files import DataError, listed
+from spikeseq.recipes.shared.errors import DataError, listed
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}

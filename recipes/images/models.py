@@ -1,6 +1,5 @@
 """The model of an image recipe, as a configuration describes it."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +8,10 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from spikeseq.functional import SURROGATES
 from spikeseq.models.backbones import build_backbone
 from spikeseq.models.backbones.plain import PLANS
 from spikeseq.recipes.config import ConfigError
+from spikeseq.recipes.shared.neurons import SPIKING, neuron_arguments
 
 METHODS = {
     "ann": (),
@@ -22,11 +21,6 @@ METHODS = {
     "diet": ("ann", "convert", "hybrid", "diet"),
 }
 """The methods, and those whose runs they start from."""
-SPIKING = (
-    *("substeps", "encoding", "leak", "threshold", "initial", "learn_leak", "learn_threshold"),
-    *("reset", "detach_reset", "surrogate", "height", "surrogate_width"),
-)
-"""Of the section `model`: what only neurons have."""
 
 
 # Settings by the arguments that they become, whose names begin the errors about them.
@@ -55,27 +49,6 @@ def settings_named() -> Iterator[None]:
 def shape_settings(name: str) -> tuple[str, ...]:
     """Of the section `model`: what the weights of a backbone fix."""
     return ("width", "norm", "hidden" if name in PLANS else "stem")
-
-
-def neuron_arguments(model: Any) -> dict[str, Any]:
-    """The arguments of `SpikingActivation` in the section `model` of a configuration."""
-    if model.surrogate not in SURROGATES:
-        raise ValueError(f"model.surrogate must be one of {', '.join(SURROGATES)}, got {model.surrogate!r}")
-    shape = {"height": model.height, "surrogate_width": model.surrogate_width}
-    for key, value in shape.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"model.{key} must be a positive number, got {value}")
-    given = {key.removeprefix("surrogate_"): value for key, value in shape.items() if value is not None}
-    return {
-        "leak": model.leak,
-        "threshold": model.threshold,
-        "initial": model.initial,
-        "learn_leak": model.learn_leak,
-        "learn_threshold": model.learn_threshold,
-        "reset": model.reset,
-        "detach_reset": model.detach_reset,
-        "surrogate": SURROGATES[model.surrogate](**given),
-    }
 
 
 def fresh(config: DictConfig, classes: int, channels: int, size: int, *, spiking: bool) -> nn.Module:

@@ -11,7 +11,7 @@ import numpy as np
 
 from spikeseq.recipes.images.names import HUB, IMAGENETS
 from spikeseq.recipes.images.parts import SPLITS, Image, Part, Parts, Rows, file_part
-from spikeseq.recipes.text.files import DataError, listed, shown
+from spikeseq.recipes.shared.errors import DataError, listed, shown
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")

@@ -7,8 +7,9 @@ import torch
 from spikeseq.models.backbones.plain import PLANS
 from spikeseq.recipes.config import changes
 from spikeseq.recipes.images.distillation import check_mixture
-from spikeseq.recipes.images.models import METHODS, SPIKING, fresh, is_spiking
+from spikeseq.recipes.images.models import METHODS, fresh, is_spiking
 from spikeseq.recipes.images.task import Augmentation
+from spikeseq.recipes.shared.neurons import SPIKING
 
 TEXTS = ("train.batch_tokens", "train.embedding_rate")
 """Settings of recipes for texts, whose section `train` is the same."""

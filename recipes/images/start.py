@@ -20,13 +20,13 @@ from spikeseq.recipes.images.models import (
     METHODS,
     empty,
     is_spiking,
-    neuron_arguments,
     settings_named,
     shape_settings,
 )
 from spikeseq.recipes.images.task import largest_value, normalised
+from spikeseq.recipes.shared.errors import listed
+from spikeseq.recipes.shared.neurons import neuron_arguments
 from spikeseq.recipes.shared.progress import steps_bar
-from spikeseq.recipes.text.files import listed
 
 DATA = ("validation_share", "split_seed", "limit", "size")
 """Settings that decide which images the weights have been trained on."""

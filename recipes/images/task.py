@@ -1,7 +1,6 @@
 """Image classification as a task for the engine: shuffled batches, augmentation, loss, validation, test."""
 
 import random
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,13 +12,7 @@ from spikeseq.evaluation.energy.images import additions_per_spike
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.images.data import ImageData, ImageSplit
 from spikeseq.recipes.images.distillation import Teacher
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are several times faster there: GPUs since 2020, CPUs with AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+from spikeseq.recipes.shared.precision import products
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ class ImageTask:
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         pixels, labels = batch
         images = self.normalised(pixels, pixels.device)
-        with self.products(images.device):
+        with products(self.precision, images.device):
             logits = (model(images) if self.chunk is None else model(images, chunk=self.chunk)).float()
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
             return loss if self.teacher is None else self.teacher.loss(logits, images, loss)
@@ -120,7 +113,7 @@ class ImageTask:
         return costs
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        with self.products(device):
+        with products(self.precision, device):
             accuracy = self.accuracy(model, self.corpus.splits["validation"], device)
         return {"score": accuracy, "accuracy": accuracy}
 
@@ -163,10 +156,6 @@ class ImageTask:
     def normalised(self, pixels: Tensor, device: torch.device) -> Tensor:
         """Bytes to numbers of mean 0 and deviation 1 over the training images, channels last in memory."""
         return normalised(pixels.to(device), self.corpus.mean, self.corpus.std)
-
-    def products(self, device: torch.device) -> AbstractContextManager[Any]:
-        wanted = self.precision == "bf16" or (self.precision == "auto" and multiplies_bf16(device))
-        return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 def normalised(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spikeseq.recipes.shared.errors import DataError, listed, shown
 from spikeseq.recipes.text import sample as text_sample
-from spikeseq.recipes.text.files import READERS, DataError, Rows, checked, clean, listed, read, shown
+from spikeseq.recipes.text.files import READERS, Rows, checked, clean, read
 
 __all__ = ["DataError", "TextData", "TextSplit", "clean", "load_text_data", "validation_split"]
 

@@ -14,18 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spikeseq.recipes.shared.errors import DataError, listed, shown
+
 UNLABELLED = -1
 LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 Row = tuple[int, tuple[Any, ...]]  # line or row number, then the text and, where asked for, the label
 Contents = tuple[str, Iterable[Row], list[str]]  # what the numbers count, the rows, the classes' names
-
-
-class DataError(ValueError):
-    """Input that cannot be used. The message is one line: the file, the value, and what is expected."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
 
 
 @dataclass
@@ -212,13 +207,3 @@ def _check_columns(where: str, present: Sequence[str], columns: Iterable[str]) -
         if present.count(name) != 1:
             problem = "no column" if name not in present else "more than one column"
             raise DataError(f"{where}: {problem} {shown(name)}; the columns are {listed(present)}")
-
-
-def listed(names: Iterable[str], most: int = 12) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def shown(value: Any, most: int = 40) -> str:
-    content = repr(value)
-    return content if len(content) <= most else f"{content[: most - 3]}..."

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from spikeseq.recipes.text.files import DataError, listed, shown
+from spikeseq.recipes.shared.errors import DataError, listed, shown
 from spikeseq.recipes.translation import sample as parallel_sample
 
 __all__ = ["DataError", "Pairs", "ParallelData", "load_parallel_data"]

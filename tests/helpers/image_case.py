@@ -16,7 +16,7 @@ from scipy.io import savemat
 
 from spikeseq.recipes.images.files import find_parts
 from spikeseq.recipes.images.pixels import decode_images
-from spikeseq.recipes.text.files import DataError
+from spikeseq.recipes.shared.errors import DataError
 
 NAMES = [f"class {i}" for i in range(10)]
 

@@ -15,7 +15,7 @@ from spikeseq.recipes.gestures.data import held_out, load_gestures, open_split
 from spikeseq.recipes.gestures.frames import Encoding, encode
 from spikeseq.recipes.gestures.plots import plot_events
 from spikeseq.recipes.gestures.sample import CLASSES, make_recording, write_gesture_sample
-from spikeseq.recipes.text.files import DataError
+from spikeseq.recipes.shared.errors import DataError
 
 datasets = pytest.importorskip("tonic.datasets")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spikeseq.models.gesture.frames import Encoding, FrameStream, denoise
 from spikeseq.recipes.gestures.frames import arrived, encode, encoding_of, shifted
-from spikeseq.recipes.text.files import DataError
+from spikeseq.recipes.shared.errors import DataError
 
 transforms = pytest.importorskip("tonic.transforms")
 

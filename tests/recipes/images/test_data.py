@@ -18,11 +18,11 @@ from image_case import (
 )
 
 from spikeseq.recipes.images import data as image_data
-from spikeseq.recipes.images.choice import evenly
 from spikeseq.recipes.images.data import channel_statistics, cut_validation, load_images, open_split
 from spikeseq.recipes.images.names import CIFAR100, KNOWN
 from spikeseq.recipes.images.sample import CLASSES
-from spikeseq.recipes.text.files import DataError
+from spikeseq.recipes.shared.choice import evenly
+from spikeseq.recipes.shared.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

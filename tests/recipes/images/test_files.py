@@ -27,7 +27,7 @@ from spikeseq.recipes.images.files import find_parts
 from spikeseq.recipes.images.names import CIFAR100, HUB, KNOWN, same_names
 from spikeseq.recipes.images.parquet import hub_parts
 from spikeseq.recipes.images.pixels import decode_images
-from spikeseq.recipes.text.files import DataError
+from spikeseq.recipes.shared.errors import DataError
 
 # Layouts
 

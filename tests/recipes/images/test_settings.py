@@ -3,8 +3,9 @@
 import pytest
 
 from spikeseq.recipes.config import load_config
-from spikeseq.recipes.images.models import fresh, neuron_arguments
+from spikeseq.recipes.images.models import fresh
 from spikeseq.recipes.images.settings import augmentation, check_settings
+from spikeseq.recipes.shared.neurons import neuron_arguments
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeseq.recipes.text.files import LINE_BREAK, DataError, clean, read
+from spikeseq.recipes.shared.errors import DataError
+from spikeseq.recipes.text.files import LINE_BREAK, clean, read
 
 BOTH = ("text", "label")
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeseq.recipes.text.files import DataError
+from spikeseq.recipes.shared.errors import DataError
 
 
 def cut_validation(labels: Tensor, share: float = 0.1, seed: int = 1) -> tuple[Tensor, Tensor]:
