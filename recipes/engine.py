@@ -6,10 +6,11 @@ import json
 import math
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -27,26 +28,38 @@ RESUME_FILE = "resume.pt"
 LOG_FILE = "log.jsonl"
 
 
-class Task(Protocol):
-    """What the engine needs to know of a recipe.
+class Task(ABC):
+    """What the engine needs to know of a recipe: a model on a corpus.
 
-    If it also has `tokens(batch) -> int`, the tokens of one of `batches` without padding, the log holds
-    `tokens_per_second`. If it has `spike_costs()`, the spike penalty weighs layers as `monitor(costs=)`.
+    corpus: as `recipe.Corpus`. model: that is trained or tested.
     """
 
-    model: nn.Module
+    model: Any
+    corpus: Any
 
+    @abstractmethod
     def batches(self, epoch: int) -> list[Any]:
         """The training batches of an epoch, the same in every process; cheap descriptions of them."""
 
+    @abstractmethod
     def collate(self, batch: Any, rng: torch.Generator) -> tuple[Tensor, ...]:
         """A batch as tensors of a CPU, in a thread of its own; `rng` is the only source of what is random."""
 
+    @abstractmethod
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The training loss of one collated batch, on the model's device."""
 
+    @abstractmethod
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Scores on the validation split; `score` is the one that selects."""
+
+    def tokens(self, batch: Any) -> int | None:
+        """The tokens of one of `batches` without padding, for the log; None where none are counted."""
+        return None
+
+    def spike_costs(self) -> dict[str, float] | None:
+        """What the spike penalty weighs layers by, as `monitor(costs=)`; None: all neurons weigh the same."""
+        return None
 
 
 @dataclass
@@ -183,8 +196,9 @@ def fit(
                 "seconds": round(trained, 2),
                 "validation_seconds": round(time.perf_counter() - started - trained, 2),
             }
-            if hasattr(task, "tokens"):
-                record["tokens_per_second"] = round(sum(map(task.tokens, whole)) / trained)
+            tokens = [n for batch in whole if (n := task.tokens(batch)) is not None]
+            if tokens:
+                record["tokens_per_second"] = round(sum(tokens) / trained)
             if watch:
                 rates = watch.rates()
                 record["spike_rate"] = round(sum(rates.values()) / len(rates), 4)
@@ -214,8 +228,7 @@ def watch_spikes(task: Task, model: nn.Module, penalty: float) -> Monitor | None
     if not penalty:
         return None
     try:
-        costs = getattr(task, "spike_costs", None)
-        return monitor(model, penalty=True, costs=None if costs is None else costs())
+        return monitor(model, penalty=True, costs=task.spike_costs())
     except ValueError:
         raise ValueError(f"train.spike_penalty must be 0 for a model without spikes, got {penalty}") from None
 

@@ -7,8 +7,8 @@ import torch
 
 from spikeseq.events import compile_events, weights_read
 from spikeseq.recipes import runs
+from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.registry import RECIPES
-from spikeseq.recipes.text.corpus import SPLITS, Say
 
 
 def evaluate(
@@ -62,7 +62,7 @@ def compare(run: Path, baseline: Path, *, data: str | None, split: str, say: Say
     if run.resolve() == baseline.resolve():
         raise ValueError(f"--against {baseline} is the run itself; give another one")
     for folder in (baseline, run):
-        if runs.read_config(folder).recipe != "multi30k":
+        if not RECIPES[runs.read_config(folder).recipe].writes_lines:
             raise ValueError(f"{folder} does not translate; --against compares two translation runs")
     results = [evaluate(folder, data=data, split=split, say=say) for folder in (baseline, run)]
     lines, references = [], []

@@ -1,7 +1,7 @@
 """What a recipe is: the one class that `train`, `evaluate`, `load`, the commands and reports know it by.
 
-A recipe is data, a model and a configuration; there is one training loop. Its room, a folder beside this file,
-holds a subclass of `Recipe`; `registry.py` has its name; CONTRIBUTING.md tells file by file what to write.
+A recipe is data, a model and a configuration; there is one training loop. Its room, a folder beside this
+file, holds a subclass of `Recipe`; `registry.py` has its name; CONTRIBUTING.md tells what to write.
 Nothing here needs torch: commands start before it is imported.
 """
 
@@ -89,7 +89,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def task(self, config: Any, corpus: Any, model: Any = None) -> Task:
-        """What the engine trains, or what tests a trained `model`; a fresh one of the seed where it is None."""
+        """What the engine trains, or what tests a trained `model`; None: a fresh one of the seed."""
 
     def trains(self, config: Any) -> bool:
         """Whether a run trains its model, or only tests it as the task has it."""

@@ -21,6 +21,9 @@ class Registry(Mapping[str, Recipe]):
     def __getitem__(self, name: str) -> Recipe:
         return _made(CLASSES[name])
 
+    def __contains__(self, name: object) -> bool:
+        return name in CLASSES
+
     def __iter__(self) -> Iterator[str]:
         return iter(CLASSES)
 
@@ -37,3 +40,12 @@ def _made(where: str) -> Recipe:
 
 
 RECIPES = Registry()
+
+
+def named(name: str) -> Recipe:
+    """The recipe of that name; a ValueError that has the nearest one where there is none."""
+    from spikeseq.recipes.config import ConfigError, nearest  # late: names alone need no YAML
+
+    if name not in CLASSES:
+        raise ConfigError(f"no recipe {name!r}{nearest(name, sorted(CLASSES))}")
+    return RECIPES[name]

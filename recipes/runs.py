@@ -1,6 +1,8 @@
 """Run folders: made by `spikeseq train`, read by everything else."""
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import nn
 from spikeseq.files import write_whole
 from spikeseq.recipes.config import default_config, flat
 from spikeseq.recipes.engine import LOG_FILE
+from spikeseq.recipes.registry import RECIPES
 
 FORMAT = "1"
 MODEL_FILE, CONFIG_FILE, METRICS_FILE = "model.safetensors", "config.yaml", "metrics.json"
@@ -160,14 +163,26 @@ def finished(folder: Path) -> dict[str, Any]:
     return metrics
 
 
+def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path]) -> DictConfig | None:
+    """The configuration of the run in one of `folders` that began with `start`, which may be gone since.
+
+    Other runs may be among them, and damaged ones: what is wrong with the run's own folder is told later.
+    """
+    for folder in folders:
+        with suppress(RunError):
+            config = read_config(folder)
+            began = (config.recipe, config.model.get("method"), config.model.get("start"))
+            if began == (recipe, method, str(start.resolve())):
+                return config
+    return None
+
+
 def load(run: str | Path) -> Any:
-    """What a run folder holds, ready for use: a `Classifier` or a `Translator`.
+    """What a run folder holds, ready for use: an `Opened`, with the methods that it says it has.
 
     Raises:
         RunError: the folder is not a finished run, or a file in it is damaged or of another model.
     """
-    from spikeseq.recipes.registry import RECIPES
-
     folder = Path(run)
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():

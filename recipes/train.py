@@ -1,12 +1,9 @@
 """`spikeseq train`: from a configuration to a finished run folder."""
 
-import contextlib
 import json
-import math
 import os
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,12 +16,12 @@ from torch import nn
 from spikeseq.files import write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import flat
-from spikeseq.recipes.engine import RESUME_FILE, Progress, State, fit, watch_spikes
+from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, fit, watch_spikes
+from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.buffers import keep_buffers
 
-Say = Callable[[str], None]
 FINAL_SPLITS = ("test", "validation")
 PLACES = {"model.start"}  # settings that say where something lies, which may be moved, and not what a run is
 
@@ -70,12 +67,12 @@ def train(
         return metrics
     recipe = RECIPES[config.recipe]
     # A run that goes on has its weights in the folder: what it started from need not be there any more.
-    goes_on, blank = resume and (folder / RESUME_FILE).exists(), getattr(recipe, "blank", None)
-    if not goes_on and (check_start := getattr(recipe, "check_start", None)):
-        check_start(config)
+    goes_on = resume and (folder / RESUME_FILE).exists()
+    if not goes_on:
+        recipe.check_start(config)
     with accelerator.main_process_first():  # so that the others find the corpus in the cache
         corpus = recipe.load(config, say if first else lambda text: None)
-    task = recipe.task(config, corpus, blank(config, corpus) if goes_on and blank else None)
+    task = recipe.task(config, corpus, recipe.blank(config, corpus) if goes_on else None)
     trains = recipe.trains(config)
     # A model without spikes is told so here.
     if watch := watch_spikes(task, task.model, settings.spike_penalty):
@@ -143,7 +140,8 @@ def train(
         "test": test,
         "spike_rate": energy["spike_rate"],
         "energy": energy,
-        **corpus.facts(),
+        **(facts := corpus.facts()),
+        "used": recipe.used(config, facts),
         "seconds": {"train": round(sum(r["seconds"] for r in state.history), 1), "test": round(tested, 1)},
         "hardware": hardware(accelerator.device, accelerator.num_processes),
     }
@@ -153,7 +151,7 @@ def train(
     return metrics
 
 
-def untrained(task: Any, device: torch.device) -> tuple[nn.Module, State]:
+def untrained(task: Task, device: torch.device) -> tuple[nn.Module, State]:
     """The task's model as it is, and its validation in the place of a history."""
     model = task.model.to(device).eval()
     record = {"validation": task.validate(model, device), "seconds": 0.0}
@@ -204,22 +202,3 @@ def hardware(device: torch.device, processes: int = 1) -> str:
         with open("/proc/cpuinfo") as file:
             name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def split_of(metrics: dict[str, Any]) -> str:
-    """The split that a run was read on; runs of an earlier version do not say it."""
-    return str(metrics.get("split", "test"))
-
-
-def neighbours(folder: Path, metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """The finished runs, with their names as `run`, beside one on the same texts and seed: for comparison."""
-    found, split, recipe = [], split_of(metrics), RECIPES[metrics["recipe"]]
-    for other in sorted(folder.resolve().parent.iterdir()):
-        # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
-        with contextlib.suppress(OSError, runs.RunError, KeyError, TypeError, ValueError):
-            row = runs.read_metrics(other)
-            same = ("recipe", "data", "texts", "images", "seed")
-            if row and all(row.get(key) == metrics.get(key) for key in same) and split_of(row) == split:
-                recipe.row(row)  # of an earlier version it may have no row
-                found.append(row | {"run": other.name})
-    return sorted(found, key=lambda row: -row["test"].get(recipe.figure, -math.inf))

@@ -5,21 +5,13 @@ from typing import Any
 
 from spikeseq.evaluation.energy.operations import COUNTS, Operations
 from spikeseq.evaluation.energy.prices import LEVELS, EnergyModel, full
-from spikeseq.evaluation.energy.thesis import TABLE_6_8, TABLE_6_9
+from spikeseq.recipes.registry import RECIPES
 
-THESIS = {"imdb": ("6.8", TABLE_6_8), "multi30k": ("6.9", TABLE_6_9)}
-SCORES = {"imdb": "accuracy", "multi30k": "bleu_tok_lc"}
-UNITS = {"imdb": "token", "multi30k": "token", "dvs128": "gesture"}
 LEGEND = (
     "MACs, ACs: millions per {unit}, as they happen (thesis rows: ACs times spike rate). spikes: per"
     " neuron and {unit}. times: energy relative to the first spiking row (or the first), in thesis rows by"
     " its equations and, in brackets, as printed. The MACs of int8 rows are 8-bit ones, and cheaper."
 )
-
-
-def unit_of(recipe: str) -> str:
-    """What the figures of a recipe are per."""
-    return UNITS.get(recipe, "image")
 
 
 def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str, str]]:
@@ -35,10 +27,11 @@ def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str,
             account["picojoules"], first["picojoules"], score)
         for name, account, score in ours
     ]  # fmt: skip
-    if recipe not in THESIS:  # images have a table of their own
+    thesis = RECIPES[recipe].thesis()
+    if thesis is None:
         return rows
-    number, table = THESIS[recipe]
-    reference = table["snn" if recipe == "imdb" else "convsnn(5)"].energy
+    number, table, first_spiking = thesis
+    reference = table[first_spiking].energy
     for name, line in table.items():
         acs = line.acs * (line.spike_rate or 0.0)
         found = row(
@@ -51,18 +44,15 @@ def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str,
 
 
 def scopes(runs: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], float | None]]:
-    """Name, account and score of each run, of the scope of table 6.9, and of what would be deployed."""
+    """Name, account and score of each run, of its recipe's scopes, and of what would be deployed."""
     for name, metrics in runs.items():
-        energy, figure = metrics["energy"], SCORES.get(metrics["recipe"], "accuracy")
+        recipe = RECIPES[metrics["recipe"]]
+        energy, figure = metrics["energy"], recipe.figure
         forms = {name: energy} | {f"{name}, {kind}": one for kind, one in energy.get("variants", {}).items()}
         for form, account in forms.items():
             score = account.get(figure, metrics["test"].get(figure))
-            if metrics["recipe"] == "multi30k":
-                core = {**account["core"], "spike_rate": account["spike_rate"]}
-                yield f"{form}, convolutions or recurrences", core, score
-                yield f"{form}, all", account, score
-            else:
-                yield form, account, score
+            for scope, counts in recipe.scopes(form, account):
+                yield scope, counts, score
 
 
 def macs_of(account: dict[str, Any]) -> float:

@@ -7,20 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeseq.models.seq2seq import EOS, SPECIALS
 from spikeseq.models.seq2seq.stacks import SpikingStack, spread_leaks
 from spikeseq.nn import LIF, LIFCell, NormalisedLIF
 from spikeseq.recipes import runs
-from spikeseq.recipes.text.classifier import Classifier
-from spikeseq.recipes.translation.translator import Translator
+from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.shared.opened import Seen
 from spikeseq.spikes import again
 from spikeseq.watch import Call, Watcher
-
-EXAMPLES = {
-    "imdb": "In the first half the acting was charming and funny, but by the last scene it was flat.",
-    "multi30k": "Ein Hund läuft über eine grüne Wiese .",
-}
-"""What is shown where nothing else is asked for."""
 
 
 @dataclass
@@ -30,10 +23,8 @@ class Content:
     Args:
         history: a record per epoch. metrics: `metrics.json`.
         before, after: leak and threshold by layer, their means where a layer has one per neuron.
-        text: that the model is seen on. tokens: its words, one per column of the raster.
+        text: that the model is seen on. seen: what it shows of it.
         spikes: (sub-steps, neurons) by layer.
-        trace: words, logits and classes of a classifier that has states.
-        attention: words in, words out and weights of a translator that has it.
     """
 
     name: str
@@ -44,10 +35,8 @@ class Content:
     text: str
     before: dict[str, tuple[float, float]] = field(default_factory=dict)
     after: dict[str, tuple[float, float]] = field(default_factory=dict)
-    tokens: list[str] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
     spikes: dict[str, Tensor] = field(default_factory=dict)
-    trace: tuple[list[str], Tensor, list[str]] | None = None
-    attention: tuple[list[str], list[str], Tensor] | None = None
 
     @property
     def rates(self) -> dict[str, float]:
@@ -64,32 +53,15 @@ def read_content(folder: Path, text: str | None) -> Content:
     """
     config, metrics, history = runs.read_config(folder), runs.finished(folder), runs.read_log(folder)
     opened = runs.load(folder)
-    content = Content(folder.name, folder, metrics, history, config, text or EXAMPLES.get(config.recipe, ""))
+    text = text or RECIPES[config.recipe].example
+    content = Content(folder.name, folder, metrics, history, config, text)
     content.after = leaks_and_thresholds(opened.model)
     if not config.model.get("start"):  # else thresholds came from data
         content.before = starts(opened.model, config)
     with Watch(opened.model) as watch:
-        if isinstance(opened, Classifier):
-            see_classifier(content, opened)
-        elif isinstance(opened, Translator):
-            see_translator(content, opened)
-    content.spikes = watch.whole(len(content.tokens))
+        content.seen = opened.see(content.text)
+    content.spikes = watch.whole(len(content.seen.tokens))
     return content
-
-
-def see_classifier(content: Content, classifier: Classifier) -> None:
-    content.tokens, _ = classifier.encode(content.text)
-    if hasattr(classifier.model, "trace"):
-        tokens, logits = classifier.trace(content.text)
-        content.trace = tokens, logits, classifier.classes
-
-
-@torch.no_grad()
-def see_translator(content: Content, translator: Translator) -> None:
-    (found,) = translator.translate_tokens([content.text], beam=1, attention=True)
-    content.tokens = [*found.source, SPECIALS[EOS]]
-    if found.attention is not None:
-        content.attention = content.tokens, [*found.target, SPECIALS[EOS]], found.attention
 
 
 def leaks_and_thresholds(model: nn.Module) -> dict[str, tuple[float, float]]:

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 import spikeseq
 from spikeseq.evaluation.energy.prices import LEVELS, THESIS, full
-from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows, operations, scopes, unit_of
+from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows, operations, scopes
 from spikeseq.evaluation.report import figures
 from spikeseq.evaluation.report.content import Content, read_content
 from spikeseq.files import write_whole
@@ -61,8 +61,8 @@ def render(contents: Sequence[Content], text: str | None = None) -> str:
         results=[{"run": c.name, **RECIPES[recipe].row(c.metrics)} for c in contents],
         results_legend=RECIPES[recipe].legend,
         compute=compute_rows(metrics, recipe),
-        unit=unit_of(recipe),
-        compute_legend=LEGEND.format(unit=unit_of(recipe)),
+        unit=RECIPES[recipe].unit,
+        compute_legend=LEGEND.format(unit=RECIPES[recipe].unit),
         memory=memory_rows(metrics),
         split=contents[0].metrics.get("split", "test"),
         signatures=sorted({s for c in contents for s in signatures(c.metrics["energy"])}),
@@ -85,7 +85,7 @@ def named_apart(contents: Sequence[Content]) -> Sequence[Content]:
 def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
     """Heading, caption, text alternative and figure, in the order of the page."""
     found = []
-    unit = unit_of(contents[0].config.recipe)
+    unit = RECIPES[contents[0].config.recipe].unit
 
     def add(heading: str, caption: str, alternative: str, figure: Any) -> None:
         picture = figures.svg(figure)
@@ -126,7 +126,7 @@ def of_one(content: Content) -> Iterator[tuple[str, str, str, Any]]:
     """Heading, caption, text alternative and figure of what is shown of every run by itself."""
     if content.rates:
         said = ", ".join(f"{layer} {rate:.2f}" for layer, rate in content.rates.items())
-        unit = unit_of(content.config.recipe)
+        unit = RECIPES[content.config.recipe].unit
         caption = f"All sub-steps of one {unit}, over the test split."
         drawn = figures.spike_rates(content.rates, unit)
         yield "Spike rates", caption, f"Spikes per neuron and {unit}: {said}.", drawn
@@ -135,13 +135,13 @@ def of_one(content: Content) -> Iterator[tuple[str, str, str, Any]]:
         drawn = figures.parameters(content.before, content.after)
         caption = "Before training and after it; means where a layer has many."
         yield "Leak and threshold", caption, f"Leak and threshold after training: {said}.", drawn
-    if content.trace is not None:
-        tokens, logits, classes = content.trace
+    if content.seen.trace is not None:
+        tokens, logits, classes = content.seen.trace
         said = f"The verdict after the last of {len(tokens)} words is {classes[int(logits[-1].argmax())]}."
         drawn = figures.plain(plots.trace_figure(tokens, logits, classes))
         yield "Word by word", "The read-out after every word, as if the text ended there.", said, drawn
-    if content.attention is not None:
-        source, target, weights = content.attention
+    if content.seen.attention is not None:
+        source, target, weights = content.seen.attention
         pairs = zip(target, weights, strict=True)
         said = "; ".join(f"{word} looks at {source[int(row.argmax())]}" for word, row in pairs)
         drawn = plots.attention_figure(source, target, weights)
@@ -149,7 +149,7 @@ def of_one(content: Content) -> Iterator[tuple[str, str, str, Any]]:
         yield "Attention", caption, said, drawn
     if content.spikes:
         said = ", ".join(f"{layer} {int(spikes.sum())}" for layer, spikes in content.spikes.items())
-        drawn = figures.raster(content.spikes, content.tokens)
+        drawn = figures.raster(content.spikes, content.seen.tokens)
         caption = f"Every spike of up to {figures.MOST_NEURONS} neurons a layer; the words below."
         yield "Spikes", caption, f"Spikes by layer: {said}.", drawn
 

@@ -7,25 +7,22 @@ import typer
 
 from spikeseq.recipes.command.app import Json, Run, app
 from spikeseq.recipes.command.console import emit, people, say, show_runs, show_table
+from spikeseq.recipes.registry import RECIPES, named
 
 
 @app.command()
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(help="imdb, multi30k, dvs128, cifar10, cifar100, mnist, svhn, imagenette, imagenet."),
+        typer.Argument(help=f"{', '.join(RECIPES)}."),
     ],
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Which model of the recipe; default the spiking one, of images vgg6 (mnist: lenet)."
-        ),
+        typer.Option(help="Which model of the recipe; default that of its file. A wrong name lists them."),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            help="Of images: ann, convert, hybrid, diet, direct; default ann. Of gestures: blocks, frames."
-        ),
+        typer.Option(help="Which way of training, in recipes that have several. A wrong name lists them."),
     ] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="RUN", help="The run that a method goes on from.")
@@ -50,10 +47,10 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train a model of a recipe, test it once, and leave a run folder."""
+    from spikeseq.recipes.comparison import neighbours, split_of
     from spikeseq.recipes.config import ConfigError, load_config
-    from spikeseq.recipes.runs import run_name
+    from spikeseq.recipes.runs import cut_off, run_name
     from spikeseq.recipes.shared.progress import bars
-    from spikeseq.recipes.train import neighbours, split_of
     from spikeseq.recipes.train import train as run
 
     if device not in ("auto", "cpu", "cuda"):
@@ -65,13 +62,12 @@ def train(
             raise ConfigError("--device cuda: there is no usable GPU here; use auto or cpu")
     settings = set_ or []
     if from_ is not None:
-        from spikeseq.recipes.images.start import cut_off, inherited, taken_over
-
         # A run that goes on has its settings in its own folder.
         folders = [out] if out else Path("runs").glob(run_name(recipe, model or "*", method, seed))
         own = cut_off(from_, recipe, method, folders) if resume else None
-        start = inherited(from_, recipe, model, method) if own is None else taken_over(own)
-        model, data, settings = model or start[0], data or start[1], [*start[2], *settings]
+        known = named(recipe)
+        start = known.inherited(from_, recipe, model, method) if own is None else known.taken_over(own)
+        model, data, settings = model or start.model, data or start.source, [*start.settings, *settings]
     config = load_config(
         recipe,
         model=model,
@@ -91,10 +87,7 @@ def train(
     from spikeseq.recipes.shared.plots import plot_history  # late: a start need not wait for it
 
     plot_history(folder)
-    if "accuracy_by_frame" in metrics["test"]:
-        from spikeseq.recipes.gestures.plots import plot_decisions
-
-        plot_decisions(folder / "decisions.png", {folder.name: metrics["test"]})
+    RECIPES[recipe].draw(folder, metrics)
     show_runs(
         neighbours(folder, metrics),
         title=f"{recipe} on {metrics['data']}, {split_of(metrics)} split, seed {seed}",
@@ -128,7 +121,7 @@ def evaluate(
     from spikeseq.recipes.evaluate import evaluate as test
     from spikeseq.recipes.runs import read_config
 
-    if out is not None and (against is not None or read_config(run).recipe != "multi30k"):
+    if out is not None and (against is not None or not RECIPES[read_config(run).recipe].writes_lines):
         raise ValueError("--out is for the translations of one run; leave it out")
     if against is not None and events is not None:
         raise ValueError("--events tests one run; leave --against out")
@@ -164,10 +157,8 @@ def energy(
     json_: Json = False,
 ) -> None:
     """Energy of finished runs, side by side, as in thesis tables 5.3, 6.8 and 6.9, and with memory."""
-    from spikeseq.evaluation.energy.images import LEGEND as IMAGE_LEGEND
-    from spikeseq.evaluation.energy.images import table_5_3_rows
     from spikeseq.evaluation.energy.prices import full, parse_energy_model
-    from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows, unit_of
+    from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows
     from spikeseq.recipes.evaluate import evaluate as test
     from spikeseq.recipes.runs import finished
 
@@ -185,13 +176,13 @@ def energy(
         short = {Path(name).name.removeprefix(f"{recipe}-"): row for name, row in named.items()}
         named = short if len(short) == len(named) else named
         tables[recipe] = {"compute": compute_rows(named, recipe), "full": memory_rows(named, own)}
-        unit = unit_of(recipe)
+        unit = RECIPES[recipe].unit
         show_table(tables[recipe]["compute"], f"{recipe}: compute energy per {unit}")
         people().print(LEGEND.format(unit=unit), highlight=False)
-        if lines := table_5_3_rows(named):
-            tables[recipe]["table_5_3"] = lines
-            show_table(lines, f"{recipe}: energy beside the same network with ReLU")
-            people().print(IMAGE_LEGEND, highlight=False)
+        for table in RECIPES[recipe].tables(named):
+            tables[recipe][table.key] = table.lines
+            show_table(table.lines, f"{recipe}: {table.title}")
+            people().print(table.legend, highlight=False)
         for signature in dict.fromkeys(row["energy"]["signature"] for row in named.values()):
             people().print(signature, highlight=False)
         if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs

@@ -26,12 +26,11 @@ def translate(
     """Translate the lines of standard input: one line out for every line in."""
     from spikeseq.recipes.runs import load
     from spikeseq.recipes.shared.plots import check_picture, plot_attention
-    from spikeseq.recipes.translation.translator import Translator
 
     if attention is not None:
         check_picture("--attention", attention)
     translator = load(run)
-    if not isinstance(translator, Translator):
+    if not translator.translates:
         raise ValueError(f"{run} does not translate; try `spikeseq classify {run}`")
     lines, penalty = utf8_lines(), translator.config.evaluate.length_penalty
     if attention is not None:
@@ -55,24 +54,22 @@ def classify(
     json_: Json = False,
 ) -> None:
     """Classify the lines of standard input: texts, or paths of images or of recordings of events."""
-    from spikeseq.recipes.gestures.classifier import GestureClassifier
-    from spikeseq.recipes.images.classifier import ImageClassifier
     from spikeseq.recipes.runs import load
     from spikeseq.recipes.shared.plots import check_picture
-    from spikeseq.recipes.text.classifier import Classifier
 
     if trace is not None:
         check_picture("--trace", trace)
     classifier = load(run)
-    if not isinstance(classifier, Classifier | ImageClassifier | GestureClassifier):
+    if not classifier.classifies:
         raise ValueError(f"{run} does not classify; try `spikeseq translate {run}`")
     if trace is not None:
-        if isinstance(classifier, ImageClassifier):
-            raise ValueError("--trace draws texts or events as they come; leave it out for images")
-        classifier.check_trace()
+        try:
+            classifier.check_trace()
+        except TypeError as error:
+            raise ValueError(f"--trace: {error}") from None
     results = []
     for number, line in enumerate(utf8_lines(), start=1):
-        if not line and not isinstance(classifier, Classifier):
+        if not line and classifier.reads == "path":
             raise ValueError(f"line {number} of standard input is empty; expected the path of a file")
         prediction = classifier.predict([line])[0]
         results.append(prediction)

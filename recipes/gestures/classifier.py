@@ -19,11 +19,11 @@ from spikeseq.recipes.gestures.frames import encode
 from spikeseq.recipes.gestures.models import gesture_network, one_by_one
 from spikeseq.recipes.gestures.task import GestureTask
 from spikeseq.recipes.runs import RunError
-from spikeseq.recipes.text.classifier import Prediction
+from spikeseq.recipes.shared.opened import Opened, Prediction, predictions
 
 
 @dataclass
-class GestureClassifier:
+class GestureClassifier(Opened):
     """A trained gesture classifier, as `spikeseq.load(run)` returns it.
 
     encoding: what recordings become before the network sees them.
@@ -33,6 +33,8 @@ class GestureClassifier:
     classes: list[str]
     encoding: Encoding
     config: DictConfig
+    classifies = True
+    reads = "path"
 
     def predict(self, recordings: Sequence[str | Path | np.ndarray]) -> list[Prediction]:
         """One prediction a recording, in order.
@@ -45,13 +47,7 @@ class GestureClassifier:
         """
         if isinstance(recordings, str | Path | np.ndarray):
             raise TypeError(f"recordings must be a list, got one {type(recordings).__name__}")
-        predictions: list[Prediction] = []
-        for recording in recordings:
-            row = self.trace(recording)[-1].softmax(0).tolist()
-            best = max(range(len(row)), key=row.__getitem__)
-            named = dict(zip(self.classes, row, strict=True))
-            predictions.append(Prediction(self.classes[best], row[best], named))
-        return predictions
+        return [predictions(self.classes, self.trace(one)[-1:])[0] for one in recordings]
 
     @torch.no_grad()
     def trace(self, recording: str | Path | np.ndarray) -> Tensor:

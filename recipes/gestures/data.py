@@ -8,7 +8,7 @@ input is a one-line DataError.
 import hashlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,14 @@ from spikeseq.recipes.gestures import scene as gesture_scene
 from spikeseq.recipes.gestures.files import Recording, find_recordings, read_recordings, tonic_set
 from spikeseq.recipes.gestures.frames import arrived, encode, encoding_of
 from spikeseq.recipes.gestures.sample import CLASSES, SPLITS, write_gesture_sample
+from spikeseq.recipes.recipe import SPLITS as ROLES
+from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.choice import evenly
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus, write_folder
 from spikeseq.recipes.shared.errors import DataError, listed
 
 GESTURES_FILE = "gestures.json"
 SEED = 1  # of the sample, fixed before anything was trained on it
-ROLES = ("train", "validation", "test")
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -74,6 +74,7 @@ class GestureData:
         return {
             "recordings": counts,
             "subjects": {name: len(split.subjects.unique()) for name, split in self.splits.items()},
+            "events": {name: int(split.arrived[:, -1].sum()) for name, split in self.splits.items()},
         }
 
 

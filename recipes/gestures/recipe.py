@@ -1,6 +1,5 @@
 """The recipe for gestures from an event camera: dvs128."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ from spikeseq.recipes.gestures.classifier import GestureClassifier, open_gesture
 from spikeseq.recipes.gestures.data import GestureData, load_gestures, open_split
 from spikeseq.recipes.gestures.models import gesture_network, one_by_one
 from spikeseq.recipes.gestures.task import GestureTask
+from spikeseq.recipes.recipe import Metrics, Recipe, Say
 
-Say = Any
 
-
-@dataclass(frozen=True)
-class GestureClassification:
-    """See `registry.Recipe`."""
+class GestureClassification(Recipe):
+    """See `Recipe`."""
 
     figure = "accuracy"
     legend = (
@@ -27,6 +24,10 @@ class GestureClassification:
         " good. spikes: per neuron and gesture. MAC, AC, uJ: per gesture, 45 nm, compute only, 4.6 pJ a MAC,"
         " 0.9 pJ an AC. s: training."
     )
+
+    unit = "gesture"
+    counted = "recordings"
+    rows = ("source", "limit", "split_seed", "validation_subjects")
 
     def load(self, config: Any, say: Say) -> GestureData:
         """The encoded recordings, read once the other settings are known to be good."""
@@ -42,9 +43,6 @@ class GestureClassification:
         with torch.device("meta"):  # no memory, only the checks
             gesture_network(config, 2)
         return load_gestures(config.data, say)
-
-    def trains(self, config: Any) -> bool:
-        return True
 
     def task(self, config: Any, corpus: GestureData, model: nn.Module | None = None) -> GestureTask:
         train = config.train
@@ -90,6 +88,22 @@ class GestureClassification:
         found, classes = open_split(settings, split, say)
         data = GestureData(Path(source).name, classes, opened.encoding, {split: found})
         return self.task(config, data, opened.model)
+
+    def used(self, config: Any, metrics: Metrics) -> dict[str, Any]:
+        """Recordings are the same data where as much of them is seen: as many events within their frames.
+
+        Of those trained on, `data.drop` may leave out some.
+        """
+        events = metrics.get("events")
+        seen = events and {split: count for split, count in events.items() if split != "train"}
+        return super().used(config, metrics) | {"events": seen}
+
+    def draw(self, folder: Path, metrics: Metrics) -> None:
+        """`decisions.png`: how many are right after each frame."""
+        if "accuracy_by_frame" in metrics["test"]:
+            from spikeseq.recipes.gestures.plots import plot_decisions
+
+            plot_decisions(folder / "decisions.png", {folder.name: metrics["test"]})
 
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeseq.models.gesture.live import stable_from
+from spikeseq.recipes.engine import Task
 from spikeseq.recipes.gestures.data import GestureData, GestureSplit
 from spikeseq.recipes.gestures.frames import shifted
 from spikeseq.recipes.gestures.sample import CLASSES
@@ -19,7 +20,7 @@ DIRECTIONS = [(CLASSES.index(f"{arm} arm cw"), CLASSES.index(f"{arm} arm ccw")) 
 
 
 @dataclass
-class GestureTask:
+class GestureTask(Task):
     """A gesture classifier on a corpus. See `engine.Task`.
 
     batch_size: recordings per batch. seed: of the batches' order. shift: pixels of the sensor that training

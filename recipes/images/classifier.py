@@ -15,11 +15,11 @@ from spikeseq.recipes.images.models import empty
 from spikeseq.recipes.images.pixels import decode_images
 from spikeseq.recipes.images.task import answer, normalised, show_whole
 from spikeseq.recipes.runs import RunError
-from spikeseq.recipes.text.classifier import Prediction
+from spikeseq.recipes.shared.opened import Opened, Prediction, predictions
 
 
 @dataclass
-class ImageClassifier:
+class ImageClassifier(Opened):
     """A trained image classifier, as `spikeseq.load(run)` returns it.
 
     mean, std: of the training pixels, per channel. channels, size: of an image.
@@ -32,6 +32,8 @@ class ImageClassifier:
     channels: int
     size: int
     config: DictConfig
+    classifies = True
+    reads = "path"
 
     def __post_init__(self) -> None:
         show_whole(self.model, self.mean, self.std)
@@ -51,14 +53,15 @@ class ImageClassifier:
         if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != wanted:
             got = f"{pixels.dtype} {tuple(pixels.shape)}"
             raise ValueError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {got}")
-        predictions: list[Prediction] = []
+        found: list[Prediction] = []
         for part in pixels.split(batch_size):
             logits = answer(self.model, normalised(part, self.mean, self.std), self.config.seed)
-            for row in logits.softmax(1).tolist():
-                best = max(range(len(row)), key=row.__getitem__)
-                named = dict(zip(self.classes, row, strict=True))
-                predictions.append(Prediction(self.classes[best], row[best], named))
-        return predictions
+            found += predictions(self.classes, logits)
+        return found
+
+    def check_trace(self) -> None:
+        """Raises TypeError: an image is there at once."""
+        raise TypeError("an image is there at once; texts and events are drawn as they come")
 
     def _read(self, paths: Any) -> Tensor:
         if isinstance(paths, str | Path):

@@ -6,7 +6,6 @@ cache. Whatever is wrong with the input is a one-line DataError.
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +20,10 @@ from spikeseq.recipes.images import sample as image_sample
 from spikeseq.recipes.images.files import find_parts
 from spikeseq.recipes.images.names import HUB, IMAGENETS, KNOWN, RECIPES, same_names
 from spikeseq.recipes.images.parquet import hub_parts
-from spikeseq.recipes.images.parts import SPLITS, Part, Parts, Rows, array_rows
+from spikeseq.recipes.images.parts import Part, Parts, Rows, array_rows
 from spikeseq.recipes.images.pixels import decode_images
 from spikeseq.recipes.images.sample import make_image_sample
+from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.choice import check_share, cut_validation, evenly
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.shared.errors import DataError, listed
@@ -32,7 +32,6 @@ IMAGES_FILE = "images.json"
 LOSSLESS = ("cifar10", "cifar100", "mnist", "svhn")  # as published
 MOST_CLASSES = 100_000  # of data that names none: a label beyond is damage
 REENCODED = "JPEG re-encoded: figures compare only roughly with those on the original pixels"
-Say = Callable[[str], None]
 
 
 @dataclass

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from spikeseq.recipes.images.names import HUB, IMAGENETS
-from spikeseq.recipes.images.parts import SPLITS, Image, Part, Parts, Rows, file_part
+from spikeseq.recipes.images.parts import Image, Part, Parts, Rows, file_part
+from spikeseq.recipes.recipe import SPLITS
 from spikeseq.recipes.shared.errors import DataError, listed, shown
 
 IMAGE_COLUMNS = ("img", "image")

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
-
 Image = tuple[str, Any]  # where it comes from, and an encoded file (bytes), its path, or an array (H, W[, C])
 
 

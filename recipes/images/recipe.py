@@ -1,28 +1,26 @@
 """The recipe for images: cifar10 and its like, by one of the thesis's methods or by direct training."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from spikeseq.evaluation.energy.images import feeding_neurons, table_5_3
+from spikeseq.evaluation.energy.images import LEGEND, feeding_neurons, table_5_3, table_5_3_rows
 from spikeseq.evaluation.energy.measure import measure_energy
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.images.classifier import ImageClassifier, open_image_classifier
 from spikeseq.recipes.images.data import ImageData, ImageSplit, load_images, open_split
 from spikeseq.recipes.images.models import empty, fresh
 from spikeseq.recipes.images.settings import augmentation, check_settings
-from spikeseq.recipes.images.start import check_start, open_teacher, start_model
+from spikeseq.recipes.images.start import check_start, inherited, open_teacher, start_model, taken_over
 from spikeseq.recipes.images.task import ImageTask
+from spikeseq.recipes.recipe import Metrics, Recipe, Say, Start, Table
 
-Say = Any
 
-
-@dataclass(frozen=True)
-class ImageClassification:
-    """See `registry.Recipe`."""
+class ImageClassification(Recipe):
+    """See `Recipe`."""
 
     figure = "accuracy"
     legend = (
@@ -31,6 +29,15 @@ class ImageClassification:
         " / this one's (thesis table 5.3), by eq. 5.20: pooled spikes are one addition; counted: with"
         " one for every spike, as in uJ. s: training."
     )
+
+    unit = "image"
+    counted = "images"
+
+    def inherited(self, start: Path, name: str, model: str | None, method: str | None) -> Start:
+        return inherited(start, name, model, method)
+
+    def taken_over(self, config: Any) -> Start:
+        return taken_over(config)
 
     def check_start(self, config: Any) -> None:
         check_start(config)
@@ -113,6 +120,15 @@ class ImageClassification:
             raise ValueError(f"{source} has the classes {classes}, the model was trained on {opened.classes}")
         data = ImageData(Path(source).name, classes, {split: images}, opened.mean, opened.std)
         return self.task(config, data, opened.model)
+
+    def used(self, config: Any, metrics: Metrics) -> dict[str, Any]:
+        return super().used(config, metrics) | {"evaluate.images": config.evaluate.images}
+
+    def tables(self, runs: Mapping[str, Metrics]) -> list[Table]:
+        """Of runs with spikes: thesis table 5.3."""
+        lines = table_5_3_rows(runs)
+        title = "energy beside the same network with ReLU"
+        return [Table("table_5_3", title, lines, LEGEND)] if lines else []
 
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]

@@ -1,7 +1,5 @@
 """What a run of images takes over from the run that `--from` names: settings, weights, an ANN's answers."""
 
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from spikeseq.recipes.images.models import (
     shape_settings,
 )
 from spikeseq.recipes.images.task import largest_value, normalised
+from spikeseq.recipes.recipe import Start
 from spikeseq.recipes.shared.errors import listed
 from spikeseq.recipes.shared.neurons import neuron_arguments
 from spikeseq.recipes.shared.progress import steps_bar
@@ -32,7 +31,7 @@ DATA = ("validation_share", "split_seed", "limit", "size")
 """Settings that decide which images the weights have been trained on."""
 
 
-def inherited(start: Path, recipe: str, model: str | None, method: str | None) -> tuple[str, str, list[str]]:
+def inherited(start: Path, recipe: str, model: str | None, method: str | None) -> Start:
     """What a run that starts from another takes over, as `taken_over`.
 
     Raises:
@@ -45,14 +44,14 @@ def inherited(start: Path, recipe: str, model: str | None, method: str | None) -
     return taken_over(config)
 
 
-def taken_over(config: DictConfig) -> tuple[str, str, list[str]]:
+def taken_over(config: DictConfig) -> Start:
     """Model, data source, and settings as `--set` has them, of the configuration of an image run."""
     settings = [f"model.{key}={config.model[key]}" for key in shape_settings(config.model.name)]
     if is_spiking(config):
         settings.append(f"model.initial={config.model.initial}")
     taken = {key: config.data[key] for key in DATA}
     settings += [f"data.{key}={'null' if value is None else value}" for key, value in taken.items()]
-    return config.model.name, config.data.source, settings
+    return Start(config.model.name, config.data.source, settings)
 
 
 def predecessor(start: Path, recipe: str, method: str | None) -> DictConfig:
@@ -73,20 +72,6 @@ def predecessor(start: Path, recipe: str, method: str | None) -> DictConfig:
             f"--method {method} starts from a run of {known}; {start} was trained by {config.model.method!r}"
         )
     return config
-
-
-def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path]) -> DictConfig | None:
-    """The configuration of the run in one of `folders` that began with `start`, which may be gone since.
-
-    Other runs may be among them, and damaged ones: what is wrong with the run's own folder is told later.
-    """
-    for folder in folders:
-        with suppress(runs.RunError):
-            config = runs.read_config(folder)
-            began = (config.recipe, config.model.get("method"), config.model.get("start"))
-            if began == (recipe, method, str(start.resolve())):
-                return config
-    return None
 
 
 def check_start(config: DictConfig) -> None:

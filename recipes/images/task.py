@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spikeseq.evaluation.energy.images import additions_per_spike
 from spikeseq.nn import SpikingNetwork
+from spikeseq.recipes.engine import Task
 from spikeseq.recipes.images.data import ImageData, ImageSplit
 from spikeseq.recipes.images.distillation import Teacher
 from spikeseq.recipes.shared.precision import products
@@ -56,7 +57,7 @@ class Augmentation:
 
 
 @dataclass
-class ImageTask:
+class ImageTask(Task):
     """An image classifier on a corpus. See `engine.Task`.
 
     batch_size: images per batch. seed: of the batches' order. label_smoothing: as `settings.TrainSettings`.

@@ -36,8 +36,8 @@ class Opened:
     """A trained model of a run folder.
 
     A subclass says what it does. `translates`: it has `translate_stream(lines, ...)` and `attention(line)`.
-    `classifies`: it has `predict(inputs)`, one `Prediction` each. `reads`: what a line of standard input is to
-    it, "text" or "path", the path of a file. It may draw how its answer forms: `check_trace` and `draw`.
+    `classifies`: it has `predict(inputs)`, one `Prediction` each. `reads`: what a line of standard input is
+    to it, "text" or "path", that of a file. It may draw how its answer forms: `check_trace` and `draw`.
     """
 
     model: Any

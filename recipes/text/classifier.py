@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.models import build_classifier
 from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, predictions
 from spikeseq.recipes.text.corpus import CLASSES_FILE, VOCAB_FILE
 from spikeseq.recipes.text.data import clean
 from spikeseq.recipes.text.task import crop
@@ -33,22 +34,14 @@ def read_classes(path: Path) -> list[str]:
 
 
 @dataclass
-class Prediction:
-    """What a classifier says of one text: `label` (a class's name), its probability, and all of them."""
-
-    label: str
-    score: float
-    scores: dict[str, float]
-
-
-@dataclass
-class Classifier:
+class Classifier(Opened):
     """A trained text classifier, as `spikeseq.load(run)` returns it."""
 
     model: nn.Module
     vocab: Vocab
     classes: list[str]
     config: DictConfig
+    classifies = True
 
     def __post_init__(self) -> None:
         self.tokenizer = build_tokenizer(self.config.data.tokenizer)
@@ -73,15 +66,12 @@ class Classifier:
             if not isinstance(text, str):
                 raise TypeError(f"texts must be strings, got {text!r} ({type(text).__name__})")
         ids = [self.encode(text)[1] for text in texts]
-        predictions: list[Prediction] = []
+        found: list[Prediction] = []
         for start in range(0, len(ids), batch_size):
             part = ids[start : start + batch_size]
             lengths = torch.tensor([len(text) for text in part])
-            for row in self.model(pad_sequence(part), lengths).softmax(1).tolist():
-                best = max(range(len(row)), key=row.__getitem__)
-                named = dict(zip(self.classes, row, strict=True))
-                predictions.append(Prediction(self.classes[best], row[best], named))
-        return predictions
+            found += predictions(self.classes, self.model(pad_sequence(part), lengths))
+        return found
 
     @torch.no_grad()
     def trace(self, text: str) -> tuple[list[str], Tensor]:
@@ -107,6 +97,13 @@ class Classifier:
             raise TypeError(
                 f"model {self.config.model.name!r} has no membrane or state to trace word by word"
             )
+
+    def see(self, text: str) -> Seen:
+        """Its words, and the verdict after each where the model has states."""
+        seen = Seen(self.encode(text)[0])
+        if hasattr(self.model, "trace"):
+            seen.trace = *self.trace(text), self.classes
+        return seen
 
 
 def open_classifier(folder: Path, config: DictConfig) -> Classifier:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.text.data import TextData, TextSplit, load_text_data, validation_split
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
-SPLITS = ("train", "validation", "test")
 VOCAB_FILE, CLASSES_FILE = "vocab.json", "classes.json"
-Say = Callable[[str], None]
 
 
 @dataclass

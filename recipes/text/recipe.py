@@ -1,6 +1,6 @@
 """The recipe for sentiment, or any classification of texts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +8,27 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy.measure import measure_energy
+from spikeseq.evaluation.energy.thesis import TABLE_6_8
 from spikeseq.evaluation.energy.variants import brief, folded, quantised
 from spikeseq.models import build_classifier
+from spikeseq.recipes.recipe import Recipe, Say
 from spikeseq.recipes.text.classifier import Classifier, open_classifier
-from spikeseq.recipes.text.corpus import Corpus, Say, encode, load_corpus
+from spikeseq.recipes.text.corpus import Corpus, encode, load_corpus
 from spikeseq.recipes.text.data import load_text_data, validation_split
 from spikeseq.recipes.text.task import TextTask, build_task, crop
 
 
-@dataclass(frozen=True)
-class TextClassification:
-    """See `registry.Recipe`."""
+class TextClassification(Recipe):
+    """See `Recipe`."""
 
     figure = "accuracy"
     legend = (
         "shuffled: test % with shuffled tokens. parameters: outside the embedding. spikes: per neuron and"
         " token, all sub-steps. nJ: compute only, 45 nm, 4.6 pJ a MAC, 0.9 pJ an AC. s: training."
     )
+
+    example = "In the first half the acting was charming and funny, but by the last scene it was flat."
+    rows = (*Recipe.rows, "text_column", "label_column", "test_share")
 
     def load(self, config: Any, say: Say) -> Corpus:
         """The tokenised and encoded data, read once the other settings are known to be good."""
@@ -38,9 +42,6 @@ class TextClassification:
         if corpus.found is not None:
             say(f"{100 * corpus.found:.1f} % of the vocabulary have a word vector")
         return corpus
-
-    def trains(self, config: Any) -> bool:
-        return True
 
     def task(self, config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
         return build_task(config, corpus, model)
@@ -104,6 +105,9 @@ class TextClassification:
         signature = opened.tokenizer.signature()
         corpus = Corpus(texts.name, texts.classes, opened.vocab, signature, None, None, {split: encoded})
         return build_task(config, corpus, opened.model)
+
+    def thesis(self) -> tuple[str, Mapping[str, Any], str]:
+        return "6.8", TABLE_6_8, "snn"
 
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.models import BagOfWords, build_classifier
+from spikeseq.recipes.engine import Task
 from spikeseq.recipes.text.corpus import Corpus, Encoded
 
 
@@ -41,7 +42,7 @@ def buckets(lengths: list[int], size: int, rng: random.Random | None, chunk: int
 
 
 @dataclass
-class TextTask:
+class TextTask(Task):
     """A classifier on a corpus. See `engine.Task`.
 
     batch_size: texts per batch. longest: tokens kept of a text. seed: of the batches' order.

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from spikeseq.evaluation.bleu import detokenise
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK
+from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.translation.data import Pairs, ParallelData, load_parallel_data
 from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokenizer
@@ -24,7 +24,6 @@ from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokeni
 SOURCE_VOCAB, TARGET_VOCAB, SUBWORD_FILE = "source_vocab.json", "target_vocab.json", "subword.model"
 IDS_FILE = "ids.safetensors"  # of a corpus in the cache
 TOKENIZERS = ("spacy", "subword", "whitespace")
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

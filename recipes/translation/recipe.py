@@ -1,7 +1,7 @@
 """The recipe for translation (thesis 6.5)."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy.measure import measure_energy
+from spikeseq.evaluation.energy.thesis import TABLE_6_9
 from spikeseq.evaluation.energy.variants import brief, quantised
 from spikeseq.models.seq2seq import BOS, Seq2Seq, build_seq2seq
+from spikeseq.recipes.recipe import Recipe, Say
 from spikeseq.recipes.translation.corpus import (
     ParallelCorpus,
-    Say,
     check_merge_dropout,
     encode_pairs,
     load_pairs,
@@ -25,9 +26,8 @@ from spikeseq.recipes.translation.translator import Translator
 from spikeseq.tokenizers.words import LANGUAGES
 
 
-@dataclass(frozen=True)
-class Translation:
-    """See `registry.Recipe`."""
+class Translation(Recipe):
+    """See `Recipe`."""
 
     figure = "bleu_tok_lc"
     legend = (
@@ -35,6 +35,10 @@ class Translation:
         " parameters: outside the embeddings. MAC, AC, uJ: per target token, both sides of the model; compute"
         " only, 45 nm. spikes: per neuron and token, all sub-steps. s: training."
     )
+
+    example = "Ein Hund läuft über eine grüne Wiese ."
+    writes_lines = True
+    rows = (*Recipe.rows, "source_language", "target_language", "test_split", "test_share")
 
     def load(self, config: Any, say: Say) -> ParallelCorpus:
         """The tokenised and encoded pairs, read once the other settings are known to be good."""
@@ -54,9 +58,6 @@ class Translation:
         check_merge_dropout(config.data)
         build_seq2seq(config.model, 5, 5)
         return load_parallel_corpus(config.data, say)
-
-    def trains(self, config: Any) -> bool:
-        return True
 
     def task(self, config: Any, corpus: ParallelCorpus, model: Seq2Seq | None = None) -> TranslationTask:
         return build_translation_task(config, corpus, model)
@@ -120,6 +121,15 @@ class Translation:
         say(f"tokenising {len(pairs):,} pairs")
         corpus = ParallelCorpus(data.name, *sides, {split: encode_pairs(pairs, *sides)})
         return build_translation_task(config, corpus, opened.model)
+
+    def scopes(self, name: str, account: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Of table 6.9's scope, and of all."""
+        core = {**account["core"], "spike_rate": account["spike_rate"]}
+        yield f"{name}, convolutions or recurrences", core
+        yield f"{name}, all", account
+
+    def thesis(self) -> tuple[str, Mapping[str, Any], str]:
+        return "6.9", TABLE_6_9, "convsnn(5)"
 
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spikeseq.evaluation.bleu import score
 from spikeseq.models.seq2seq import BOS, Seq2Seq, build_seq2seq, inside
+from spikeseq.recipes.engine import Task
 from spikeseq.recipes.translation.corpus import (
     EncodedPairs,
     ParallelCorpus,
@@ -48,7 +49,7 @@ def token_batches(
 
 
 @dataclass
-class TranslationTask:
+class TranslationTask(Task):
     """A translation model on a parallel corpus. See `engine.Task`.
 
     batch_tokens: padded tokens per batch. seed: of the batches' order, and of dropped merges.

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.checks import positive_int
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK, Hypothesis, Seq2Seq, beam_search, greedy
+from spikeseq.recipes.shared.opened import Opened, Seen
 from spikeseq.tokenizers import Vocab
 from spikeseq.tokenizers.words import whole_characters
 
@@ -36,7 +37,7 @@ class Translation:
 
 
 @dataclass
-class Translator:
+class Translator(Opened):
     """A trained translation model, as `spikeseq.load(run)` returns it.
 
     Args:
@@ -58,6 +59,7 @@ class Translator:
     detokenise: Callable[[list[str]], str]
     config: Any = None
     copy_unknown: bool = True
+    translates = True
 
     def __post_init__(self) -> None:
         for name, vocab in (("source", self.source_vocab), ("target", self.target_vocab)):
@@ -162,6 +164,15 @@ class Translator:
         if found.attention is None:
             raise TypeError(f"this model ({type(self.model).__name__}) has no attention to show")
         return [*found.source, SPECIALS[EOS]], [*found.target, SPECIALS[EOS]], found.attention
+
+    @torch.no_grad()
+    def see(self, text: str) -> Seen:
+        """Its words and, where the model has attention, what the words of its translation look at."""
+        (found,) = self.translate_tokens([text], beam=1, attention=True)
+        words = [*found.source, SPECIALS[EOS]]
+        if found.attention is None:
+            return Seen(words)
+        return Seen(words, attention=(words, [*found.target, SPECIALS[EOS]], found.attention))
 
     def encode(self, tokens: list[str]) -> list[int]:
         """Ids of a source, and `<eos>`. A word that is spelt like a special is unknown."""

@@ -9,11 +9,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from spikeseq.nn import LIF
-from spikeseq.recipes.engine import Progress, fit
+from spikeseq.recipes.engine import Progress, Task, fit
 from spikeseq.recipes.settings import TrainSettings, parameter_groups, rate_at
 
 
-class Points:
+class Points(Task):
     """Two clouds of points: a task of a few milliseconds, with dropout, so that random numbers matter."""
 
     def __init__(self, scores=None):

@@ -10,8 +10,9 @@ import torch
 from gesture_case import write_recordings
 
 import spikeseq
+from spikeseq.recipes.comparison import neighbours
 from spikeseq.recipes.runs import finished, load, read_config
-from spikeseq.recipes.train import neighbours, train
+from spikeseq.recipes.train import train
 
 OLD = Path(__file__).parents[1] / "data" / "old_runs"
 RECORDED = json.loads((OLD / "answers.json").read_text(encoding="utf-8"))

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from spikeseq.recipes import train as train_module
+from spikeseq.recipes.comparison import neighbours
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.runs import METRICS, RunError
 from spikeseq.recipes.text.data import load_text_data
 from spikeseq.recipes.text.task import TextTask
-from spikeseq.recipes.train import neighbours, train
+from spikeseq.recipes.train import train
 
 pytestmark = pytest.mark.usefixtures("cache")
 FILES = {
