@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from recipe_case import TRANSLATION, quick, sets
 from torch import nn
 
-from spikeseq.recipes.engine import Progress, dealt, fit
+from spikeseq.recipes.engine import Progress, Task, dealt, fit
 from spikeseq.recipes.settings import TrainSettings
 
 pytestmark = pytest.mark.skipif(
@@ -27,7 +27,7 @@ SETTINGS = TrainSettings(epochs=4, warmup=2, average=0.5, patience=0, learning_r
 FILES = {"config.yaml", "classes.json", "vocab.json", "log.jsonl", "model.safetensors", "metrics.json"}
 
 
-class Clouds:
+class Clouds(Task):
     """Two clouds of points in parts of 8, with a note of what is done with them.
 
     together: parts per batch, whose losses are averaged. noisy: with dropout and batch normalisation.
