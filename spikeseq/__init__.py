@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .conversion import to_spiking
     from .debugging import debug
     from .events import compile_events
+    from .explain import explain
     from .fold import fold_embeddings
     from .monitor import monitor
     from .nn import detach_state, project_parameters, reorder_state, select_state
@@ -33,6 +34,7 @@ _FROM = {
     "compile_events": "events",
     "debug": "debugging",
     "detach_state": "nn",
+    "explain": "explain",
     "fold_embeddings": "fold",
     "monitor": "monitor",
     "project_parameters": "nn",
@@ -105,6 +107,7 @@ __all__ = [
     "debug",
     "detach_state",
     "evaluation",
+    "explain",
     "fold_embeddings",
     "functional",
     "load",

@@ -1,12 +1,17 @@
 """Checks of arguments: each returns what it was given, or raises an error that names the argument, its value
 and what is accepted."""
 
+import math
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
+
+CURRENT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+WHOLE_NUMBERS = (torch.int64, torch.int32)
 
 
 def positive_int(name: str, value: int) -> int:
@@ -86,3 +91,127 @@ def one_or_each(
 def has_values(tensor: Tensor) -> bool:
     """Whether a tensor has values that can be read: not on "meta", not fake, not while code is traced."""
     return not (tensor.is_meta or isinstance(tensor, FakeTensor) or torch.compiler.is_compiling())
+
+
+def check_current(current: Tensor) -> None:
+    """Refuses what no neuron takes as its currents (L, B, *)."""
+    check_tensor("current", current)
+    if current.layout != torch.strided:
+        raise TypeError(f"current must be a dense tensor, got layout {current.layout}")
+    if current.dtype not in CURRENT_DTYPES:
+        raise TypeError(f"current must be float32, float64, bfloat16 or float16, got {current.dtype}")
+    if current.dim() < 2:
+        raise ValueError(f"current must be (L, B, *), got {tuple(current.shape)}")
+    if current.shape[0] == 0:
+        raise ValueError(f"current must have at least one row, got {tuple(current.shape)}")
+
+
+def check_parameter(name: str, value: Tensor | float, current: Tensor, dtype: torch.dtype) -> Tensor:
+    """The leak or the threshold as (1,) or (C,) of type `dtype`, C the size of dimension 2 of `current`."""
+    if isinstance(value, Tensor):
+        check_device(name, value, current)
+        if not value.is_floating_point():
+            raise TypeError(f"{name} must be a floating-point tensor, got {value.dtype}")
+        channels = current.shape[2] if current.dim() > 2 else 1
+        if value.dim() > 1 or value.numel() not in (1, channels):
+            raise ValueError(f"{name} must have shape (), (1,) or ({channels},), got {tuple(value.shape)}")
+        return value.reshape(-1).to(dtype)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number or a Tensor, got {value!r}")
+    number = check_leak(value) if name == "leak" else check_threshold(value)
+    if number > torch.finfo(dtype).max:
+        raise ValueError(f"{name} must fit {dtype}, got {value}")
+    return current.new_full((1,), number, dtype=dtype)
+
+
+def check_state(state: Tensor, current: Tensor, dtype: torch.dtype, planes: int) -> Tensor:
+    """A state (B, *), or (1 + planes, B, *) of neurons that remember something, as (1 + planes, B, *)."""
+    check_shape("state", state, (*([1 + planes] if planes else []), *current.shape[1:]), current, dtype)
+    return state if planes else state.unsqueeze(0)
+
+
+def check_shape(
+    name: str, value: Tensor, shape: tuple[int, ...], current: Tensor, dtype: torch.dtype | None = None
+) -> Tensor:
+    """`value` if it is a Tensor of that shape and type on the device of `current`."""
+    check_tensor(name, value)
+    check_device(name, value, current)
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype} for {current.dtype} currents, got {value.dtype}")
+    if tuple(value.shape) != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}")
+    return value
+
+
+def check_device(name: str, value: Tensor, current: Tensor) -> None:
+    """Refuses a tensor on another device than `current`."""
+    if value.device != current.device:
+        raise ValueError(f"{name} is on {value.device}, current on {current.device}")
+
+
+def check_lengths(lengths: Tensor, current: Tensor) -> Tensor:
+    """The rows of `current` (L, B, *) that count for each sequence, (B,), as int64 on its device."""
+    check_tensor("lengths", lengths)
+    if lengths.dtype not in WHOLE_NUMBERS:
+        raise TypeError(f"lengths must be int64, got {lengths.dtype}")
+    if tuple(lengths.shape) != (current.shape[1],):
+        raise ValueError(f"lengths must have shape ({current.shape[1]},), got {tuple(lengths.shape)}")
+    return lengths.to(device=current.device, dtype=torch.int64)
+
+
+def sequence_lengths(lengths: Any, x: Tensor) -> Tensor | None:
+    """`check_lengths` for a batch of sequences `x` (L, B, *), which takes lists of numbers too, or None.
+
+    Their values are checked as well, where reading them does not wait for a device.
+    """
+    if lengths is None:
+        return None
+    most, batch = x.shape[:2]
+    wanted = f"lengths must be {batch} integers in [0, {most}], one per sequence"
+    if not isinstance(lengths, Tensor):
+        try:
+            lengths = torch.as_tensor(lengths)
+        except (RuntimeError, TypeError, ValueError):
+            raise TypeError(f"{wanted}, got {lengths!r}") from None
+    if lengths.dtype not in WHOLE_NUMBERS or lengths.shape != (batch,):
+        raise ValueError(f"{wanted}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
+    # The feedback loop of `recurrent=True` hides the values from the op's own check.
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+        for value in lengths.tolist():
+            if not 0 <= value <= most:
+                raise ValueError(f"{wanted}, got {value}")
+    return check_lengths(lengths, x)
+
+
+def check_values(rows: int, leak: Tensor, threshold: Tensor, lengths: Tensor | None) -> None:
+    """What the native CPU kernel checks too; values on another device, or of fake tensors, are not read."""
+    if leak.device.type != "cpu" or type(leak) not in (Tensor, torch.nn.Parameter):
+        return
+    for value in leak.flatten().tolist():
+        if not 0 <= value <= 1:
+            raise ValueError(f"leak must lie in [0, 1], got {value}")
+    for value in threshold.flatten().tolist():
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"threshold must be positive and finite, got {value}")
+    for value in [] if lengths is None else lengths.tolist():
+        if not 0 <= value <= rows:
+            raise ValueError(f"lengths must lie in [0, {rows}] (the rows of current), got {value}")
+
+
+def check_input(x: Tensor, features: int, like: Tensor) -> None:
+    """Refuses an input with other features than the layer's, or another device or type than `like`'s."""
+    if x.shape[-1] != features:
+        raise ValueError(f"input must have {features} features, got {tuple(x.shape)}")
+    if x.device != like.device:
+        raise ValueError(f"input is on {x.device}, the layer on {like.device}")
+    if x.dtype != like.dtype:
+        # Half precision and float32 are converted by the linear map, under autocast.
+        converted = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
+        if not (converted and torch.is_autocast_enabled(x.device.type)):
+            raise TypeError(f"input must be {like.dtype} as the layer is, got {x.dtype}")
+
+
+def check_hx(hx: Tensor, expected: tuple[int, ...]) -> None:
+    """Refuses a state of another shape."""
+    if tuple(check_tensor("hx", hx).shape) != expected:
+        raise ValueError(f"hx must have shape {expected}, got {tuple(hx.shape)}")

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .functional import lif
 from .modules import refuse, rewritten
 from .nn.lif import LIF, LIFCell
+from .neuron import Run
+from .ops.lif import fire
 
 
 def wide(x: Tensor) -> torch.dtype:
@@ -45,10 +46,8 @@ def again(
     current = arguments["current"]
     if isinstance(module, LIFCell):
         current = current.unsqueeze(0)
-    out, _ = lif(
-        current.to(wide(current)), arguments.get("state"), lengths=arguments.get("lengths"),
-        substeps=substeps_of(module, arguments), readout=readout, window=window, **module.neuron(),
-    )  # fmt: skip
+    run = Run(substeps_of(module, arguments), window, readout, arguments.get("lengths"))
+    out, _ = fire(current.to(wide(current)), arguments.get("state"), module.neuron(), run)
     return out
 
 

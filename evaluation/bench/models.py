@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from spikeseq.evaluation.bench.agreement import refuse
 from spikeseq.evaluation.bench.peers import RNN_PEERS
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, inference, training
-from spikeseq.functional import PiecewiseLinear
 from spikeseq.models import SpikingClassifier, build_classifier
 from spikeseq.nn import SpikingRNN
-from spikeseq.ops.reference import Options, Spike, slope, update
+from spikeseq.ops.reference import Spike, update
 
 VOCABULARY = 10_000
 CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
@@ -118,7 +117,7 @@ def by_loops(model: SpikingClassifier, text: Tensor, lengths: Tensor) -> Tensor:
     lengths: all equal to the number of rows of `text`.
     """
     layers: list[Any] = list(model.spiking.layers)
-    options = neuron_options(layers[0])
+    neuron = layers[0].lif
     sizes = [(text.shape[1], layer.lif.channels or layer.input_map.out_features) for layer in layers]
     membranes = [model.embedding.weight.new_zeros(size) for size in sizes]
     spikes = [torch.zeros_like(u) for u in membranes]
@@ -134,19 +133,14 @@ def by_loops(model: SpikingClassifier, text: Tensor, lengths: Tensor) -> Tensor:
                     layer.input_map(out),
                     layer.lif.leak,
                     layer.lif.threshold,
-                    options.reset,
+                    neuron.reset,
                 )
                 with torch.no_grad():
-                    by_z = slope(u, layer.lif.threshold, u[:0], options)
+                    by_z = neuron.surrogate.slope(u / layer.lif.threshold - 1, u[:0])
                 out = Spike.apply(u, layer.lif.threshold, by_z)
                 membranes[i], spikes[i] = u, out
             total = total + model.to_integrator(out)
     return model.readout(total / len(text) ** 0.5)  # type: ignore[no-any-return]
-
-
-def neuron_options(layer: Any) -> Options:
-    s: PiecewiseLinear = layer.lif.surrogate
-    return Options(1, 1, layer.lif.reset, "spikes", s.name, s.height, s.width, False)
 
 
 @torch.no_grad()

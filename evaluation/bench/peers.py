@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeseq.functional import PiecewiseLinear
-from spikeseq.ops.reference import Options, Spike, slope, update
+from spikeseq.ops.reference import Spike, update
 
 
 class Neuron(NamedTuple):
@@ -129,8 +129,7 @@ def norse(leak: float, threshold: float) -> Neuron:
 def reference_loop(leak: float, threshold: float) -> Neuron:
     """One sub-step after the other in plain PyTorch, with the equations of the oracle."""
     leak_, threshold_ = (torch.tensor(value, requires_grad=True) for value in (leak, threshold))
-    s = PiecewiseLinear()
-    options = Options(1, 1, "soft", "spikes", s.name, s.height, s.width, False)
+    surrogate = PiecewiseLinear()
 
     def run(current: Tensor) -> Tensor:
         u = spike = no_memory = current.new_zeros(current.shape[1:])
@@ -138,7 +137,7 @@ def reference_loop(leak: float, threshold: float) -> Neuron:
         for row in current.unbind(0):
             u = update(u, spike, row, leak_, threshold_, "soft")
             with torch.no_grad():
-                by_z = slope(u, threshold_, no_memory, options)
+                by_z = surrogate.slope(u / threshold_ - 1, no_memory)
             spike = Spike.apply(u, threshold_, by_z)
             spikes.append(spike)
         return torch.stack(spikes)

@@ -166,7 +166,7 @@ def check_layer(layer: SpikingRNN, x: Tensor) -> None:
     neuron = inner.lif.neuron()
 
     def theirs() -> tuple[Tensor, Tensor]:
-        leak, threshold = neuron["leak"].reshape(-1), neuron["threshold"].reshape(-1)
+        leak, threshold = neuron.leak.reshape(-1), neuron.threshold.reshape(-1)
         return oracle(inner.input_map(piece), leak, threshold, layer.substeps, layer.readout)
 
     compare(

@@ -1,10 +1,7 @@
 """Pure functions: the spiking neuron, its surrogates, and encoders."""
 
-from .encoders import direct, poisson
-from .lif import READOUTS, RESETS, lif
-from .norm_lif import norm_lif
-from .spike import spike_of
-from .surrogates import (
+from ..neuron import READOUTS, RESETS
+from ..surrogates import (
     SURROGATES,
     ApproximateLIF,
     ArcTan,
@@ -14,6 +11,10 @@ from .surrogates import (
     SpikeTime,
     Surrogate,
 )
+from .encoders import direct, poisson
+from .lif import lif
+from .norm_lif import norm_lif
+from .spike import spike_of
 
 __all__ = [
     "READOUTS",

@@ -3,10 +3,10 @@
 from typing import Any
 
 from torch import Tensor
-from torch.nn.functional import linear
 
-from ..ops import linear_lif as fused
-from .lif import lif, op_arguments
+from ..neuron import described
+from ..ops.dispatch import dispatch
+from ..ops.linear_lif import LINEAR_LIF
 
 
 def linear_lif(
@@ -38,9 +38,4 @@ def linear_lif(
     Raises:
         TypeError, ValueError: as `lif`. RuntimeError: a second derivative.
     """
-    if not fused.serves(x, weight, bias, state):
-        return lif(linear(x, weight, bias), state, **neuron)
-    form = x.new_empty(()).expand(*x.shape[:-1], len(weight))  # of the currents, without their memory
-    arguments = op_arguments(form, state, **neuron)
-    out, final = fused.LinearLif.apply(x, weight, bias, recompute, *arguments)  # type: ignore[no-untyped-call]
-    return out, final if len(final) > 1 else final[0]
+    return dispatch(LINEAR_LIF, x, weight, bias, state, *described(**neuron), recompute)  # type: ignore[no-any-return]

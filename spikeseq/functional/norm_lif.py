@@ -1,13 +1,12 @@
 """LIF neurons behind a layer normalisation of their currents, for tokens that are processed in parallel."""
 
-from typing import Any
-
 from torch import Tensor
 
-from ..checks import check_tensor, choice, positive_int
-from ..ops.norm_lif import norm_lif as op
-from .lif import RESETS, _check_lengths
-from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
+from ..checks import check_lengths, check_shape, check_tensor, positive_int
+from ..neuron import Neuron
+from ..ops.dispatch import dispatch
+from ..ops.norm_lif import NORM_LIF
+from ..surrogates import PiecewiseLinear, Surrogate
 
 EPSILON = 1e-5  # as nn.LayerNorm
 
@@ -48,34 +47,41 @@ def norm_lif(
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
     """
+    neuron = Neuron(leak, threshold, reset, surrogate, detach_reset)
+    return normalised(currents, state, gain, offset, neuron, lengths, substeps, persist, epsilon)
+
+
+def normalised(
+    currents: Tensor, state: Tensor | None, gain: Tensor, offset: Tensor, neuron: Neuron,
+    lengths: Tensor | None, substeps: int, persist: bool, epsilon: float = EPSILON,
+) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+    """`norm_lif` of neurons that are described already."""
     check_tensor("currents", currents)
     substeps = positive_int("substeps", substeps)
     if currents.dim() != 4 or currents.shape[1] not in (1, substeps):
         shape = tuple(currents.shape)
         raise ValueError(f"currents must be (L, 1 or {substeps}, B, C), got {shape}")
-    choice("reset", reset, RESETS)
-    if check_surrogate(surrogate).memory_planes:
-        raise ValueError(f"surrogate {surrogate.name!r} remembers, which norm_lif does not serve; use lif")
+    neuron.check()
+    if neuron.surrogate.memory_planes:
+        name = neuron.surrogate.name
+        raise ValueError(f"surrogate {name!r} remembers, which norm_lif does not serve; use lif")
+    channels = currents.shape[3]
     if state is not None:
         if not persist:
             raise ValueError("state goes with persist=True: otherwise every token starts from rest")
-        expected = (currents.shape[2], currents.shape[3])
-        if tuple(check_tensor("state", state).shape) != expected:
-            raise ValueError(f"state must have shape {expected}, got {tuple(state.shape)}")
-    channels = currents.shape[3]
+        check_shape("state", state, (currents.shape[2], channels), currents)
     for name, value, sizes in (
         ("gain", gain, (channels,)),
         ("offset", offset, (channels,)),
-        ("leak", leak, (1, channels)),
-        ("threshold", threshold, (1, channels)),
+        ("leak", neuron.leak, (1, channels)),
+        ("threshold", neuron.threshold, (1, channels)),
     ):
-        if check_tensor(name, value).dim() != 1 or value.numel() not in sizes:
+        if check_tensor(name, value).dim() != 1 or value.numel() not in sizes:  # type: ignore[arg-type, union-attr]
             accepted = " or ".join(f"({size},)" for size in dict.fromkeys(sizes))
-            raise ValueError(f"{name} must have shape {accepted}, got {tuple(value.shape)}")
+            raise ValueError(f"{name} must have shape {accepted}, got {tuple(value.shape)}")  # type: ignore[union-attr]
     if lengths is not None:
-        lengths = _check_lengths(lengths, currents[:, 0])
-    options: tuple[Any, ...] = (
-        substeps, persist, epsilon, reset, surrogate.name, surrogate.height, surrogate.width, detach_reset,
-    )  # fmt: skip
-    spikes, final = op(currents, state, gain, offset, leak, threshold, lengths, *options)
+        lengths = check_lengths(lengths, currents[:, 0])
+    spikes, final = dispatch(
+        NORM_LIF, currents, state, gain, offset, neuron, lengths, substeps, persist, epsilon
+    )
     return spikes, final if persist else None

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..ops.reference import Options, Spike, slope, spread
-from .surrogates import Surrogate
+from ..ops.reference import Spike, spread
+from ..surrogates import Surrogate
 
 
 def spike_of(state: Tensor, *, threshold: Tensor, surrogate: Surrogate) -> Tensor:
@@ -18,7 +18,6 @@ def spike_of(state: Tensor, *, threshold: Tensor, surrogate: Surrogate) -> Tenso
     """
     membrane, memory = (state[0], state[1:]) if surrogate.memory_planes else (state, state[:0])
     threshold = spread(threshold.to(state.dtype), membrane)
-    options = Options(1, 1, "", "", surrogate.name, surrogate.height, surrogate.width, False)
     with torch.no_grad():
-        by_z = slope(membrane, threshold, memory, options).expand_as(membrane)
+        by_z = surrogate.slope(membrane / threshold - 1, memory).expand_as(membrane)
     return Spike.apply(membrane, threshold, by_z)  # type: ignore[no-any-return]

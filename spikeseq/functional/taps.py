@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..ops import library
-from ..ops.build import ensure_native
+from ..ops.dispatch import Op, dispatch, no_kernel, not_wide, tell, unlike
+from ..ops.eager import traced
 
 library.define("add_taps(Tensor(a!) base, Tensor x, Tensor weight, int before) -> bool")
 library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before) -> Tensor")
@@ -19,13 +20,14 @@ library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before
 
 class _Taps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, base: Tensor, before: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, base: Tensor, before: int, by_events: bool) -> Tensor:
         ctx.mark_dirty(base)
         ctx.save_for_backward(x, weight)
         ctx.before = before
-        # False where the input is too dense to gain.
-        ctx.sparse = _served(x, base) and torch.ops.spikeseq.add_taps(base, x, weight, before)
+        ctx.sparse = by_events and torch.ops.spikeseq.add_taps(base, x, weight, before)
         if not ctx.sparse:
+            if by_events:
+                tell(TAPS, "the input is too dense to gain from events", begun=True)
             for k, (given, made) in enumerate(ranges(len(x), len(base), len(weight), before)):
                 _add_product(flat(base, made), flat(x, given), weight[k])
         return base
@@ -45,7 +47,7 @@ class _Taps(torch.autograd.Function):
             by_weight = torch.ops.spikeseq.taps_weight_gradient(x, grad, len(weight), ctx.before)
         elif ctx.needs_input_grad[1]:
             by_weight = torch.stack([flat(x, given).t() @ flat(grad, made) for given, made in taps])
-        return by_x, by_weight, grads[0], None
+        return by_x, by_weight, grads[0], None, None
 
 
 def add_taps(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
@@ -63,7 +65,41 @@ def add_taps(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     x, weight = x.to(dtype).contiguous(), weight.to(dtype).contiguous()
-    return _Taps.apply(x, weight, base, before)  # type: ignore[no-any-return]
+    return dispatch(TAPS, base, x, weight, before)  # type: ignore[no-any-return]
+
+
+def _fits(base: Tensor, x: Tensor, *_: Any) -> str | None:
+    return (
+        traced()
+        or (None if x.is_cpu else f"on {x.device.type}")
+        or not_wide("input", x)
+        or unlike(x, input=x, base=base)
+        or no_kernel("cpu")
+    )
+
+
+def _by_events(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
+    return _Taps.apply(x, weight, base, before, True)  # type: ignore[no-any-return]
+
+
+def _by_products(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
+    if traced():  # ordinary operations, which can be traced, transformed and differentiated in any mode
+        return composed(base, x, weight, before)
+    return _Taps.apply(x, weight, base, before, False)  # type: ignore[no-any-return]
+
+
+TAPS = Op("add_taps", _fits, _by_events, _by_products)
+
+
+def composed(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
+    """The same without overwriting `base`: the oracle, and what is traced."""
+    for k, (given, made) in enumerate(ranges(x.shape[0], base.shape[0], len(weight), before)):
+        rows = x[given].flatten(0, -2)
+        held = base[made].flatten(0, -2)
+        same = held.dtype == rows.dtype
+        total = torch.addmm(held, rows, weight[k]) if same else held + rows @ weight[k]
+        base = torch.cat((base[: made.start], total.view_as(base[made]), base[made.stop :]))
+    return base
 
 
 def _add_product(to: Tensor, a: Tensor, b: Tensor) -> None:
@@ -72,12 +108,6 @@ def _add_product(to: Tensor, a: Tensor, b: Tensor) -> None:
         to.addmm_(a, b)
     else:
         to.add_(a @ b)
-
-
-def _served(x: Tensor, base: Tensor) -> bool:
-    """Whether the native kernel takes such tensors."""
-    fits = x.device.type == "cpu" and x.dtype == base.dtype and x.dtype in (torch.float32, torch.float64)
-    return fits and not torch.compiler.is_compiling() and ensure_native("cpu")
 
 
 def ranges(given: int, made: int, taps: int, before: int) -> list[tuple[slice, slice]]:

@@ -83,6 +83,7 @@ class SpikingClassifier(nn.Module):
             self.spiking.input_size = hidden_size
         self.dropout = SequenceDropout(dropout)
         self.to_integrator = nn.Linear(hidden_size, integrators, bias=False)
+        self.substeps = positive_int("substeps", substeps)
         self.integrator = Integrator()
         # Membranes start large and alike: no verdict before learning.
         self.readout = begin(nn.Linear(integrators, classes), zero, weight=True)
@@ -99,7 +100,7 @@ class SpikingClassifier(nn.Module):
         rates, _ = self.spiking(x, lengths=lengths)
         rates, _ = self.dropout(rates)
         # The map is linear, so the spikes of a token are summed first: T times their rate.
-        return self.integrator(self.to_integrator(rates * self.spiking.substeps), lengths=lengths)
+        return self.integrator(self.to_integrator(rates * self.substeps), lengths=lengths)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         _, final = self.membrane(tokens, lengths)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..checks import check_initial, check_share, has_values, positive_int
 from .clock import Clock, current_clock
 from .dropout import dropout_mask
+from .layer import inside
 from .lif import LIF
 
 
@@ -82,7 +83,7 @@ class SpikingActivation(nn.Module):
 
 def first_state(lif: LIF, current: Tensor, share: float) -> Tensor:
     """The state of `lif` before currents (L, B, *), with membranes at a share of its threshold."""
-    threshold = lif.neuron()["threshold"]
+    threshold = lif.neuron().threshold
     if lif.channels is not None:
         threshold = threshold.view(-1, *[1] * (current.dim() - 3))
     wide = torch.promote_types(current.dtype, torch.float32)
@@ -97,9 +98,12 @@ def fire(lif: LIF, x: Tensor, clock: Clock, initial: float = 0.0) -> Tensor:
     """The spikes of `lif` for currents x (N, *), with the clock's state; `initial` as `SpikingActivation`."""
     clock.show(x)
     rows, hold = clock.layout(x)
+    neurons = inside(lif, LIF)  # something may be put around them
+    if neurons is None:
+        raise ValueError(f"neurons ({type(lif).__name__}) hold no nn.LIF, which says what their state is")
     # Neurons do not see each other: pixels before channels is as good an order, and saves two copies.
-    turned = x.dim() == 4 and lif.channels is None and x.is_contiguous(memory_format=torch.channels_last)
-    state, memory = clock.recall(), lif.surrogate.memory_planes > 0
+    turned = x.dim() == 4 and neurons.channels is None and x.is_contiguous(memory_format=torch.channels_last)
+    state, memory = clock.recall(), neurons.surrogate.memory_planes > 0
     if state is not None and memory:  # all that a clock keeps has the batch first
         state = state.transpose(0, 1)
     if turned:
@@ -107,7 +111,7 @@ def fire(lif: LIF, x: Tensor, clock: Clock, initial: float = 0.0) -> Tensor:
         state = None if state is None else state.movedim(-3, -1)
     current = with_time(x, rows)
     if state is None and initial:
-        state = first_state(lif, current, initial)
+        state = first_state(neurons, current, initial)
     spikes, state = lif(current, state, substeps=hold)
     state = state.movedim(-1, -3) if turned else state
     clock.remember(state.transpose(0, 1) if memory else state)

@@ -5,11 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_tensor, choice, positive_int
+from ..checks import check_hx, check_input, check_tensor, choice, positive_int
 from ..functional import READOUTS
-from .checks import add_batch, check_hx, check_input
-from .layer import SpikingLayer
-from .rnn import NORMS
+from .layer import SpikingLayer, inside
+from .rnn import NORMS, add_batch
 
 
 class SpikingRNNCell(nn.Module):
@@ -55,12 +54,14 @@ class SpikingRNNCell(nn.Module):
         if check_tensor("input", input).dim() not in (1, 2):
             shape = tuple(input.shape)
             raise ValueError(f"input must be (B, {self.input_size}) or ({self.input_size},), got {shape}")
-        check_input(input, self.layer)
+        layer = inside(self.layer, SpikingLayer)
+        if layer is not None:
+            check_input(input, *layer.takes())
         batched = input.dim() == 2
         if not batched:
             input, hx = input.unsqueeze(0), add_batch(hx)
-        if hx is not None:
-            check_hx(hx, self.layer.state_shape(len(input)))
+        if hx is not None and layer is not None:
+            check_hx(hx, layer.state_shape(len(input)))
         out, state = self.layer(
             input.unsqueeze(0), hx, lengths=None, substeps=self.substeps, readout=self.readout
         )

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_tensor, positive_int
-from .checks import check_lengths
+from ..checks import check_tensor, positive_int, sequence_lengths
 from .state import detach_state
 from .statistics import OneBatch, run_again
 
@@ -52,7 +51,7 @@ def run_in_chunks(
         raise ValueError(
             "chunks are cut along time, which must come first; got a layer with batch_first=True"
         )
-    lengths = check_lengths(lengths, input)
+    lengths = sequence_lengths(lengths, input)
     outputs, state, batch = [], hx, OneBatch(layer)
     for start in range(0, len(input), size):
         chunk = input[start : start + size]

@@ -67,9 +67,9 @@ class ConvBlock(nn.Module):
         active, membrane = self.activation(current, membrane, lengths=lengths)
         plus = current if self.residual else None
         if integrate:
-            active = active.sum(1, keepdim=True)
             if plus is not None:
-                plus = plus.sum(1, keepdim=True) * (self.activation.substeps / plus.shape[1])
+                plus = plus.sum(1, keepdim=True) * (active.shape[1] / plus.shape[1])
+            active = active.sum(1, keepdim=True)
         if attend is not None:
             context = attend(current.mean(1)).unsqueeze(1)
             plus = context if plus is None else plus + context

@@ -2,43 +2,24 @@
 
 import math
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as hooks
 
 from ..checks import has_values
 from ..functional import spike_of
-from ..functional.linear_lif import linear_lif
-from ..ops import recurrent
+from ..modules import oddity
+from ..neuron import Run
+from ..ops import linear_lif, recurrent
+from ..ops.dispatch import Op, dispatch
+from ..ops.eager import traced
 from ..watch import watched
 from .lif import LIF
 from .start import begin, normal, orthogonal
 
 SPREAD = 4.0  # thresholds; the first layer then starts with about one spike in ten sub-steps
 LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights start as if it forgot this much
-
-
-def unseen(*modules: nn.Module) -> bool:
-    """Whether nothing hangs on the calls of `modules`: hooks, watchers, or a `forward` put in by hand."""
-    return (
-        not watched(*modules)
-        and not any(
-            module._forward_hooks
-            or module._forward_pre_hooks
-            or module._backward_hooks
-            or module._backward_pre_hooks
-            or "forward" in module.__dict__
-            for module in modules
-        )
-        and not (
-            hooks._global_forward_hooks
-            or hooks._global_forward_pre_hooks
-            or hooks._global_backward_hooks
-            or hooks._global_backward_pre_hooks
-        )
-    )
 
 
 def start_mean(lif: LIF, name: str) -> float:
@@ -95,6 +76,7 @@ class SpikingLayer(nn.Module):
         self.norm = nn.LayerNorm(hidden_size, **factory) if norm == "layer" else None
         self.feedback = nn.Linear(hidden_size, hidden_size, bias=False, **factory) if recurrent else None
         self.lif = LIF(**neuron, **factory)
+        self.input_size, self.hidden_size = input_size, hidden_size
         self.substeps, self.spiking_input, self.recompute = substeps, spiking_input, recompute
         self.reset_parameters()
 
@@ -133,6 +115,7 @@ class SpikingLayer(nn.Module):
         if not isinstance(linear, nn.Linear):
             raise TypeError("the map of this layer was released already")
         self.input_map = Passed(linear.out_features)
+        self.input_size = linear.out_features
         return linear
 
     def spiking_maps(self) -> tuple[str, ...]:
@@ -144,10 +127,22 @@ class SpikingLayer(nn.Module):
         """The parts whose output is currents of the neurons."""
         return ("input_map",) if self.feedback is None else ("input_map", "feedback")
 
+    @property
+    def neurons(self) -> LIF | None:
+        """The layer's LIF neurons: `lif`, or what is inside where something is put around it."""
+        return inside(self.lif, LIF)
+
+    def takes(self) -> tuple[int, Tensor]:
+        """Features of the input, and a tensor of the type and on the device that it must have."""
+        neurons = self.neurons
+        own = next(iter(self.parameters())) if neurons is None else neurons.leak
+        return getattr(self.input_map, "in_features", self.input_size), own
+
     def state_shape(self, batch: int) -> tuple[int, ...]:
         """(B, H), or (1 + planes, B, H) for a surrogate with memory."""
-        planes = self.lif.surrogate.memory_planes
-        return (*([1 + planes] if planes else []), batch, self.input_map.out_features)
+        neurons = self.neurons
+        planes = 0 if neurons is None else neurons.surrogate.memory_planes
+        return (*([1 + planes] if planes else []), batch, self.hidden_size)
 
     def forward(
         self,
@@ -160,68 +155,71 @@ class SpikingLayer(nn.Module):
         window: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(L, B, input_size) in; the read-out of the neurons, as `functional.lif`, and their state out."""
-        if self._fused():
-            return linear_lif(
-                x, self.input_map.weight, self.input_map.bias, state, recompute=self.recompute,  # type: ignore[arg-type]
-                lengths=lengths, substeps=substeps, readout=readout, window=window, **self.lif.neuron(),
-            )  # fmt: skip
-        current = self.input_map(x)
-        if self.norm is not None:
-            current = self.norm(current)
+        run = Run(substeps, window, readout, lengths)
         if self.feedback is None:
-            return self.lif(
-                current, state, lengths=lengths, substeps=substeps, readout=readout, window=window
-            )
-        return self._with_feedback(current, state, lengths, substeps, readout, window or substeps)
+            return dispatch(LAYER, self, x, state, run)  # type: ignore[no-any-return]
+        return dispatch(FEEDBACK, self, self._currents(x), state, run)  # type: ignore[no-any-return]
 
-    def _fused(self) -> bool:
-        """Whether map and neurons are one call: nothing between them, and nobody who looks there."""
-        plain = self.norm is None and self.feedback is None
+    def _currents(self, x: Tensor) -> Tensor:
+        current = self.input_map(x)
+        return current if self.norm is None else self.norm(current)  # type: ignore[no-any-return]
+
+    # Map and neurons: one call where nothing stands between them, and nobody looks there.
+
+    def _fits(self, x: Tensor, state: Tensor | None, _run: Run) -> str | None:
+        if self.norm is not None:
+            return f"a norm ({type(self.norm).__name__}) stands between map and neurons"
         return (
-            plain
-            and type(self.input_map) is nn.Linear
-            and type(self.lif) is LIF
-            and unseen(self.input_map, self.lif)
+            traced()
+            or unread("input_map", self.input_map, nn.Linear)
+            or unread("lif", self.lif, LIF)
+            or linear_lif.fits(x, self.input_map.weight, self.input_map.bias, state)  # type: ignore[arg-type]
         )
 
-    def _plain(self) -> bool:
-        """Whether nobody looks at single sub-steps: no hooks, and feedback by a linear map without bias."""
-        return (
-            type(self.feedback) is nn.Linear
-            and self.feedback.bias is None
-            and type(self.lif) is LIF
-            and unseen(self.feedback, self.lif)
-        )
-
-    def _with_feedback(
-        self,
-        current: Tensor,
-        state: Tensor | None,
-        lengths: Tensor | None,
-        substeps: int,
-        readout: str,
-        window: int,
-    ) -> tuple[Tensor, Tensor]:
-        """I[t] = W_ih x + W_hh o[t-1]: fused where the op serves, else one sub-step at a time."""
-        assert self.feedback is not None
+    def _in_one_pass(self, x: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
+        linear: Any = self.input_map
         neuron = self.lif.neuron()
-        surrogate, leak, threshold = neuron["surrogate"], neuron["leak"], neuron["threshold"]
-        weight = self.feedback.weight
-        if self._plain() and recurrent.serves(
-            current, state, weight, leak, threshold, surrogate.memory_planes
-        ):
-            rows = 1 if readout == "spikes" else window
-            return recurrent.lif_recurrent(
-                current, state, weight, leak, threshold, lengths, substeps, rows,
-                neuron["reset"], readout, surrogate.name, float(surrogate.height), float(surrogate.width),
-                neuron["detach_reset"],
-            )  # fmt: skip
+        return linear_lif.in_one_pass(x, linear.weight, linear.bias, state, neuron, run, self.recompute)
+
+    def _part_by_part(self, x: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
+        return self._neurons(self._currents(x), state, run)
+
+    def _neurons(self, current: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
+        return self.lif(  # type: ignore[no-any-return]
+            current, state, lengths=run.lengths, substeps=run.substeps, readout=run.readout, window=run.window
+        )
+
+    # Feedback, I[t] = W_ih x + W_hh o[t-1]: one call where it is a map without bias, else step by step.
+
+    def _feedback_fits(self, current: Tensor, state: Tensor | None, _run: Run) -> str | None:
+        feedback: Any = self.feedback
+        reason = traced() or unread("feedback", feedback, nn.Linear) or unread("lif", self.lif, LIF)
+        if reason is not None:
+            return reason
+        if feedback.bias is not None:
+            return ".feedback has a bias"
+        return recurrent.fits(current, state, feedback.weight, self.lif)
+
+    def _feedback_in_one_pass(self, current: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
+        feedback: Any = self.feedback
+        return recurrent.lif_recurrent(current, state, feedback.weight, self.lif.neuron(), run)
+
+    def _step_by_step(self, current: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
+        assert self.feedback is not None
+        substeps, lengths, readout = run.substeps, run.lengths, run.readout
+        window = run.window or substeps
+        neurons = self.neurons
         if state is None:
             spike = torch.zeros_like(current[0])
+        elif neurons is None:
+            kind = type(self.lif).__name__
+            raise ValueError(f"lif is a {kind} without an nn.LIF inside, which says what in hx spikes")
         else:
-            spike = spike_of(state, threshold=threshold, surrogate=surrogate).to(current.dtype)
+            neuron: Any = neurons.neuron()
+            spike = spike_of(state, threshold=neuron.threshold, surrogate=neuron.surrogate)
+            spike = spike.to(current.dtype)
         outs = []
-        for t in range(len(current) * substeps):
+        for t in range(current.shape[0] * substeps):
             row = (current[t // substeps] + self.feedback(spike)).unsqueeze(0)
             alive = None if lengths is None else (lengths * substeps > t).to(torch.int64)
             spikes, state = self.lif(row, state, lengths=alive, substeps=1)
@@ -229,10 +227,39 @@ class SpikingLayer(nn.Module):
             if readout != "membrane":
                 outs.append(spike)
             elif (t + 1) % window == 0:
-                membrane = state[0] if self.lif.surrogate.memory_planes else state
+                membrane = state if state.dim() == spike.dim() else state[0]
                 outs.append(
                     membrane if alive is None else membrane * alive.view(-1, *[1] * (membrane.dim() - 1))
                 )
         assert state is not None
         out = torch.stack(outs).to(current.dtype)
         return (out.unflatten(0, (-1, window)).mean(1) if readout == "rate" else out), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "hidden_size" not in state:  # of layers pickled before they knew their sizes
+            linear: Any = self.input_map
+            self.input_size, self.hidden_size = linear.in_features, linear.out_features
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def inside(module: nn.Module, kind: type[M]) -> M | None:
+    """`module` if it is a `kind`, or the first one inside, as in a wrapper."""
+    return next((part for part in module.modules() if isinstance(part, kind)), None)
+
+
+def unread(name: str, part: nn.Module, kind: type[nn.Module]) -> str | None:
+    """Why a part of a layer must be called, and cannot be read as one of `kind`; None if it can."""
+    reason = oddity(part, kind) or ("is watched" if watched(part) else None)
+    return None if reason is None else f".{name} ({type(part).__name__}) {reason}"
+
+
+LAYER = Op("linear_lif", SpikingLayer._fits, SpikingLayer._in_one_pass, SpikingLayer._part_by_part)
+FEEDBACK = Op(
+    "lif_recurrent",
+    SpikingLayer._feedback_fits,
+    SpikingLayer._feedback_in_one_pass,
+    SpikingLayer._step_by_step,
+)

@@ -18,9 +18,10 @@ from ..checks import (
     one_or_each,
     positive_int,
 )  # fmt: skip
-from ..functional import PiecewiseLinear, Surrogate, lif
-from ..functional.lif import RESETS
-from ..functional.surrogates import check_surrogate
+from ..functional import RESETS, PiecewiseLinear, Surrogate, lif
+from ..neuron import Neuron, Run
+from ..ops.lif import fire
+from ..surrogates import check_surrogate
 
 SMALLEST_THRESHOLD = 1e-3
 BOUNDS = {"leak": (0.0, 1.0), "threshold": (SMALLEST_THRESHOLD, math.inf)}
@@ -100,15 +101,15 @@ class LIF(nn.Module):
     leak: Tensor
     threshold: Tensor
 
-    def neuron(self) -> dict[str, Any]:
-        """The keyword arguments of `functional.lif` that this layer stands for."""
-        return {
-            "leak": bounded(self.leak, *BOUNDS["leak"]),
-            "threshold": bounded(self.threshold, *BOUNDS["threshold"]),
-            "reset": self.reset,
-            "surrogate": self.surrogate,
-            "detach_reset": self.detach_reset,
-        }
+    def neuron(self) -> Neuron:
+        """The neurons that this layer stands for."""
+        return Neuron(
+            bounded(self.leak, *BOUNDS["leak"]),
+            bounded(self.threshold, *BOUNDS["threshold"]),
+            self.reset,
+            self.surrogate,
+            self.detach_reset,
+        )
 
     def forward(
         self,
@@ -122,9 +123,7 @@ class LIF(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """As `functional.lif`: currents (L, B, *) in, spikes (L * substeps, B, *) and state out."""
         steps = self.substeps if substeps is None else substeps
-        return lif(
-            current, state, substeps=steps, lengths=lengths, readout=readout, window=window, **self.neuron()
-        )
+        return fire(current, state, self.neuron(), Run(steps, window, readout, lengths))
 
     def emits(self, call: Mapping[str, Any]) -> float | None:
         """The height of a spike in what a call with these arguments gives first; None: analog values."""

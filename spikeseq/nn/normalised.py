@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import choice, positive_int
-from ..functional import norm_lif
-from ..functional.norm_lif import EPSILON
-from ..ops.norm_lif import chains
+from ..functional.norm_lif import EPSILON, normalised
+from ..ops.dispatch import tell
+from ..ops.norm_lif import NORM_LIF, chains
 from .lif import LIF
 
 NORMS = ("layer", "batch", "none")
@@ -61,17 +61,13 @@ class NormalisedLIF(LIF):
         """
         neuron = self.neuron()
         if self.norm == "layer":
-            return norm_lif(
-                currents, state, gain=self.gain, offset=self.offset, substeps=self.substeps,
-                persist=self.persist, lengths=lengths, **neuron,
-            )  # fmt: skip
+            return normalised(
+                currents, state, self.gain, self.offset, neuron, lengths, self.substeps, self.persist
+            )
+        tell(NORM_LIF, f"norm={self.norm!r} is not part of the op")
         if self.batch is not None:
             currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
-        s = neuron["surrogate"]
-        spikes, final = chains(
-            currents, state, neuron["leak"], neuron["threshold"], lengths, self.substeps, self.persist,
-            self.reset, s.name, float(s.height), float(s.width), self.detach_reset,
-        )  # fmt: skip
+        spikes, final = chains(currents, state, neuron, lengths, self.substeps, self.persist)
         return spikes, final if self.persist else None
 
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ..checks import choice, positive_int
+from ..checks import check_hx, check_input, check_tensor, choice, positive_int, sequence_lengths
 from ..functional import READOUTS
+from ..ops.dispatch import Op, dispatch
 from . import stack
-from .checks import add_batch, check_hx, check_input, check_lengths
 from .dropout import SequenceDropout
-from .layer import SpikingLayer
+from .layer import SpikingLayer, inside
 
 NORMS = ("layer",)
 
@@ -155,15 +155,18 @@ class SpikingRNN(nn.Module):
 
     def _run(self, x: Tensor, hx: Tensor | None, lengths: Any) -> tuple[Tensor, Tensor]:
         """(L, B, input_size), time first, through every layer."""
-        if lengths is None and (parts := self._in_one_call(x, hx)) is not None:
-            return stack.run(parts, x, hx, substeps=self.substeps, readout=self.readout)
-        first = self.layers[0]
-        assert isinstance(first, SpikingLayer)
-        check_input(x, first)
+        return dispatch(STACK, self, x, hx, lengths, stack.parts_of(self, x, hx, lengths))  # type: ignore[no-any-return]
+
+    def _layer_by_layer(
+        self, x: Tensor, hx: Tensor | None, lengths: Any, _parts: Any
+    ) -> tuple[Tensor, Tensor]:
+        first = inside(self.layers[0], SpikingLayer)
+        if first is not None:
+            check_input(x, *first.takes())
         if len(x) == 0:
             raise ValueError(f"input must have at least one token, got {tuple(x.shape)}")
-        lengths = check_lengths(lengths, x)
-        if hx is not None:
+        lengths = sequence_lengths(lengths, x)
+        if hx is not None and first is not None:
             check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
         states: list[Tensor | None] = [None] * len(self.layers) if hx is None else list(hx.unbind(0))
         D, T = self.num_directions, self.substeps
@@ -190,12 +193,6 @@ class SpikingRNN(nn.Module):
                 x, _ = self.between(x)
         return x, torch.stack([state for state in states if state is not None])
 
-    def _in_one_call(self, x: Tensor, hx: Tensor | None) -> stack.Parts | None:
-        """What `stack` needs to run the layers, one direction of them; None if it cannot."""
-        if self.bidirectional:
-            return None
-        return stack.parts_of(self._modules["layers"], self._modules["between"], x, hx)  # type: ignore[arg-type]
-
     def reset_parameters(self) -> None:
         """A fresh layer: start weights drawn anew (see `SpikingLayer.reset_parameters`), first leaks and
         thresholds."""
@@ -214,6 +211,16 @@ class SpikingRNN(nn.Module):
         if self.dropout:
             parts.append(f"dropout={self.dropout}")
         return ", ".join([*parts, f"substeps={self.substeps}", f"readout={self.readout!r}"])
+
+
+STACK = Op("lif_stack", stack.fits, stack.run, SpikingRNN._layer_by_layer)
+
+
+def add_batch(hx: Tensor | None) -> Tensor | None:
+    """A state without a batch as one with a batch of one."""
+    if hx is None or check_tensor("hx", hx).dim() == 0:
+        return hx  # its shape is refused later
+    return hx.unsqueeze(-2)
 
 
 def reverse_tokens(x: Tensor, lengths: Tensor | None, rows: int = 1) -> Tensor:

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..ops import stack as _stack  # noqa: F401  defines the op
-from ..ops.build import ensure_native
-from ..ops.eager import plain, traced
+from ..ops.dispatch import NO_FIT, no_kernel, not_wide, under_autocast, unlike
+from ..ops.eager import traced
 from .dropout import SequenceDropout
-from .layer import SpikingLayer, unseen
+from .layer import SpikingLayer, unread
 from .lif import LIF, SMALLEST_THRESHOLD
-
-DTYPES = (torch.float32, torch.float64)
 
 
 class Parts(NamedTuple):
@@ -28,69 +26,91 @@ class Parts(NamedTuple):
     reset: str
 
 
-def parts_of(layers: nn.ModuleList, between: Any, x: Any, hx: Any) -> Parts | None:
-    """The parts of `layers` if the op can stand in for them: inference on a CPU, plain layers, no hooks.
+def parts_of(rnn: Any, x: Any, hx: Any, lengths: Any) -> Parts | str:
+    """The parts of a SpikingRNN's layers if the op can stand in for them, or the reason why it cannot.
 
-    `between` is the dropout from layer to layer, which must be idle. None otherwise, also for input or state
-    that does not fit: the other way says what is wrong. The op itself says which shapes of parameters are
-    wrong. Modules keep their parts in dictionaries, which are read here, because looking up an attribute
+    It can for inference on a CPU by plain layers of one direction, without lengths. It cannot for input or
+    state that does not fit: the other way says what is wrong. The op itself says which shapes of parameters
+    are wrong. Modules keep their parts in dictionaries, which are read here, because looking up an attribute
     takes several times as long.
     """
-    if (
-        torch.is_grad_enabled()
-        or type(x) is not Tensor
-        or not x.is_cpu
-        or x.dtype not in DTYPES
-        or traced()
-        or torch.is_autocast_enabled("cpu")
-        or type(between) is not SequenceDropout
-        or (between.training and between.p)
-        or not ensure_native("cpu")
-    ):
-        return None
+    if torch.is_grad_enabled():
+        return "gradients may be wanted (no torch.no_grad())"
+    if lengths is not None:
+        return "sequences have lengths"
+    reason = traced()
+    if reason is not None:
+        return reason
+    if type(x) is not Tensor or not x.is_cpu:
+        return f"on {x.device.type}" if type(x) is Tensor else f"the input is a {type(x).__name__}"
+    reason = not_wide("input", x) or under_autocast("cpu") or no_kernel("cpu")
+    if reason is not None:
+        return reason
+    if rnn.bidirectional:
+        return "it reads in both directions"
+    return _read(rnn._modules["layers"], rnn._modules["between"], x, hx)
+
+
+def _read(layers: Any, between: Any, x: Tensor, hx: Any) -> Parts | str:
+    reason = unread("between", between, SequenceDropout)
+    if reason is not None:
+        return reason
+    if between.training and between.p:
+        return "dropout acts between the layers"
     parts = Parts([], [], [], [], "")
-    modules: list[nn.Module] = [between]
-    resets = set()
+    reset = None
     layer: Any
-    for layer in layers._modules.values():
-        if type(layer) is not SpikingLayer:
-            return None
+    for name, layer in layers._modules.items():
+        reason = unread(f"layers.{name}", layer, SpikingLayer)
+        if reason is not None:
+            return reason
         inner = layer._modules
         linear, lif = inner["input_map"], inner["lif"]
-        if type(linear) is not nn.Linear or type(lif) is not LIF or lif.surrogate.memory_planes:
-            return None
-        if inner.get("feedback") is not None or inner.get("norm") is not None:
-            return None
+        reason = unread("input_map", linear, nn.Linear) or unread("lif", lif, LIF)
+        if reason is not None:
+            return f".layers.{name}{reason}"
+        if lif.surrogate.memory_planes:
+            return f"surrogate {lif.surrogate.name} remembers"
+        if inner.get("feedback") is not None:
+            return "layers have feedback"
+        if inner.get("norm") is not None:
+            return f"a norm ({type(inner['norm']).__name__}) stands between map and neurons"
         maps: dict[str, Any] = linear._parameters
         neuron: dict[str, Any] = lif._buffers | lif._parameters
-        if not ("weight" in maps and "bias" in maps and "leak" in neuron and "threshold" in neuron):
-            return None  # made anew at every call, as by pruning
         parts.weights.append(maps["weight"])
         if maps["bias"] is not None:
             parts.biases.append(maps["bias"])
         parts.leaks.append(neuron["leak"])
         parts.thresholds.append(neuron["threshold"])
-        resets.add(lif.reset)
-        modules += (layer, linear, lif)
+        if reset not in (None, lif.reset):
+            return "layers reset in different ways"
+        reset = lif.reset
     count = len(parts.weights)
-    if len(resets) != 1 or len(parts.biases) not in (0, count) or not unseen(*modules):
-        return None
-    if not all(plain(t, x) for t in (x, *parts.weights, *parts.biases, *parts.leaks, *parts.thresholds)):
-        return None
+    if reset is None or len(parts.biases) not in (0, count):
+        return "some layers have a bias and some have none"
+    for t in (x, *parts.weights, *parts.biases, *parts.leaks, *parts.thresholds):
+        reason = unlike(x, parameter=t)
+        if reason is not None:
+            return reason
     width, features = parts.weights[0].shape if parts.weights[0].dim() == 2 else (0, 0)
     tokens, batch, given = x.shape
     if not tokens or given != features:
-        return None
-    if hx is not None and not (plain(hx, x) and hx.shape == (count, batch, width)):
-        return None
-    return parts._replace(reset=resets.pop())
+        return NO_FIT
+    if hx is not None and (unlike(x, state=hx) is not None or hx.shape != (count, batch, width)):
+        return NO_FIT
+    return parts._replace(reset=reset)
 
 
-def run(parts: Parts, x: Tensor, hx: Tensor | None, *, substeps: int, readout: str) -> tuple[Tensor, Tensor]:
+def run(rnn: Any, x: Tensor, hx: Tensor | None, _lengths: None, parts: Parts) -> tuple[Tensor, Tensor]:
     """(L, B, I) and membranes (layers, B, H), default zeros, to the read-out and the membranes after it."""
     weights, biases, leaks, thresholds, reset = parts
     if hx is None:
         hx = x.new_zeros((len(weights), x.shape[1], len(weights[0])))
     return torch.ops.spikeseq.lif_stack.default(  # type: ignore[no-any-return]
-        x, hx, weights, biases, leaks, thresholds, SMALLEST_THRESHOLD, substeps, reset, readout
+        x, hx, weights, biases, leaks, thresholds, SMALLEST_THRESHOLD, rnn.substeps, reset, rnn.readout
     )
+
+
+def fits(_rnn: Any, _x: Any, _hx: Any, _lengths: Any, parts: Parts | str) -> str | None:
+    """What `parts_of` has found."""
+    return parts if isinstance(parts, str) else None

@@ -80,6 +80,11 @@ def reason(text: str, most: int = 600) -> str:
     return " ".join(" ".join(errors).split())[:most] or " ".join(text.split())[-most:]
 
 
+def missing(device: str) -> str:
+    """Why there is no native kernel for `device`."""
+    return _failed.get(device, "SPIKESEQ_BACKEND=python")
+
+
 def is_loaded(device: str) -> bool:
     """Whether native kernels for `device` are there already."""
     return device in _loaded
@@ -97,8 +102,7 @@ def build(device: str | None = None) -> None:
     for name in devices:
         _sources(name)
         if not ensure_native(name):
-            why = _failed.get(name, "SPIKESEQ_BACKEND=python")
-            raise BackendError(f"spikeseq: no native {name} kernel: {why}")
+            raise BackendError(f"spikeseq: no native {name} kernel: {missing(name)}")
 
 
 def backend_info() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ops called eagerly share: the forward of a torch.autograd.Function, and what they can take."""
+"""What ops called eagerly share: the forward of a torch.autograd.Function, and whether a call is eager."""
 
 import inspect
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 # A Function that sets its context apart is asked for the signature of its forward at every call; read from
 # the code, that takes longer than the kernel of a short sequence.
 _ANY = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
-_PLAIN = (Tensor, nn.Parameter)
+PLAIN = (Tensor, nn.Parameter)
 
 
 def forward_of(op: Callable[..., Any]) -> Any:
@@ -24,18 +24,14 @@ def forward_of(op: Callable[..., Any]) -> Any:
     return staticmethod(forward)
 
 
-def plain(t: Any, like: Tensor) -> bool:
-    """Whether a kernel can read `t` beside `like`: of its type and device, dense, of no other class."""
-    return (
-        type(t) in _PLAIN and t.dtype == like.dtype and t.device == like.device and t.layout == torch.strided
-    )
-
-
-def traced() -> bool:
-    """Whether calls are recorded or transformed: by torch.compile, torch.jit, torch.func, or dual numbers."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._is_tracing()
-        or torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
-        or forward_ad._current_level >= 0
-    )
+def traced() -> str | None:
+    """By what calls are recorded or transformed, None if they are not: kernels cannot be called then."""
+    if torch.compiler.is_compiling():
+        return "traced by torch.compile"
+    if torch._C._is_tracing():
+        return "traced by torch.jit"
+    if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
+        return "inside a transform of torch.func"
+    if forward_ad._current_level >= 0:
+        return "under forward-mode differentiation"
+    return None

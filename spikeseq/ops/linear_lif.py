@@ -9,36 +9,55 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
 
+from ..neuron import Neuron, Run
 from . import memory  # noqa: F401  defines empty_kept
-from .build import ensure_native
-from .eager import plain, traced
+from .dispatch import NO_FIT, Op, dispatch, no_kernel, not_wide, under_autocast, unlike
+from .eager import traced
+from .lif import fire
 from .packed import DENSEST, Packed, pack
 
 
-def serves(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any) -> bool:
-    """Whether the op takes these: plain CPU tensors of one type, not traced, transformed or under autocast.
+def fits(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any, *_rest: Any) -> str | None:
+    """CPU tensors of one wide type, not traced, transformed or under autocast.
 
-    What does not fit together it does not take either: the other way says what is wrong.
+    What does not fit together it does not take either: the plain way says what is wrong.
     """
     return (
-        not traced()
-        and x.is_cpu
-        and all(plain(t, x) for t in (x, weight, bias, state) if t is not None)
-        and x.dtype in (torch.float32, torch.float64)
-        and x.dim() == 3
-        and weight.dim() == 2
-        and x.shape[2] == weight.shape[1] > 0
-        and (bias is None or bias.shape == weight.shape[:1])
-        and not torch.is_autocast_enabled("cpu")
-        and ensure_native("cpu")
+        traced()
+        or (None if x.is_cpu else f"on {x.device.type}")
+        or under_autocast("cpu")
+        or not_wide("input", x)
+        or unlike(x, input=x, weight=weight, bias=bias, state=state)
+        or (None if _fit_together(x, weight, bias) else NO_FIT)
+        or no_kernel("cpu")
     )
+
+
+def _fit_together(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    matrices = x.dim() == 3 and weight.dim() == 2 and x.shape[2] == weight.shape[1] > 0
+    return matrices and (bias is None or bias.shape == weight.shape[:1])
 
 
 def product(rows: Tensor | None, packed: Packed | None, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(R, I) as they are, or as bits, weight (O, I) and bias (O,): the currents (R, O)."""
-    if packed is not None and packed.rate <= DENSEST:
-        return packed.product(weight, bias)
+    return dispatch(PRODUCT, rows, packed, weight, bias)  # type: ignore[no-any-return]
+
+
+def _fits_product(_rows: Tensor | None, packed: Packed | None, *_: Any) -> str | None:
+    if packed is None:
+        return "the input is not spikes of one value"
+    if packed.rate > DENSEST:
+        return f"more than {DENSEST:.0%} of the input's neurons fired"
+    return None
+
+
+def _of_those_that_fired(_rows: Any, packed: Packed, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return packed.product(weight, bias)
+
+
+def _dense(rows: Tensor | None, packed: Packed | None, weight: Tensor, bias: Tensor | None) -> Tensor:
     if rows is None:
         assert packed is not None
         rows = packed.unpack(weight)
@@ -46,6 +65,9 @@ def product(rows: Tensor | None, packed: Packed | None, weight: Tensor, bias: Te
     if bias is None:
         return torch.mm(rows, weight.t(), out=current)
     return torch.addmm(bias, rows, weight.t(), out=current)
+
+
+PRODUCT = Op("packed_product", _fits_product, _of_those_that_fired, _dense)
 
 
 class LinearLif(torch.autograd.Function):
@@ -107,3 +129,26 @@ class LinearLif(torch.autograd.Function):
         return (
             by_x, by_weight, by_bias, None, by_state, by_leak, by_threshold, None, *[None] * len(ctx.options)
         )  # fmt: skip
+
+
+def in_one_pass(
+    x: Tensor, weight: Tensor, bias: Tensor | None, state: Tensor | None, neuron: Neuron, run: Run,
+    recompute: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The fused way."""
+    form = x.new_empty(()).expand(*x.shape[:-1], len(weight))  # of the currents, without their memory
+    arguments = neuron.arguments(form, state, run)
+    out, final = LinearLif.apply(x, weight, bias, recompute, *arguments)  # type: ignore[no-untyped-call]
+    return out, final if neuron.surrogate.memory_planes else final[0]
+
+
+def one_after_the_other(
+    x: Tensor, weight: Tensor, bias: Tensor | None, state: Tensor | None, neuron: Neuron, run: Run,
+    _recompute: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The plain way."""
+    return fire(linear(x, weight, bias), state, neuron, run)
+
+
+LINEAR_LIF = Op("linear_lif", fits, in_one_pass, one_after_the_other)
+"""Takes input, weight, bias, state, `Neuron`, `Run`, and whether to compute currents again."""

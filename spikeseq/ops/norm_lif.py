@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm
 
-from . import _check_values, library, lif
-from .build import ensure_native
+from ..checks import check_values
+from ..neuron import Neuron, Run
+from . import library
+from .dispatch import Op, no_kernel, not_wide, unlike
 from .eager import forward_of, traced
+from .lif import fire
 
 OPTIONS = (
     "int substeps, bool persist, float epsilon, str reset, str surrogate, float height, float width,"
@@ -30,60 +33,56 @@ library.define(
 )
 
 
-def norm_lif(currents: Tensor, state: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
-    """Spikes (L, T, B, C) and the final state (B, C); without rows where the membrane does not persist.
+def fits(currents: Tensor, state: Tensor | None, gain: Tensor, offset: Tensor, neuron: Any,
+         *_rest: Any) -> str | None:  # fmt: skip
+    """CPU tensors of one wide type, not traced or transformed: while tracing nothing can be built."""
+    return (
+        traced()
+        or (None if currents.is_cpu else f"on {currents.device.type}")
+        or not_wide("currents", currents)
+        or unlike(
+            currents, currents=currents, gain=gain, offset=offset, leak=neuron.leak,
+            threshold=neuron.threshold, state=state,
+        )
+        or no_kernel("cpu")
+    )  # fmt: skip
 
-    Args: see `functional.norm_lif`, which checks them. float32 and float64 on a CPU are fused.
-    """
-    tensors = (currents, *rest[:4], *([] if state is None else [state]))
-    served = currents.dtype in (torch.float32, torch.float64) and all(
-        t.dtype == currents.dtype for t in tensors
+
+def in_one_pass(
+    currents: Tensor, state: Tensor | None, gain: Tensor, offset: Tensor, neuron: Neuron,
+    lengths: Tensor | None, substeps: int, persist: bool, epsilon: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The fused way: spikes (L, T, B, C) and the final state (B, C), without rows if it does not persist."""
+    leak, threshold = neuron.leak, neuron.threshold
+    check_values(len(currents), leak, threshold, lengths)
+    return _NormLIF.apply(  # type: ignore[no-any-return]
+        currents, state, gain, offset, leak, threshold, lengths, substeps, persist, epsilon, *neuron.kind()
     )
-    # While tracing nothing can be built: there the composition is traced.
-    if served and currents.device.type == "cpu" and not traced() and ensure_native("cpu"):
-        _check_values(len(currents), rest[2], rest[3], rest[4])
-        return _NormLIF.apply(currents, state, *rest)  # type: ignore[no-any-return]
-    return composed(currents, state, *rest)
 
 
 def composed(
-    currents: Tensor,
-    state: Tensor | None,
-    gain: Tensor,
-    offset: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    lengths: Tensor | None,
-    substeps: int,
-    persist: bool,
-    epsilon: float,
-    *options: Any,
-) -> tuple[Tensor, Tensor]:
-    """The same of `layer_norm` and `lif`: the oracle, and what runs on a GPU."""
+    currents: Tensor, state: Tensor | None, gain: Tensor, offset: Tensor, neuron: Neuron,
+    lengths: Tensor | None, substeps: int, persist: bool, epsilon: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The plain way, of `layer_norm` and `lif`: the oracle, and what runs on a GPU."""
     normal = layer_norm(currents, currents.shape[3:], gain.to(currents), offset.to(currents), epsilon)
-    return chains(normal, state, leak, threshold, lengths, substeps, persist, *options)
+    return chains(normal, state, neuron, lengths, substeps, persist)
 
 
 def chains(
     currents: Tensor,
     state: Tensor | None,
-    leak: Tensor,
-    threshold: Tensor,
+    neuron: Neuron,
     lengths: Tensor | None,
     substeps: int,
     persist: bool,
-    reset: str,
-    surrogate: str,
-    height: float,
-    width: float,
-    detach_reset: bool,
 ) -> tuple[Tensor, Tensor]:
     """LIF over currents (L, T or 1, B, C), one membrane per token, or per sequence if it persists."""
     length, repeats, batch, channels = currents.shape
+    leak, threshold = neuron.leak, neuron.threshold
     if not torch.compiler.is_compiling():
-        _check_values(length, leak, threshold, lengths)
-    dtype = torch.float64 if currents.dtype == torch.float64 else torch.float32
-    leak, threshold = leak.expand(channels).to(dtype), threshold.expand(channels).to(dtype)
+        check_values(length, leak, threshold, lengths)
+    neuron = neuron._replace(leak=leak.expand(channels), threshold=threshold.expand(channels))
     if persist:
         rows = currents.flatten(0, 1)
         counts = None if lengths is None else lengths * repeats
@@ -93,13 +92,9 @@ def chains(
             None if lengths is None else torch.arange(length, device=lengths.device).unsqueeze(1) < lengths
         )
         counts = None if alive is None else alive.flatten().to(torch.int64) * repeats
-    start = rows.new_zeros((1, *rows.shape[1:]), dtype=dtype) if state is None else state.unsqueeze(0)
-    spikes, final, _ = lif(
-        rows, start, leak, threshold, counts, substeps // repeats, 1, reset, "spikes", surrogate, height,
-        width, detach_reset,
-    )  # fmt: skip
+    spikes, final = fire(rows, state, neuron, Run(substeps // repeats, lengths=counts))
     if persist:
-        return spikes.unflatten(0, (length, substeps)), final[0]
+        return spikes.unflatten(0, (length, substeps)), final
     return spikes.unflatten(1, (length, batch)).transpose(0, 1), final.new_empty((0, channels))
 
 
@@ -140,3 +135,7 @@ class _NormLIF(torch.autograd.Function):
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(once_differentiable(_backward))  # type: ignore[assignment]
+
+
+NORM_LIF = Op("norm_lif", fits, in_one_pass, composed)
+"""Takes currents, state, gain, offset, `Neuron`, lengths, substeps, persist, epsilon."""

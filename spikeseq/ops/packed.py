@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from . import library
-from .build import ensure_native
+from .dispatch import no_kernel, not_wide
 
 library.define("pack_spikes(Tensor x) -> (Tensor bits, float scale, int fired)")
 library.define("unpack_spikes(Tensor bits, int size, Tensor like, float scale) -> Tensor")
@@ -59,9 +59,14 @@ class Packed:
         return torch.ops.spikeseq.unpack_spikes(self.bits, self.size, like, self.scale)  # type: ignore[no-any-return]
 
 
+def fits(x: Tensor) -> str | None:
+    """Matrices of a wide type on a CPU with the native kernel."""
+    return (None if x.is_cpu else f"on {x.device.type}") or not_wide("input", x) or no_kernel("cpu")
+
+
 def pack(x: Tensor) -> Packed | None:
-    """(R, I) on a CPU as bits; None where it holds more than one value beside zero, or no kernel serves."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or not ensure_native("cpu"):
+    """(R, I) on a CPU as bits; None where it holds more than one value beside zero, or does not fit."""
+    if fits(x):
         return None
     bits, scale, fired = torch.ops.spikeseq.pack_spikes(x)
     return None if fired < 0 else Packed(bits, x.shape[1], scale, fired)

@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import OPTIONS, _check_values, _no_second_backward, library
-from .build import ensure_native
-from .eager import forward_of, plain, traced
+from ..checks import check_values
+from ..neuron import Neuron, Run
+from . import library
+from .dispatch import NO_FIT, no_kernel, not_wide, unlike
+from .eager import forward_of, traced
+from .lif import OPTIONS, no_second_backward
 from .reference import Options
 
 INPUTS = "Tensor weight, Tensor leak, Tensor threshold, Tensor? lengths"
@@ -34,53 +37,56 @@ def fits_block(hidden: int, bytes_of_value: int) -> bool:
     return KEPT * hidden * bytes_of_value <= BLOCK_MEMORY
 
 
-def serves(
-    current: Tensor,
-    state: Tensor | None,
-    weight: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    surrogate_planes: int,
-) -> bool:
-    """Whether the fused op takes these: of one device and type, no memory, not while traced or transformed.
+def fits(current: Tensor, state: Tensor | None, weight: Tensor, neuron: Neuron, *_rest: Any) -> str | None:
+    """Tensors of one device and wide type, no memory, not while traced or transformed.
 
-    What does not fit together it does not take either: the other way says what is wrong.
+    What does not fit together it does not take either: the plain way says what is wrong.
     """
+    leak: Any = neuron.leak
+    threshold: Any = neuron.threshold
+    return (
+        traced()
+        or not_wide("currents", current)
+        or unlike(current, currents=current, weight=weight, leak=leak, threshold=threshold, state=state)
+        or (None if current.is_cpu or current.is_cuda else f"on {current.device.type}")
+        or (None if _fit_together(current, state, weight, leak, threshold) else NO_FIT)
+        or too_wide(current)
+        or (f"surrogate {neuron.surrogate.name} remembers" if neuron.surrogate.memory_planes else None)
+        or no_kernel(current.device.type)
+    )
+
+
+def too_wide(current: Tensor) -> str | None:
+    hidden = current.shape[-1]
+    if current.is_cuda and not fits_block(hidden, current.element_size()):
+        return f"{hidden} neurons are more than a block of CUDA threads follows"
+    return None
+
+
+def _fit_together(
+    current: Tensor, state: Tensor | None, weight: Tensor, leak: Tensor, threshold: Tensor
+) -> bool:
     hidden = current.shape[-1]
     return (
-        not traced()
-        and all(plain(t, current) for t in (current, weight, leak, threshold, state) if t is not None)
-        and (current.is_cpu or (current.is_cuda and fits_block(hidden, weight.element_size())))
-        and current.dtype in (torch.float32, torch.float64)
-        and current.dim() == 3
+        current.dim() == 3
         and (state is None or state.shape == current.shape[1:])
         and weight.shape == (hidden, hidden)
         and all(t.dim() == 1 and len(t) in (1, hidden) for t in (leak, threshold))
-        and not surrogate_planes
-        and ensure_native(current.device.type)
     )
 
 
 def lif_recurrent(
-    current: Tensor,
-    state: Tensor | None,
-    weight: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    lengths: Tensor | None,
-    *options: Any,
+    current: Tensor, state: Tensor | None, weight: Tensor, neuron: Neuron, run: Run
 ) -> tuple[Tensor, Tensor]:
     """The read-out and the final state (B, H) of neurons that hear each other's spikes.
 
     Args:
         current: (L, B, H). state: (B, H) or None. weight: (H, H), from the neuron in its column to that in
-            its row. leak, threshold: (1,) or (H,). lengths: (B,) or None. options: the fields of `Options`.
+            its row. The neuron's leak and threshold: (1,) or (H,).
     """
-    _check_values(len(current), leak, threshold, lengths)
-    if leak.numel() != threshold.numel():  # one of them per layer, the other per channel
-        leak, threshold = leak.expand(current.shape[2]), threshold.expand(current.shape[2])
-    state = current.new_zeros(current.shape[1:]) if state is None else state
-    out, final, _ = _LifRecurrent.apply(current, state, weight, leak, threshold, lengths, *options)
+    full, leak, threshold, lengths, *options = neuron.arguments(current, state, run)
+    check_values(len(current), leak, threshold, lengths)
+    out, final, _ = _LifRecurrent.apply(current, full[0], weight, leak, threshold, lengths, *options)
     return out, final
 
 
@@ -112,7 +118,7 @@ class _Backward(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         pass
 
-    backward = staticmethod(_no_second_backward)
+    backward = staticmethod(no_second_backward)
 
 
 @torch.library.register_fake("spikeseq::lif_recurrent", lib=library)

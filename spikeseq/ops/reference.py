@@ -4,11 +4,12 @@
 written out by hand, because the dispatcher runs the fall-back below autograd.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..surrogates import SURROGATES, Surrogate
 
 
 class Options(NamedTuple):
@@ -23,6 +24,11 @@ class Options(NamedTuple):
     width: float
     detach_reset: bool
 
+    @property
+    def derivative(self) -> Surrogate:
+        """The surrogate itself."""
+        return SURROGATES[self.surrogate](self.height, self.width)
+
 
 def update(u: Tensor, spike: Tensor, current: Tensor, leak: Tensor, threshold: Tensor, reset: str) -> Tensor:
     """u[t] from u[t-1], o[t-1] and I[t]: thesis eq. 6.1 for the soft reset."""
@@ -31,35 +37,6 @@ def update(u: Tensor, spike: Tensor, current: Tensor, leak: Tensor, threshold: T
     if reset == "soft_immediate":
         return leak * (u - threshold * spike) + current
     return leak * (u * (1 - spike)) + current
-
-
-def remember(spike: Tensor, memory: Tensor, o: Options) -> Tensor:
-    """The surrogate's memory (planes, B, *) after a sub-step with the given spikes."""
-    if o.surrogate == "approximate_lif":
-        f, n = memory
-        return torch.stack((math.exp(-1 / o.width) * f + spike, n + spike))
-    if o.surrogate == "spike_time":
-        return torch.where(spike > 0, torch.zeros_like(memory), memory + 1)
-    return memory
-
-
-def slope(u: Tensor, threshold: Tensor, memory: Tensor, o: Options) -> Tensor:
-    """The surrogate of do/dz, from the membrane and the memory after its spike."""
-    if o.surrogate == "approximate_lif":
-        f, n = memory
-        correction = (1 - f / o.width / n.clamp(min=1)).clamp(min=0)
-        return o.height * torch.where(n > 0, correction, torch.zeros_like(f))
-    if o.surrogate == "spike_time":
-        return o.height * torch.exp(-memory[0] / o.width)
-    x = ((u / threshold - 1) / o.width).abs()
-    if o.surrogate == "piecewise_linear":
-        return o.height * (1 - x).clamp(min=0)
-    if o.surrogate == "sigmoid":
-        s = torch.sigmoid(x)
-        return o.height * 4 * s * (1 - s)
-    if o.surrogate == "arctan":
-        return o.height / (1 + x * x)
-    return o.height / (1 + x) ** 2  # fast_sigmoid
 
 
 class Spike(torch.autograd.Function):
@@ -102,6 +79,7 @@ def lif_reference(
         (L * substeps / window, B, *) in current's dtype, and the final state.
     """
     o = Options(*options)
+    surrogate = o.derivative
     if lengths is not None:  # whatever the padding holds, NaN included, must not reach a gradient
         counts = torch.arange(len(current), device=current.device).unsqueeze(1) < lengths
         current = current.where(counts.view(*counts.shape, *[1] * (current.dim() - 2)), 0)
@@ -111,7 +89,7 @@ def lif_reference(
     def fire(u: Tensor, memory: Tensor) -> Tensor:
         # Which sub-steps have a slope is decided by data alone, so nothing flows through the slope.
         with torch.no_grad():
-            by_z = slope(u, threshold, memory, o).expand_as(u)
+            by_z = surrogate.slope(u / threshold - 1, memory).expand_as(u)
         return Spike.apply(u, threshold, by_z)  # type: ignore[no-any-return]
 
     spike = fire(u, memory)
@@ -121,7 +99,7 @@ def lif_reference(
         mask = alive(t, lengths, u, o.substeps)
         fed_back = spike.detach() if o.detach_reset else spike
         new = update(u, fed_back, current[t // o.substeps].to(u.dtype), leak, threshold, o.reset)
-        new_memory = remember((new > threshold).to(u.dtype).detach(), memory, o)
+        new_memory = surrogate.remember((new > threshold).to(u.dtype).detach(), memory)
         new_spike = fire(new, new_memory)
         emitted = new if o.readout == "membrane" else new_spike
         if mask is not None:
@@ -148,6 +126,7 @@ def lif_adjoint(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of current, state, leak and threshold, by the reverse loop written out."""
     o = Options(*options)
+    surrogate = o.derivative
     leak_shape, threshold_shape = leak.shape, threshold.shape
     leak, threshold = spread(leak, state[0]), spread(threshold, state[0])
 
@@ -156,7 +135,7 @@ def lif_adjoint(
         u, memory = history[-1][0], history[-1][1:]
         fired = (u > threshold).to(u.dtype)
         new = update(u, fired, current[t // o.substeps].to(u.dtype), leak, threshold, o.reset)
-        after = torch.cat((new[None], remember((new > threshold).to(u.dtype), memory, o)))
+        after = torch.cat((new[None], surrogate.remember((new > threshold).to(u.dtype), memory)))
         mask = alive(t, lengths, u, o.substeps)
         history.append(after if mask is None else torch.where(mask, after, history[-1]))
 
@@ -165,7 +144,7 @@ def lif_adjoint(
     grad_current = torch.zeros_like(current, dtype=grad_u.dtype)
 
     def through_spike(state: Tensor, grad_u: Tensor, grad_spike: Tensor) -> tuple[Tensor, Tensor]:
-        by_u = grad_spike * slope(state[0], threshold, state[1:], o) / threshold
+        by_u = grad_spike * surrogate.slope(state[0] / threshold - 1, state[1:]) / threshold
         return grad_u + by_u, -by_u * state[0] / threshold
 
     for t in reversed(range(len(current) * o.substeps)):

@@ -90,7 +90,7 @@ def plain(layer, x, hx, lengths):
                 slot = index * directions + direction
                 each, repeat = layer.layers[slot], T if index == 0 else 1
                 neuron = each.lif.neuron()
-                surrogate = neuron["surrogate"]
+                surrogate = neuron.surrogate
                 shape = (1 + surrogate.memory_planes, 1, layer.hidden_size)
                 s = x.new_tensor([0.0, *surrogate.memory_start]).view(-1, 1, 1).expand(shape)
                 s = s if hx is None else hx[slot][..., b : b + 1, :].reshape(shape)
@@ -98,15 +98,15 @@ def plain(layer, x, hx, lengths):
                 if direction:
                     tokens = tokens.flip(0)
                 fed = [row for token in tokens for row in token for _ in range(repeat)] if n else []
-                spike = (s[0] > neuron["threshold"]).to(x) * (hx is not None)
+                spike = (s[0] > neuron.threshold).to(x) * (hx is not None)
                 found = []
                 for row in fed:
                     current = each.input_map(row)
                     current = current if each.norm is None else each.norm(current)
                     current = current if each.feedback is None else current + each.feedback(spike)
                     spike, s = lif_reference(
-                        current[None], s, neuron["leak"], neuron["threshold"], None, 1, 1,
-                        neuron["reset"], "spikes", surrogate.name, surrogate.height, surrogate.width, False,
+                        current[None], s, neuron.leak, neuron.threshold, None, 1, 1,
+                        neuron.reset, "spikes", surrogate.name, surrogate.height, surrogate.width, False,
                     )  # fmt: skip
                     spike = spike[0]
                     found.append(s[0] if last and layer.readout == "membrane" else spike)

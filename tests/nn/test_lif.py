@@ -51,16 +51,16 @@ def test_a_parameter_past_its_bound_works_as_the_bound_and_can_come_back(device,
         layer.leak.fill_(leak)
         layer.threshold.fill_(threshold)
     neuron = layer.neuron()
-    assert neuron["leak"].item() == min(1.0, max(0.0, leak))
-    assert neuron["threshold"].item() == torch.tensor(SMALLEST_THRESHOLD, dtype=dtype).item()
+    assert neuron.leak.item() == min(1.0, max(0.0, leak))
+    assert neuron.threshold.item() == torch.tensor(SMALLEST_THRESHOLD, dtype=dtype).item()
     out, state = layer(torch.randn(4, 3, device=device, dtype=dtype))
     (out.sum() + state.sum()).backward()
     assert layer.leak.grad.isfinite().all() and (layer.leak.grad != 0).all()
     saved = layer.state_dict()
     LIF(dtype=dtype).load_state_dict(saved)  # what is saved can be loaded
     project_parameters(torch.nn.ModuleList([layer]))
-    assert layer.leak.item() == neuron["leak"].item() == saved["leak"].item()
-    assert layer.threshold.item() == neuron["threshold"].item() == saved["threshold"].item()
+    assert layer.leak.item() == neuron.leak.item() == saved["leak"].item()
+    assert layer.threshold.item() == neuron.threshold.item() == saved["threshold"].item()
 
 
 @pytest.mark.parametrize("key, value", [

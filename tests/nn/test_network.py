@@ -42,7 +42,7 @@ def by_hand(network: nn.Sequential, rows: torch.Tensor, hold: int) -> torch.Tens
     x = rows.repeat_interleave(hold, 0)
     for layer in network:
         if isinstance(layer, SpikingActivation):
-            x, _ = lif(x, **layer.neurons[0].neuron())
+            x, _ = lif(x, **layer.neurons[0].neuron()._asdict())
         else:
             x = torch.stack([layer(row) for row in x])
     return x.cumsum(0)[hold - 1 :: hold]
@@ -62,7 +62,7 @@ def test_membranes_can_start_at_a_share_of_the_threshold(channels, surrogate):
     lif_layer = neurons.neurons[0]
     primed = currents.expand(4, 3, 6, 2, 2).clone()
     primed[0] += 0.9 * 0.5 * lif_layer.threshold.view(-1, 1, 1)
-    spikes, _ = lif(primed, **lif_layer.neuron())
+    spikes, _ = lif(primed, **lif_layer.neuron()._asdict())
     assert 0 < spikes.mean() < 1
     torch.testing.assert_close(out, spikes.flatten(2).cumsum(0))
     # Later calls go on from the state, however time is cut.

@@ -319,7 +319,7 @@ def test_spikes_of_the_state_are_the_last_spikes():
     layer = build({"readout": "spikes"})
     out, state = layer(double(7, 4, 6))
     neuron = layer.layers[0].lif.neuron()
-    last = spike_of(state[0], threshold=neuron["threshold"], surrogate=neuron["surrogate"])
+    last = spike_of(state[0], threshold=neuron.threshold, surrogate=neuron.surrogate)
     assert torch.equal(last, out[-1])
 
 

@@ -11,6 +11,7 @@ from lif_case import DTYPES, Case, assert_gradients_close, gradients, random_gra
 from torch.utils import cpp_extension
 
 from spikeseq.functional import READOUTS, RESETS, SURROGATES
+from spikeseq.neuron import Run
 from spikeseq.nn.layer import SpikingLayer
 from spikeseq.ops.build import CSRC, ninja_on_path
 from spikeseq.ops.recurrent import KEPT, fits_block
@@ -99,16 +100,14 @@ def test_twin_of_the_feedback_is_the_loop(twin, reset, readout, hidden):
         lengths = torch.tensor([rows, 0, rows // 2, rows]) if ragged else None
         weight, leak, threshold = layer.feedback.weight, layer.lif.leak, layer.lif.threshold
         inputs = [current, state, weight, leak, threshold]
-        layer._plain = lambda: False  # one sub-step at a time
-        expected = layer._with_feedback(current, state, lengths, substeps, readout, substeps)
+        expected = layer._step_by_step(current, state, Run(substeps, substeps, readout, lengths))
         grads = random_grads(*expected)
         by_loop = torch.autograd.grad(expected, inputs, grads)
 
         neuron = layer.lif.neuron()
         window = 1 if readout == "spikes" else substeps
         options = (
-            substeps, window, reset, readout, neuron["surrogate"].name, float(neuron["surrogate"].height),
-            float(neuron["surrogate"].width), neuron["detach_reset"],
+            substeps, window, reset, readout, *neuron.kind()[1:],
         )  # fmt: skip
         plain = [t.detach() for t in inputs]
         out, final, membranes = twin.lif_recurrent(*plain, lengths, *options)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from spikeseq.functional import SURROGATES, norm_lif
+from spikeseq.neuron import Neuron
 from spikeseq.ops.norm_lif import composed
 
 FORGETFUL = [name for name, kind in SURROGATES.items() if not kind.memory_planes]
@@ -39,9 +40,11 @@ def inputs(length: int, repeats: int, *, batch: int = 3, channels: int = 10, per
 
 def run(function, x: dict, persist: bool, reset: str, surrogate, detach: bool, substeps: int = 4):
     order = (x["gain"], x["offset"], x["leak"], x["threshold"], x["lengths"])
-    options = (substeps, persist, 1e-5, reset, surrogate.name, surrogate.height, surrogate.width, detach)
     if function is composed:
-        spikes, state = composed(x["currents"], x.get("state"), *order, *options)
+        neuron = Neuron(x["leak"], x["threshold"], reset, surrogate, detach)
+        spikes, state = composed(
+            x["currents"], x.get("state"), *order[:2], neuron, x["lengths"], substeps, persist, 1e-5
+        )
     else:
         spikes, state = norm_lif(
             x["currents"], x.get("state"), gain=order[0], offset=order[1], leak=order[2], threshold=order[3],

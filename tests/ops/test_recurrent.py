@@ -9,7 +9,7 @@ import spikeseq
 from spikeseq.functional import ApproximateLIF
 from spikeseq.nn import SpikingRNN
 from spikeseq.nn.layer import SpikingLayer
-from spikeseq.ops import recurrent
+from spikeseq.ops import dispatch, recurrent
 
 HIDDEN = 13
 
@@ -43,11 +43,13 @@ def everything(layer, x, state, **options):
 
 
 def by_the_loop(layer, *args, **options):
-    layer._plain = lambda: False
+    taken = dispatch.listening.set(
+        lambda op, reason, begun: "asked for" if op.name == "lif_recurrent" else reason
+    )
     try:
         return everything(layer, *args, **options)
     finally:
-        del layer._plain
+        dispatch.listening.reset(taken)
 
 
 @settings(deadline=None, max_examples=60)
@@ -142,7 +144,7 @@ def test_parameters_of_a_wrong_shape(part, shape):
     module = one.feedback if part == "weight" else one.lif
     setattr(module, part, torch.nn.Parameter(torch.ones(shape, dtype=torch.float64)))
     current, state = torch.randn(9, 4, HIDDEN).double(), torch.zeros(4, HIDDEN).double()
-    assert not recurrent.serves(current, state, one.feedback.weight, one.lif.leak, one.lif.threshold, 0)
+    assert recurrent.fits(current, state, one.feedback.weight, one.lif) == dispatch.NO_FIT
     parts = one.feedback.weight, one.lif.leak.expand(HIDDEN) if part == "threshold" else one.lif.leak
     with torch.no_grad(), pytest.raises(ValueError, match=f"{part} must be"):
         torch.ops.spikeseq.lif_recurrent(

@@ -50,8 +50,8 @@ def test_opcheck_of_its_backward(case):
 
 
 def test_saved_membranes_are_as_far_apart_here_as_in_the_kernel():
-    from spikeseq.ops import INTERVAL
     from spikeseq.ops.build import CSRC
+    from spikeseq.ops.lif import INTERVAL
 
     assert f"constexpr int kInterval = {INTERVAL};" in (CSRC / "problem.h").read_text()
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...checks import choice, positive_int
-from ...nn import ConvBlock, DotAttention, ReLUConvBlock, SpikingConvBlock
+from ...nn import DotAttention, ReLUConvBlock, SpikingConvBlock
 from ...nn.attention import Prepared
 from ...nn.start import begin, normal, zero
 from .base import PAD, Decoded, Memory, Seq2Seq
@@ -100,7 +100,6 @@ class ConvSide(nn.Module):
         """
         current, new = embedded.unsqueeze(1), []
         for i, block in enumerate(self.blocks):
-            assert isinstance(block, ConvBlock)
             current, state = block(
                 current,
                 None if states is None else states[i],

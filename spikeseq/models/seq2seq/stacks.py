@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ...checks import check_leak, choice, positive_int
 from ...functional import lif
 from ...nn import LIF, Integrator
-from ...nn.layer import SPREAD
+from ...nn.layer import SPREAD, inside
 from ...nn.rnn import reverse_tokens
 from ...nn.start import begin, normal, scaled
 
@@ -115,6 +115,7 @@ class SpikingStack(nn.Module):
             LIF(channels, substeps=substeps, leak=first, **neuron)
             for _ in range(positive_int("layers", layers))
         ]
+        self.spiking_layers = layers
         self.layers = nn.ModuleList([*spiking, *[LeakyIntegrator(leaks**substeps)] * accumulate])
         # Membranes of each layer, with what a surrogate with memory remembers beside them.
         self.planes = [1 + layer.surrogate.memory_planes for layer in spiking] + [1] * accumulate
@@ -156,7 +157,7 @@ class SpikingStack(nn.Module):
         olds = [None] * len(self.layers) if state is None else state.split(self.planes)
         news, current = [], None
         for i, (layer, old) in enumerate(zip(self.layers, olds, strict=True)):
-            plus, spiking, last = self.maps[i](x), isinstance(layer, LIF), i == len(self.layers) - 1
+            plus, spiking, last = self.maps[i](x), i < self.spiking_layers, i == len(self.layers) - 1
             add = self.residual and (spiking or self.bypass)
             current = current + plus if current is not None and add else plus
             readout = {"readout": "membrane" if last else "rate"} if spiking else {}
@@ -182,7 +183,8 @@ class SpikingStack(nn.Module):
         membranes = values.unflatten(1, (-1, self.size)).to(torch.promote_types(values.dtype, torch.float32))
         planes = []
         for layer, membrane in zip(self.layers, membranes.unbind(1), strict=True):
-            memory = layer.surrogate.memory_start if isinstance(layer, LIF) else ()
+            neurons = inside(layer, LIF)
+            memory = () if neurons is None else neurons.surrogate.memory_start
             planes += [membrane, *(torch.full_like(membrane, start) for start in memory)]
         return torch.stack(planes)
 

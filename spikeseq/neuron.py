@@ -1,0 +1,104 @@
+"""What neurons are and what one call asks of them: checked once, and handed to every op in one order."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .checks import (
+    check_current,
+    check_lengths,
+    check_parameter,
+    check_state,
+    check_values,
+    choice,
+    positive_int,
+)
+from .debugging import debugging
+from .surrogates import PiecewiseLinear, Surrogate, check_surrogate
+
+RESETS = ("soft", "soft_immediate", "hard")
+READOUTS = ("spikes", "rate", "membrane")
+MOST_SUBSTEPS = 2**31 - 1
+
+
+class Run(NamedTuple):
+    """One call: how long, and what comes out. The arguments of `lif` of the same names."""
+
+    substeps: int = 1
+    window: int | None = None
+    readout: str = "spikes"
+    lengths: Tensor | None = None
+
+
+class Neuron(NamedTuple):
+    """A layer's neurons. The arguments of `lif` of the same names."""
+
+    leak: Tensor | float
+    threshold: Tensor | float
+    reset: str = "soft"
+    surrogate: Surrogate = PiecewiseLinear()
+    detach_reset: bool = False
+
+    def kind(self) -> tuple[str, str, float, float, bool]:
+        """What is not a tensor, in the order in which every op's schema has it."""
+        s = self.surrogate
+        return self.reset, s.name, float(s.height), float(s.width), self.detach_reset
+
+    def check(self) -> None:
+        """Refuses a reset, surrogate or detach_reset that no kernel knows."""
+        choice("reset", self.reset, RESETS)
+        check_surrogate(self.surrogate)
+        if not isinstance(self.detach_reset, bool):
+            raise TypeError(f"detach_reset must be True or False, got {self.detach_reset!r}")
+
+    def arguments(self, current: Tensor, state: Tensor | None, run: Run) -> tuple[Any, ...]:
+        """What the op takes behind `current` (of which only the form counts), checked, in its schema's order:
+        state (1 + planes, B, *), leak, threshold, lengths, then the fields of `ops.reference.Options`."""
+        check_current(current)
+        substeps = positive_int("substeps", run.substeps)
+        readout = choice("readout", run.readout, READOUTS)
+        self.check()
+        steps = current.shape[0] * substeps
+        window = run.window
+        if readout == "spikes":
+            if window not in (None, 1):
+                raise ValueError(f"window only goes with readout 'rate' or 'membrane', got {window!r}")
+            window = 1
+        window = substeps if window is None else positive_int("window", window)
+        if steps > MOST_SUBSTEPS:
+            rows = current.shape[0]
+            raise ValueError(f"substeps {substeps} times {rows} rows are more than {MOST_SUBSTEPS}")
+        if steps % window:
+            raise ValueError(f"window {window} does not divide the {steps} sub-steps")
+
+        dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
+        leak = check_parameter("leak", self.leak, current, dtype)
+        threshold = check_parameter("threshold", self.threshold, current, dtype)
+        if leak.numel() != threshold.numel():  # one of them per layer, the other per channel
+            channels = threshold.numel() if leak.numel() == 1 else leak.numel()
+            leak, threshold = leak.expand(channels), threshold.expand(channels)
+        if state is None:
+            full = self.rest(current, dtype)
+        else:
+            full = check_state(state, current, dtype, self.surrogate.memory_planes)
+        lengths = None if run.lengths is None else check_lengths(run.lengths, current)
+        if debugging() and not torch.compiler.is_compiling():
+            counted = None if lengths is None else lengths.cpu()
+            check_values(current.shape[0], leak.cpu(), threshold.cpu(), counted)
+        reset, *rest = self.kind()
+        return (full, leak, threshold, lengths, substeps, window, reset, readout, *rest)
+
+    def rest(self, current: Tensor, dtype: torch.dtype) -> Tensor:
+        """The state (1 + planes, B, *) of neurons that have never fired."""
+        planes = self.surrogate.memory_planes
+        full = current.new_zeros((1 + planes, *current.shape[1:]), dtype=dtype)
+        for plane, start in enumerate(self.surrogate.memory_start, 1):
+            full[plane] = start
+        return full
+
+
+def described(**arguments: Any) -> tuple[Neuron, Run]:
+    """The keyword arguments of `lif` as what they describe."""
+    run = {name: arguments.pop(name) for name in Run._fields if name in arguments}
+    return Neuron(**arguments), Run(**run)

@@ -1,0 +1,174 @@
+"""The LIF op: one pass of a native kernel, or the loop of `reference` where none can be built.
+
+Both are registered with PyTorch, which takes the kernel once it is loaded.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checks import check_values
+from ..neuron import Neuron, Run
+from . import library
+from .build import ensure_native
+from .dispatch import Op, dispatch, no_kernel
+from .eager import PLAIN, forward_of, traced
+from .reference import Options, lif_adjoint, lif_reference
+
+OPTIONS = (
+    "int substeps, int window, str reset, str readout,"
+    " str surrogate, float height, float width, bool detach_reset"
+)
+library.define(
+    f"lif(Tensor current, Tensor state, Tensor leak, Tensor threshold, Tensor? lengths, {OPTIONS})"
+    " -> (Tensor out, Tensor final_state, Tensor checkpoints)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+library.define(
+    "lif_backward(Tensor grad_out, Tensor grad_final, Tensor current, Tensor checkpoints, Tensor final_state,"
+    f" Tensor leak, Tensor threshold, Tensor? lengths, {OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
+INTERVAL = 16  # sub-steps between saved membranes: kInterval of csrc/problem.h
+
+
+# Registered for every device: a native kernel, once loaded, takes precedence for its own.
+def _lif_any_device(
+    current: Tensor, state: Tensor, leak: Tensor, threshold: Tensor, lengths: Tensor | None, *options: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    if ensure_native(current.device.type):
+        return torch.ops.spikeseq.lif(current, state, leak, threshold, lengths, *options)  # type: ignore[no-any-return]
+    check_values(len(current), leak, threshold, lengths)
+    out, final_state = lif_reference(current, state, leak, threshold, lengths, *options)
+    checkpoints = state.new_zeros((_checkpoints(current, Options(*options)), *state.shape))
+    checkpoints[0] = state
+    return out, final_state.clone(), checkpoints
+
+
+def _lif_backward_any_device(
+    grad_out: Tensor,
+    grad_final: Tensor,
+    current: Tensor,
+    checkpoints: Tensor,
+    final_state: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if ensure_native(current.device.type):
+        return torch.ops.spikeseq.lif_backward(  # type: ignore[no-any-return]
+            grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *options
+        )
+    return lif_adjoint(grad_out, grad_final, current, checkpoints[0], leak, threshold, lengths, *options)
+
+
+library.impl("lif", _lif_any_device, "CompositeExplicitAutograd")
+library.impl("lif_backward", _lif_backward_any_device, "CompositeExplicitAutograd")
+
+
+def _checkpoints(current: Tensor, o: Options) -> Any:
+    return (current.shape[0] * o.substeps + INTERVAL - 1) // INTERVAL
+
+
+@torch.library.register_fake("spikeseq::lif", lib=library)
+def _lif_fake(
+    current: Tensor, state: Tensor, leak: Tensor, threshold: Tensor, lengths: Tensor | None, *options: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    o = Options(*options)
+    out = current.new_empty((current.shape[0] * o.substeps // o.window, *current.shape[1:]))
+    return out, state.new_empty(state.shape), state.new_empty((_checkpoints(current, o), *state.shape))
+
+
+@torch.library.register_fake("spikeseq::lif_backward", lib=library)
+def _lif_backward_fake(
+    grad_out: Tensor,
+    grad_final: Tensor,
+    current: Tensor,
+    checkpoints: Tensor,
+    final_state: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    lengths: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
+        current.new_empty(current.shape),
+        final_state.new_empty(final_state.shape),
+        leak.new_empty(leak.shape),
+        threshold.new_empty(threshold.shape),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    current, _state, leak, threshold, lengths, *options = inputs
+    out, final_state, checkpoints = output
+    ctx.save_for_backward(current, checkpoints, final_state, leak, threshold, lengths)
+    ctx.set_materialize_grads(False)
+    ctx.out_shape, ctx.options = out.shape, options
+
+
+def _backward(ctx: Any, grad_out: Any, grad_final: Any, _grad_checkpoints: Any) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors  # read once: torch.utils.checkpoint allows no second time
+    current, _checkpoints, final_state = saved[:3]
+    if grad_out is None:
+        grad_out = current.new_zeros(()).expand(ctx.out_shape)
+    if grad_final is None:
+        grad_final = torch.zeros_like(final_state)
+    op = torch.ops.spikeseq.lif_backward if torch.compiler.is_compiling() else _LifBackward.apply
+    grads = op(grad_out, grad_final, *saved, *ctx.options)
+    return (*grads, None, *[None] * len(ctx.options))
+
+
+def no_second_backward(ctx: Any, *grads: Tensor) -> None:
+    raise NotImplementedError(
+        "spikeseq: lif can be differentiated once; its gradient has no gradient of its own"
+    )
+
+
+torch.library.register_autograd("spikeseq::lif", _backward, setup_context=_setup_context, lib=library)
+torch.library.register_autograd("spikeseq::lif_backward", no_second_backward, lib=library)
+
+
+# The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
+class _Lif(torch.autograd.Function):
+    forward = forward_of(torch.ops.spikeseq.lif)
+
+    setup_context = staticmethod(_setup_context)
+    backward = staticmethod(_backward)
+
+
+class _LifBackward(torch.autograd.Function):
+    forward = forward_of(torch.ops.spikeseq.lif_backward)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        pass
+
+    backward = staticmethod(no_second_backward)
+
+
+def fits(current: Tensor, *_arguments: Any) -> str | None:
+    """Every device and type has its kernel; of tensors without data the registration knows the shapes."""
+    if type(current) not in PLAIN or current.is_meta or traced():
+        return None
+    return no_kernel(current.device.type)
+
+
+LIF = Op("lif", fits, _Lif.apply, _Lif.apply, slow="python loop")
+
+
+def lif(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Output, final state and checkpoints of the op, differentiable in every way: torch.compile traces its
+    registration, all else runs `_Lif`. Args: currents, and what `Neuron.arguments` makes of the rest."""
+    if torch.compiler.is_compiling():
+        return torch.ops.spikeseq.lif(*arguments)  # type: ignore[no-any-return]
+    return dispatch(LIF, *arguments)  # type: ignore[no-any-return]
+
+
+def fire(current: Tensor, state: Tensor | None, neuron: Neuron, run: Run) -> tuple[Tensor, Tensor]:
+    """`functional.lif` of neurons and a call that are described already."""
+    out, final, _ = lif(current, *neuron.arguments(current, state, run))
+    return out, final if neuron.surrogate.memory_planes else final[0]
