@@ -88,6 +88,11 @@ def autocast(model, *inputs):
         return quiet(model, *inputs)
 
 
+def watching(model, *inputs):
+    with spikeseq.monitor(model):
+        return explain(model, *inputs)
+
+
 def unit(op, reason):
     """A reason of other hardware, or of inputs that the plain way refuses: asked of `fits` itself."""
     return Explanation([Record("", "", op, "plain", reason)])
@@ -166,7 +171,7 @@ ROWS = [
      lambda: quiet(rnn(norm="layer"), X)),
     ("lif_stack", "plain", "", "layers reset in different ways", lambda: quiet(rnn(other_reset), X)),
     ("lif_stack", "plain", "", "some layers have a bias and some have none", lambda: quiet(rnn(no_bias), X)),
-    ("lif_stack", "plain", "", "layers.0.input_map (Linear) has a sparse weight",
+    ("lif_stack", "plain", "", "layers.0.input_map (Linear) has a sparse or quantised weight",
      lambda: quiet(rnn(sparse), X)),
     # map and neurons
     ("linear_lif", "fused", "layers.1", None, lambda: explain(rnn(), X)),
@@ -197,6 +202,7 @@ ROWS = [
      lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3), torch.ones(4, device="meta"), None))),
     ("linear_lif", "plain", "", "float64 weight, float32 input",
      lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3).double(), None, None))),
+    ("linear_lif", "plain", "layers.0", "layers.0.lif (LIF) is watched", lambda: watching(rnn(), X)),
     # its product
     ("packed_product", "fused", "layers.0", None,
      lambda: explain(SpikingRNN(64, 4), SPIKES)),
