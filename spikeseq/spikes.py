@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from .modules import refuse, rewritten
-from .nn.lif import LIF, LIFCell
 from .neuron import Run
+from .nn.lif import LIF, LIFCell
 from .ops.lif import fire
 
 
