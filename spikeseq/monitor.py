@@ -119,8 +119,8 @@ class Monitor:
         With `costs`, the mean in which every neuron weighs as much as its spikes cost.
 
         It covers the forward passes with gradients since the last `penalty()` or `reset()`: each graph is
-        handed out once, so that nothing is kept alive and backward never runs through it twice. What runs under
-        `torch.utils.checkpoint` with use_reentrant=True has no graph, and no part in it.
+        handed out once, so that nothing is kept alive and backward never runs through it twice. What runs
+        under `torch.utils.checkpoint` with use_reentrant=True has no graph, and no part in it.
         """
         if not self._wants_penalty:
             raise ValueError("penalty() needs monitor(model, penalty=True)")
@@ -182,8 +182,8 @@ def monitor(
     unless `penalty`. So monitor some batches, not a timing run. Attach it before a compiled model is first
     called.
 
-    It sees the layers that the model has when it is attached, not copies of them, and each call once, not what
-    is computed again for its gradient (`spikeseq.watch.Watcher`). The model itself stays as it is.
+    It sees the layers that the model has when it is attached, not copies of them, and each call once, not
+    what is computed again for its gradient (`spikeseq.watch.Watcher`). The model itself stays as it is.
 
     Args:
         model: with at least one LIF layer.

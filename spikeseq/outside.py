@@ -1,7 +1,7 @@
 """Modules that a model keeps outside its registered ones, where nothing that walks `modules()` finds them.
 
-A plain list of layers, a bound method kept as an attribute, a function that closes over a layer: what replaces
-a layer would leave these calling the old one.
+A plain list of layers, a bound method kept as an attribute, a function that closes over a layer: what
+replaces a layer would leave these calling the old one.
 """
 
 import weakref
@@ -41,7 +41,7 @@ def copied(model: Model) -> Model:
     """A deep copy of a model that has nothing in common with it.
 
     Raises:
-        ValueError: it cannot be copied, or a function or weak reference in it would go on calling the original.
+        ValueError: it cannot be copied, or a function or weak reference in it would still call the original.
     """
     try:
         copy = deepcopy(model)
@@ -104,7 +104,7 @@ def _parts(value: Any) -> list[Any]:
 
 def _filled(cell: Any) -> bool:
     try:
-        cell.cell_contents
+        _ = cell.cell_contents
     except ValueError:  # a name that is not bound yet
         return False
     return True
