@@ -32,7 +32,7 @@ class Call:
     """
 
     name: str
-    module: nn.Module
+    module: Any  # of the kinds that the watcher has chosen
     arguments: dict[str, Any]
     output: Any = None
     note: Any = None

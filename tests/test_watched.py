@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from spikeseq.evaluation.energy.measure import measure_energy
 from spikeseq.evaluation.gradients import gradient_norms
 from spikeseq.evaluation.report.content import Watch
+from spikeseq.events import compile_events
+from spikeseq.fold import fold_embeddings
 from spikeseq.monitor import monitor
 from spikeseq.nn import (
     LIF,
@@ -23,7 +25,8 @@ from spikeseq.nn import (
     SpikingRNN,
     run_in_chunks,
 )
-from spikeseq.watch import watched
+from spikeseq.swap import swap
+from spikeseq.watch import Watcher, watched
 
 X = torch.linspace(-1, 2, 6).view(2, 3)
 
@@ -290,3 +293,30 @@ def test_nobody_else_sees_that_spikes_are_computed_again():
         model(X.expand(1, 2, 3))
         sys.setprofile(None)
     assert len(seen) == 1
+
+
+CHANGES = {
+    "swap": (swap, lambda: nn.Sequential(SpikingRNN(3, 3), nn.LSTM(3, 4))),
+    "fold_embeddings": (
+        fold_embeddings,
+        lambda: nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 4), SpikingRNN(4, 4)),
+    ),
+    "compile_events": (compile_events, lambda: SpikingRNN(3, 4, num_layers=2)),
+    "deepcopy": (copy.deepcopy, image_network),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_watched_model_may_be_read(change):
+    """Watching changes nothing of what is computed, and what is made of a watched model is not watched."""
+    make, model = CHANGES[change][0], CHANGES[change][1]().eval()
+    before = set(model.modules())
+    expected = make(copy.deepcopy(model)).state_dict()
+    with monitor(model), Watch(model), Watcher(dict(model.named_modules())):
+        made = make(model)
+        assert not any(watched(module) for module in set(made.modules()) - before)
+    assert expected.keys() == made.state_dict().keys()
+    assert all(
+        torch.equal(made.state_dict()[key], value) for key, value in expected.items() if change != "swap"
+    )
+    assert not watched(*made.modules(), *model.modules())
