@@ -72,7 +72,9 @@ def by_monitor(host):
 
 
 def by_energy(host):
-    return measure_energy(host, [(X,)], tokens=1)["layers"]
+    """Of its layers. What the host does by itself, a backward pass or the products of a copy, is its own."""
+    layers = measure_energy(host, [(X,)], tokens=1)["layers"]
+    return {name: counts for name, counts in layers.items() if name}
 
 
 def by_gradients(host):
@@ -85,7 +87,7 @@ def by_report(host):
     return {name: [spikes.tolist() for spikes in calls] for name, calls in watch.seen.items()}
 
 
-LOOKS = {"monitor": by_monitor, "gradients": by_gradients, "report": by_report}
+LOOKS = {"monitor": by_monitor, "energy": by_energy, "gradients": by_gradients, "report": by_report}
 
 ROUTES = {  # cases 2.1, 2.2
     "plain": lambda network, x: network(x),
