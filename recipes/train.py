@@ -1,5 +1,6 @@
 """`spikeseq train`: from a configuration to a finished run folder."""
 
+import contextlib
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ from spikeseq.files import write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import flat
 from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, fit, watch_spikes
+from spikeseq.recipes.lock import LOCK_FILE, held
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
@@ -42,11 +44,11 @@ def train(
 
     Raises:
         ValueError: naming a setting that is wrong.
-        runs.RunError: the folder exists and `resume` is not set, or it is of another configuration.
+        runs.RunError: the folder exists and `resume` is not set, it is of another configuration, or another
+            training writes to it.
     """
     from accelerate import Accelerator
     from accelerate.utils import InitProcessGroupKwargs
-    from torch.utils.tensorboard import SummaryWriter
 
     keep_buffers()
     settings = TrainSettings(**OmegaConf.to_container(config.train))  # type: ignore[arg-type]
@@ -58,6 +60,28 @@ def train(
     if config.evaluate.split not in FINAL_SPLITS:
         known = " or ".join(FINAL_SPLITS)
         raise ValueError(f"evaluate.split must be {known}, got {config.evaluate.split!r}")
+    with contextlib.ExitStack() as stack:
+        # Of the processes of one run the first alone holds the lock; of a new folder once it is there.
+        kept = folder.is_dir()
+        if first and kept:
+            stack.enter_context(held(folder, say))
+        return _run(config, folder, resume, accelerator, settings, say, progress, None if kept else stack)
+
+
+def _run(
+    config: DictConfig,
+    folder: Path,
+    resume: bool,
+    accelerator: Any,
+    settings: TrainSettings,
+    say: Say,
+    progress: Progress | None,
+    lock: contextlib.ExitStack | None,
+) -> dict[str, Any]:
+    """The rest of `train`; `lock` takes the lock of a folder that is still to be made."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    first = accelerator.is_main_process
     if _finished(folder, config, resume):
         metrics = runs.read_metrics(folder)
         assert metrics is not None
@@ -84,6 +108,11 @@ def train(
         return {}
     # Only now: a mistyped path or setting leaves no folder in the way of the next try.
     folder.mkdir(parents=True, exist_ok=True)
+    if lock is not None:
+        lock.enter_context(held(folder, say))
+        if _inhabited(folder):
+            why = "another training made it meanwhile; choose another --out"
+            raise runs.RunError(f"{folder} is in use: {why}")
     if not goes_on:
         write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
     for name, content in corpus.files().items():
@@ -160,7 +189,7 @@ def untrained(task: Task, device: torch.device) -> tuple[nn.Module, State]:
 
 def _finished(folder: Path, config: DictConfig, resume: bool) -> bool:
     """Whether the folder holds this run, finished; an error if something else is in the way."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or _inhabited(folder)):
         if not resume:
             raise runs.RunError(f"{folder} exists; go on with --resume, or choose another --out")
         if not folder.is_dir():
@@ -177,6 +206,11 @@ def _finished(folder: Path, config: DictConfig, resume: bool) -> bool:
         elif any(not path.name.startswith(".") for path in folder.iterdir()):
             raise runs.RunError(f"{folder} is not a run folder: it has no {runs.CONFIG_FILE}")
     return False
+
+
+def _inhabited(folder: Path) -> bool:
+    """Whether a folder holds more than the lock of a training, that of now or one that was killed."""
+    return any(path.name != LOCK_FILE for path in folder.iterdir())
 
 
 def mixed_precision(device: str) -> str:

@@ -3,7 +3,7 @@ and what is accepted."""
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,6 +21,22 @@ def positive_int(name: str, value: int) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
     return value
+
+
+def strings(name: str, values: Iterable[str]) -> list[str]:
+    """`values` as a list if they are strings; a TypeError for one string, or what holds something else."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of strings, got {one_of(values)}")
+    found = list(values)
+    for value in found:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be strings, got {value!r} ({type(value).__name__})")
+    return found
+
+
+def one_of(value: object) -> str:
+    """How an error calls what came in the place of many."""
+    return "one string" if isinstance(value, str) else f"{value!r:.40} ({type(value).__name__})"
 
 
 def choice(name: str, value: str, choices: tuple[str, ...]) -> str:

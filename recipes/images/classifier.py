@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from spikeseq.checks import positive_int
 from spikeseq.recipes.images.data import IMAGES_FILE
 from spikeseq.recipes.images.models import empty
 from spikeseq.recipes.images.pixels import decode_images
@@ -48,6 +49,7 @@ class ImageClassifier(Opened):
         Raises:
             TypeError, ValueError: something else, a file that is no image, pixels of another shape.
         """
+        positive_int("batch_size", batch_size)
         pixels = images if isinstance(images, Tensor) else self._read(images)
         wanted = (self.channels, self.size, self.size)
         if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != wanted:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from spikeseq.checks import positive_int, strings
 from spikeseq.models import build_classifier
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, predictions
@@ -58,13 +59,10 @@ class Classifier(Opened):
         """One prediction a text, in order.
 
         Raises:
-            TypeError: `texts` is one string, or holds something else than strings.
+            TypeError: `texts` is one string, or holds something else than strings; `batch_size` is no int.
+            ValueError: `batch_size` is below 1.
         """
-        if isinstance(texts, str):
-            raise TypeError("texts must be a list of strings, got one string")
-        for text in texts:
-            if not isinstance(text, str):
-                raise TypeError(f"texts must be strings, got {text!r} ({type(text).__name__})")
+        texts, batch_size = strings("texts", texts), positive_int("batch_size", batch_size)
         ids = [self.encode(text)[1] for text in texts]
         found: list[Prediction] = []
         for start in range(0, len(ids), batch_size):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from spikeseq.checks import positive_int
+from spikeseq.checks import positive_int, strings
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK, Hypothesis, Seq2Seq, beam_search, greedy
 from spikeseq.recipes.shared.opened import Opened, Seen
 from spikeseq.tokenizers import Vocab
@@ -137,7 +137,7 @@ class Translator(Opened):
         options: dict[str, Any] = {"length_penalty": length_penalty, "unk": unk, "attention": attention}
         search = greedy if positive_int("beam", beam) == 1 else partial(beam_search, beam=beam)
         device = next(self.model.parameters(), torch.empty(0)).device
-        found = [Translation(self.tokenise(one_line(line)), []) for line in strings(lines)]
+        found = [Translation(self.tokenise(one_line(line)), []) for line in strings("lines", lines)]
         for batch in batches([len(line.source) for line in found], batch_size):
             ids = [torch.tensor(self.encode(found[i].source)) for i in batch]
             lengths = torch.tensor([len(sentence) for sentence in ids])
@@ -191,17 +191,6 @@ class Translator(Opened):
 def one_line(text: str) -> str:
     """The text in one line: every run of white space one space, none at the ends; half surrogates "?"."""
     return " ".join(whole_characters(text).split())
-
-
-def strings(lines: Iterable[str]) -> list[str]:
-    """The lines; TypeError if they are one string, or hold something else than strings."""
-    if isinstance(lines, str):
-        raise TypeError("lines must be a list of strings, got one string")
-    lines = list(lines)
-    for line in lines:
-        if not isinstance(line, str):
-            raise TypeError(f"lines must be strings, got {line!r} ({type(line).__name__})")
-    return lines
 
 
 def batches(lengths: list[int], size: int) -> Iterator[list[int]]:
