@@ -66,7 +66,7 @@ class Watcher:
         self.before, self.after = before, after
         self.running: list[Call] = []
         """Calls that have begun and not ended, the innermost last."""
-        self._watched = {}
+        self._watched: dict[int, _Eye] = {}
         for name, module in modules.items():
             self._watched.setdefault(id(module), _Eye(self, name, module))
         self.closed = False

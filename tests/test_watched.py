@@ -322,3 +322,17 @@ def test_a_watched_model_may_be_read(change):
         torch.equal(made.state_dict()[key], value) for key, value in expected.items() if change != "swap"
     )
     assert not watched(*made.modules(), *model.modules())
+
+
+def test_compiled_neurons_are_counted_too():
+    layer, current = LIF(substeps=2), X.expand(3, 2, 3)
+    with monitor(layer) as watch:
+        layer(current, readout="membrane")
+        rates = watch.rates()
+        watch.reset()
+        compiled = torch.compile(layer, backend="eager", fullgraph=True)
+        compiled(current, readout="membrane")
+        assert watch.rates() == rates
+    compiled(current, readout="membrane")
+    layer(current, readout="membrane")
+    assert watch.rates() == rates
