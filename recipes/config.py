@@ -1,37 +1,32 @@
-"""Recipe configurations: YAML, variants per model and data, overrides; errors name the nearest key."""
+"""Configurations of runs: YAML on typed sections, variants per model and data, overrides."""
 
 import difflib
+import importlib
 import os
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from spikeseq.recipes.registry import CLASSES
+from spikeseq.recipes.settings import Idle, check_values, idle, meanings
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 # What has an option of its own, on which sections of the file depend.
 OPTIONS = {
     "recipe": "the argument RECIPE",
     "data.recipe": "the argument RECIPE",
+    "data.encoding": "--method",
     "model.name": "--model",
     "model.method": "--method",
     "model.start": "--from",
     "data.source": "--data",
     "seed": "--seed",
 }
-# Settings that may be null, and their type where they are not.
-OPTIONAL = {
-    "data.limit": int,
-    "data.longest": int,
-    "data.size": int,
-    "data.frame_ms": float,
-    "data.frame_events": int,
-    "data.denoise_ms": float,
-    "data.vectors": str,
-    "conversion.substeps": int,
-    "model.chunk": int,
-    "model.surrogate_width": float,
-    "evaluate.images": int,
-}
+NAMES = {int: "int", float: "float", bool: "bool", str: "str"}
 
 
 class ConfigError(ValueError):
@@ -62,7 +57,7 @@ def load_config(
     epochs: int | None = None,
     overrides: list[str] | None = None,
 ) -> DictConfig:
-    """The complete configuration of a run.
+    """The complete configuration of a run, its sections of the classes in `settings.py` of the recipe's room.
 
     In order of growing precedence: the recipe's file, on that of its `base`; its `sample` section if the data
     is the sample; its `variants.MODEL` section (and `variants.MODEL.sample`), its `methods.METHOD` section
@@ -70,55 +65,74 @@ def load_config(
     "train.learning_rate=0.001".
 
     Raises:
-        ConfigError: unknown recipe, model, method or key (with the nearest valid one), or a value of another
-            type.
+        ConfigError: unknown recipe, model, method or key (with the nearest valid one), a value of another
+            type, or one given to a setting that has no effect.
     """
+    config = defaults(recipe, model, method, data)
+    _check_bits("--seed", seed)
+    config.seed = seed
+    given = []
+    if epochs is not None:
+        if epochs < 1:
+            raise ConfigError(f"epochs must be at least 1, got {epochs}")
+        config.train.epochs = epochs
+        given.append("train.epochs")
+    given += [_override(config, override) for override in overrides or []]
+    refuse_idle(config, given)
+    return config
+
+
+def defaults(recipe: str, model: str | None, method: str | None, data: str) -> DictConfig:
+    """The configuration with nothing else chosen. Raises as `load_config`."""
     if recipe not in recipe_names():
         raise ConfigError(f"no recipe {recipe!r}{nearest(recipe, recipe_names())}")
-    config = _read(recipe)
-    sample = config.pop("sample", None)
+    plain = _read(recipe).copy()
+    sample = plain.pop("sample", None)
     layers = [sample if data == "sample" else None]
-    chosen = {"variants": model or config.model.name, "methods": method or config.model.get("method")}
+    chosen = {"variants": model or plain.model.name, "methods": method or plain.model.get("method")}
     for section, what in (("variants", "model"), ("methods", "method")):
-        known, name = config.pop(section, {}), chosen[section]
+        known, name = plain.pop(section, {}), chosen[section]
         if name is None:
             continue
         if name not in known:
             names = [str(key) for key in known]
             why = nearest(str(name), names) if names else f": its models need no --{what}"
             raise ConfigError(f"recipe {recipe!r} has no {what} {name!r}{why}")
-        own = known[name] or OmegaConf.create()
+        own = known[name].copy() if known[name] else OmegaConf.create()
         own_sample, of_model = own.pop("sample", None), own.pop("variants", {}).get(chosen["variants"])
         layers += [own, own_sample if data == "sample" else None, of_model]
-    for layer in layers:
-        if layer is not None:
-            config.merge_with(layer)
     # A path is made absolute, because the run folder is read from other places too.
     source = data if data in ("sample", "hub") else os.path.abspath(os.path.expanduser(data))
-    config.recipe, config.model.name = recipe, chosen["variants"]
-    config.seed, config.data.source = seed, source
+    chosen_so = {"recipe": recipe, "model": {"name": chosen["variants"]}, "data": {"source": source}}
+    layers += [OmegaConf.create(chosen_so)]
+    config = OmegaConf.create({"recipe": recipe, "seed": 1})
+    for name, kind in room(recipe).sections(chosen["variants"]).items():
+        config[name] = OmegaConf.structured(kind)
+    OmegaConf.set_struct(config, True)
+    for layer in (plain, *layers):
+        if layer is not None:
+            config.merge_with(layer)
     if chosen["methods"] is not None:
         config.model.method = chosen["methods"]
-    if epochs is not None:
-        if epochs < 1:
-            raise ConfigError(f"epochs must be at least 1, got {epochs}")
-        config.train.epochs = epochs
-    for override in overrides or []:
-        _override(config, override)
-    _check_bits("--seed", seed)
     return config
 
 
+@lru_cache(maxsize=16)
 def _read(recipe: str) -> DictConfig:
-    """The recipe's file, on that of the recipe that it names as its `base`."""
+    """The recipe's file, on that of the recipe that it names as its `base`. Not to be changed."""
     config = OmegaConf.load(CONFIGS / f"{recipe}.yaml")
     assert isinstance(config, DictConfig)
     base = config.pop("base", None)
     if base is None:
         return config
-    whole = _read(base)
+    whole = _read(base).copy()
     whole.merge_with(config)
     return whole
+
+
+def room(recipe: str) -> Any:
+    """The module of a recipe's settings, with `sections(model)`, `IDLE` and `RENAMED`."""
+    return importlib.import_module(f"{CLASSES[recipe].rpartition('.')[0]}.settings")
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -133,55 +147,102 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def default_config(config: DictConfig) -> DictConfig:
     """That of the same recipe, model, method and data, with nothing else chosen."""
-    return load_config(
-        config.recipe,
-        model=config.model.name,
-        method=config.model.get("method"),
-        data=config.data.source,
-    )
+    return defaults(config.recipe, config.model.name, config.model.get("method"), config.data.source)
 
 
 def changes(config: DictConfig) -> dict[str, Any]:
     """What `--set` would have to change of the defaults to give this configuration, but for `OPTIONS`."""
-    defaults = flat(default_config(config))
-    found = {key: value for key, value in flat(config).items() if defaults.get(key) != value}
+    usual = flat(default_config(config))
+    found = {key: value for key, value in flat(config).items() if usual.get(key) != value}
     return {key: value for key, value in found.items() if key not in OPTIONS}
 
 
-def _override(config: DictConfig, text: str) -> None:
+def check_config(config: DictConfig) -> None:
+    """What can be told of a configuration before data is read.
+
+    Raises:
+        ValueError: naming the setting, its value and what is accepted; a changed one that has no effect.
+    """
+    for section, settings in config.items():
+        if isinstance(settings, DictConfig):
+            check_values(str(section), OmegaConf.to_object(settings))
+    refuse_idle(config, changes(config))
+
+
+def refuse_idle(config: DictConfig, keys: Iterable[str], rules: Sequence[Idle] | None = None) -> None:
+    """Raises ConfigError for the first of `keys` that has no effect, by the recipe's rules or others."""
+    reasons = dict(idle(room(config.recipe).IDLE if rules is None else rules, config))
+    for key in keys:
+        if key in reasons:
+            raise ConfigError(f"{key} has no effect {reasons[key]}; got {OmegaConf.select(config, key)}")
+
+
+def renamed(recipe: str, config: DictConfig) -> DictConfig:
+    """A configuration of an earlier version with today's names."""
+    module = room(recipe)
+    for old, new in module.RENAMED.items():
+        section, _, name = old.partition(".")
+        if section in config and name in config[section]:
+            value = config[section].pop(name)
+            OmegaConf.update(config, new, value, force_add=True)
+    if hasattr(module, "renew"):
+        module.renew(config)
+    return config
+
+
+def _override(config: DictConfig, text: str) -> str:
+    """Sets what `key=value` says; returns the key."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set takes key=value, got {text!r}")
-    settings = flat(config)
-    if key in OPTIONS:
+    settings, now = flat(config), room(config.recipe).RENAMED
+    if key not in settings and now.get(key) in settings:
+        raise ConfigError(f"no setting {key!r}: it is {now[key]!r} now")
+    if key in OPTIONS and key.split(".")[0] in config:
         raise ConfigError(f"{key} is not changed by --set but by {OPTIONS[key]}")
     if key not in settings:
-        names = sorted(settings.keys() - OPTIONS.keys())
+        idle_keys = dict(idle(room(config.recipe).IDLE, config))
+        names = sorted(settings.keys() - OPTIONS.keys() - idle_keys.keys())
         section = key.split(".")[0]
         inside = [name for name in names if name.startswith(f"{section}.")]
         # Without its section, a key is looked for by its last part.
         same = [name for name in names if name.split(".")[-1] == key.split(".")[-1]]
         close = same or difflib.get_close_matches(key, names, n=1)
         raise ConfigError(f"no setting {key!r}{hint(close, inside or names)}")
-    old = settings[key]
-    kind = OPTIONAL.get(key, type(old))
     try:
         new = OmegaConf.create(f"value: {value}" if value else "value: null").value
     except Exception as error:
         raise ConfigError(f"{key}={value!r} is not a YAML value ({type(error).__name__})") from None
-    if kind is float and type(new) is int:
-        new = float(new)
-    if kind is ListConfig and type(new) in (int, float):
-        kind = type(new)  # one number for all
-    if type(new) is not kind and not (key in OPTIONAL and new is None):
-        null = " or null" if key in OPTIONAL else ""
-        named = "a list or a number" if kind is ListConfig else kind.__name__
-        raise ConfigError(f"{key} must be {named}{null}, such as {old!r}; got {value!r}")
     _check_bits(key, new)
-    OmegaConf.update(config, key, new)
+    section, _, name = key.partition(".")
+    old = settings[key]
+    try:
+        OmegaConf.update(config, key, new)
+        stored = OmegaConf.select(config, key)
+        # OmegaConf takes "1" for a number and 1 for true; only whole numbers for others may pass.
+        same_kind = type(stored) is type(new) or (type(new) is int and type(stored) is float)
+    except OmegaConfBaseException:
+        same_kind = False
+    if not same_kind:
+        kind = OmegaConf.get_type(config[section])
+        assert kind is not None
+        accepted, said = type_name(get_type_hints(kind)[name]), meanings(kind).get(name)
+        about = f" ({said.rstrip('.')})" if said else ""
+        raise ConfigError(f"{key} must be {accepted}, such as {old!r}; got {value!r}{about}")
+    return key
+
+
+def type_name(hint: Any) -> str:
+    """`int or null`, `list of float`."""
+    args = getattr(hint, "__args__", ())
+    if type(None) in args:
+        return f"{NAMES[args[0]]} or null"
+    return f"list of {NAMES[args[0]]}" if args else NAMES[hint]
 
 
 def _check_bits(key: str, value: Any) -> None:
     """Generators of random numbers, and tensors, know integers of 64 bits."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigError(f"{key} must be an integer of 64 bits, got {value}")
+    numbers = value if isinstance(value, ListConfig) else [value]
+    for number in numbers:
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            raise ConfigError(f"{key} must be an integer of 64 bits, got {number}")

@@ -21,8 +21,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from spikeseq.files import write_whole
 from spikeseq.monitor import Monitor, monitor
 from spikeseq.nn import project_parameters
-from spikeseq.recipes.settings import TrainSettings, parameter_groups, rate_at
+from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.ahead import prepared
+from spikeseq.recipes.shared.optimiser import parameter_groups, rate_at
 
 RESUME_FILE = "resume.pt"
 LOG_FILE = "log.jsonl"

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.config import default_config, flat
+from spikeseq.recipes.config import default_config, flat, renamed
 from spikeseq.recipes.engine import LOG_FILE
 from spikeseq.recipes.registry import RECIPES
 
@@ -104,6 +104,7 @@ def read_config(folder: Path) -> DictConfig:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise ValueError("not a mapping")
+        config = renamed(config.recipe, config)
         # A run of an older version lacks settings that were added since, but no section; a cut file does.
         defaults = default_config(config)
         cut = [str(section) for section in defaults if section not in config]

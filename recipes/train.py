@@ -16,7 +16,7 @@ from torch import nn
 
 from spikeseq.files import write_whole
 from spikeseq.recipes import runs
-from spikeseq.recipes.config import flat
+from spikeseq.recipes.config import check_config, flat
 from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, fit, watch_spikes
 from spikeseq.recipes.lock import LOCK_FILE, held
 from spikeseq.recipes.recipe import Say
@@ -24,7 +24,6 @@ from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.buffers import keep_buffers
 
-FINAL_SPLITS = ("test", "validation")
 PLACES = {"model.start"}  # settings that say where something lies, which may be moved, and not what a run is
 
 
@@ -51,15 +50,14 @@ def train(
     from accelerate.utils import InitProcessGroupKwargs
 
     keep_buffers()
-    settings = TrainSettings(**OmegaConf.to_container(config.train))  # type: ignore[arg-type]
+    check_config(config)
+    settings = OmegaConf.to_object(config.train)
+    assert isinstance(settings, TrainSettings)
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     # The others wait that long while the first process reads the data or tests.
     patient = InitProcessGroupKwargs(timeout=timedelta(hours=2))
     accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed_precision(device), kwargs_handlers=[patient])
     first = accelerator.is_main_process
-    if config.evaluate.split not in FINAL_SPLITS:
-        known = " or ".join(FINAL_SPLITS)
-        raise ValueError(f"evaluate.split must be {known}, got {config.evaluate.split!r}")
     with contextlib.ExitStack() as stack:
         # Of the processes of one run the first alone holds the lock; of a new folder once it is there.
         kept = folder.is_dir()

@@ -74,7 +74,7 @@ def leaks_and_thresholds(model: nn.Module) -> dict[str, tuple[float, float]]:
 
 def starts(model: nn.Module, config: Any) -> dict[str, tuple[float, float]]:
     """As the configuration starts them: one leak, or leaks spread between two."""
-    leak = config.model.get("leak")
+    leak = config.model.get("leaks") or config.model.get("leak")
     threshold = config.model.get("threshold", 1.0)
     found = {}
     for name, module in model.named_modules():

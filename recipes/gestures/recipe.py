@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy.measure import measure_energy
-from spikeseq.models.gesture.frames import SIDE
 from spikeseq.recipes.gestures.classifier import GestureClassifier, open_gesture_classifier
 from spikeseq.recipes.gestures.data import GestureData, load_gestures, open_split
 from spikeseq.recipes.gestures.models import gesture_network, one_by_one
@@ -31,15 +30,6 @@ class GestureClassification(Recipe):
 
     def load(self, config: Any, say: Say) -> GestureData:
         """The encoded recordings, read once the other settings are known to be good."""
-        for name, value, least in (
-            ("evaluate.energy_recordings", config.evaluate.energy_recordings, 1),
-            ("data.shift", config.data.shift, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        if config.data.shift >= SIDE:
-            got = config.data.shift
-            raise ValueError(f"data.shift must be less than the sensor's {SIDE} pixels, got {got}")
         with torch.device("meta"):  # no memory, only the checks
             gesture_network(config, 2)
         return load_gestures(config.data, say)
@@ -51,7 +41,7 @@ class GestureClassification(Recipe):
             corpus,
             train.batch_size,
             config.seed,
-            config.data.shift,
+            config.data.sensor_shift,
             train.label_smoothing,
             train.precision,
             one_by_one(config),

@@ -9,23 +9,17 @@ from omegaconf import DictConfig
 from torch import nn
 
 from spikeseq.models.backbones import build_backbone
-from spikeseq.models.backbones.plain import PLANS
 from spikeseq.recipes.config import ConfigError
-from spikeseq.recipes.shared.neurons import SPIKING, neuron_arguments
+from spikeseq.recipes.images.settings import is_plain, is_spiking
+from spikeseq.recipes.settings import LearntNeuronSettings, names_of
+from spikeseq.recipes.shared.neurons import neuron_arguments
 
-METHODS = {
-    "ann": (),
-    "direct": (),
-    "convert": ("ann",),
-    "hybrid": ("ann", "convert", "hybrid"),
-    "diet": ("ann", "convert", "hybrid", "diet"),
-}
-"""The methods, and those whose runs they start from."""
-
-
+NEURONS = names_of(LearntNeuronSettings)
 # Settings by the arguments that they become, whose names begin the errors about them.
 ARGUMENTS = {
-    **{name: f"model.{name}" for name in ("width", "hidden", "dropout", "norm", "stem", *SPIKING)},
+    **{
+        name: f"model.{name}" for name in (*NEURONS, "width", "hidden", "dropout", "norm", "stem", "encoding")
+    },
     "size": "data.size",
     "method": "conversion.statistic",
     "percentile": "conversion.percentile",
@@ -46,9 +40,9 @@ def settings_named() -> Iterator[None]:
         raise ConfigError(ARGUMENTS[name] + space + rest) from None
 
 
-def shape_settings(name: str) -> tuple[str, ...]:
+def shape_settings(config: Any) -> tuple[str, ...]:
     """Of the section `model`: what the weights of a backbone fix."""
-    return ("width", "norm", "hidden" if name in PLANS else "stem")
+    return ("width", "norm", "hidden" if is_plain(config) else "stem")
 
 
 def fresh(config: DictConfig, classes: int, channels: int, size: int, *, spiking: bool) -> nn.Module:
@@ -57,17 +51,13 @@ def fresh(config: DictConfig, classes: int, channels: int, size: int, *, spiking
     torch.manual_seed(config.seed)
     options: dict[str, Any] = {
         "classes": classes, "channels": channels, "size": size,
-        **{key: model[key] for key in ("dropout", *shape_settings(model.name))},
+        **{key: model[key] for key in ("dropout", *shape_settings(config))},
     }  # fmt: skip
     if spiking:
         options |= {"activation": "spiking", "substeps": model.substeps, "encoding": model.encoding}
         options |= neuron_arguments(model)
     with settings_named():
         return build_backbone(model.name, **options)
-
-
-def is_spiking(config: DictConfig) -> bool:
-    return bool(config.model.method != "ann")
 
 
 def empty(config: DictConfig, classes: int, channels: int, size: int) -> nn.Module:

@@ -10,10 +10,10 @@ from torch import nn
 from spikeseq.evaluation.energy.images import LEGEND, feeding_neurons, table_5_3, table_5_3_rows
 from spikeseq.evaluation.energy.measure import measure_energy
 from spikeseq.nn import SpikingNetwork
+from spikeseq.recipes.images.checks import augmentation, check_settings
 from spikeseq.recipes.images.classifier import ImageClassifier, open_image_classifier
 from spikeseq.recipes.images.data import ImageData, ImageSplit, load_images, open_split
 from spikeseq.recipes.images.models import empty, fresh
-from spikeseq.recipes.images.settings import augmentation, check_settings
 from spikeseq.recipes.images.start import check_start, inherited, open_teacher, start_model, taken_over
 from spikeseq.recipes.images.task import ImageTask
 from spikeseq.recipes.recipe import Metrics, Recipe, Say, Start, Table

@@ -10,17 +10,12 @@ from torch import Tensor, nn
 from spikeseq.conversion import to_spiking
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes import runs
-from spikeseq.recipes.config import ConfigError, changes
+from spikeseq.recipes.config import ConfigError, changes, refuse_idle
 from spikeseq.recipes.images.classifier import read_images
 from spikeseq.recipes.images.data import ImageData
 from spikeseq.recipes.images.distillation import Teacher
-from spikeseq.recipes.images.models import (
-    METHODS,
-    empty,
-    is_spiking,
-    settings_named,
-    shape_settings,
-)
+from spikeseq.recipes.images.models import empty, settings_named, shape_settings
+from spikeseq.recipes.images.settings import METHODS, idle_after, is_spiking
 from spikeseq.recipes.images.task import largest_value, normalised
 from spikeseq.recipes.recipe import Start
 from spikeseq.recipes.shared.errors import listed
@@ -46,7 +41,7 @@ def inherited(start: Path, recipe: str, model: str | None, method: str | None) -
 
 def taken_over(config: DictConfig) -> Start:
     """Model, data source, and settings as `--set` has them, of the configuration of an image run."""
-    settings = [f"model.{key}={config.model[key]}" for key in shape_settings(config.model.name)]
+    settings = [f"model.{key}={config.model[key]}" for key in shape_settings(config)]
     if is_spiking(config):
         settings.append(f"model.initial={config.model.initial}")
     taken = {key: config.data[key] for key in DATA}
@@ -87,17 +82,11 @@ def check_start(config: DictConfig) -> None:
         known = " or ".join(METHODS[method])
         raise ConfigError(f"--method {method} needs --from RUN, a finished run of the method {known}")
     before = predecessor(Path(start), config.recipe, method)
-    for key in ("name", *shape_settings(config.model.name)):
+    for key in ("name", *shape_settings(config)):
         if config.model[key] != before.model[key]:
             values = f"{config.model[key]}, the run {start} has {before.model[key]}"
             raise ConfigError(f"model.{key} is {values}; they must be equal")
-    idle, why = ["model.threshold"], "thresholds are measured"
-    if is_spiking(before):
-        idle += ["model.leak", "conversion."]
-        why = f"{start} is no run of --method ann, its thresholds and leaks are kept"
-    for key in changes(config):
-        if key.startswith(tuple(idle)):
-            raise ConfigError(f"{key} has no effect: {why}")
+    refuse_idle(config, changes(config), idle_after(before, start))
     teacher_run(config)
 
 

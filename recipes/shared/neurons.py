@@ -5,12 +5,6 @@ from typing import Any
 
 from spikeseq.functional import SURROGATES
 
-SPIKING = (
-    *("substeps", "encoding", "leak", "threshold", "initial", "learn_leak", "learn_threshold"),
-    *("reset", "detach_reset", "surrogate", "height", "surrogate_width"),
-)
-"""Of the section `model`: what only neurons have."""
-
 
 def neuron_arguments(model: Any) -> dict[str, Any]:
     """The arguments of `SpikingActivation` in the section `model` of a configuration."""

@@ -50,7 +50,7 @@ class Classifier(Opened):
     def encode(self, text: str) -> tuple[list[str], Tensor]:
         """The tokens that the model sees, and their ids. A text without tokens is one `<unk>`."""
         tokens = self.tokenizer(clean(text)) or ["<unk>"]
-        kept = crop(torch.arange(len(tokens)), self.config.data.longest).tolist()
+        kept = crop(torch.arange(len(tokens)), self.config.data.kept_tokens).tolist()
         tokens = [tokens[i] for i in kept]
         return tokens, torch.tensor(self.vocab.encode(tokens))
 

@@ -66,8 +66,8 @@ def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
     and unlabelled texts, never from the test split. With `vectors: train` skip-gram vectors are trained on
     them; else `vectors` is a GloVe or word2vec text file, or null for none.
     """
-    if config.longest is not None and config.longest < 1:
-        raise ValueError(f"data.longest must be at least 1, or null, got {config.longest}")
+    if config.kept_tokens is not None and config.kept_tokens < 1:
+        raise ValueError(f"data.kept_tokens must be at least 1, or null, got {config.kept_tokens}")
     tokenizer = build_tokenizer(config.tokenizer)
     folder = corpus_folder(_facts(config, tokenizer.signature()))
     if (folder / "corpus.json").exists():

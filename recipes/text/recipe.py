@@ -32,8 +32,6 @@ class TextClassification(Recipe):
 
     def load(self, config: Any, say: Say) -> Corpus:
         """The tokenised and encoded data, read once the other settings are known to be good."""
-        if config.evaluate.energy_texts < 1:
-            raise ValueError(f"evaluate.energy_texts must be at least 1, got {config.evaluate.energy_texts}")
         build_classifier(config.model, vocabulary=2, classes=2)
         if config.data.vectors == "train" and config.data.vector_size != config.model.embedding_size:
             sizes = f"{config.data.vector_size} and {config.model.embedding_size}"

@@ -113,9 +113,9 @@ def inverse_document_frequencies(split: Encoded, vocabulary: int) -> Tensor:
 
 def build_task(config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
     """The task of a configuration, with a trained model or a fresh one."""
-    train = config.train
+    train, longest = config.train, config.data.kept_tokens
     model = fresh_model(config, corpus) if model is None else model
-    return TextTask(model, corpus, train.batch_size, config.data.longest, config.seed, train.label_smoothing)
+    return TextTask(model, corpus, train.batch_size, longest, config.seed, train.label_smoothing)
 
 
 def fresh_model(config: Any, corpus: Corpus) -> nn.Module:

@@ -1,6 +1,5 @@
 """The recipe for translation (thesis 6.5)."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,19 +41,11 @@ class Translation(Recipe):
 
     def load(self, config: Any, say: Say) -> ParallelCorpus:
         """The tokenised and encoded pairs, read once the other settings are known to be good."""
-        for name in ("energy_texts", "beam"):
-            if config.evaluate[name] < 1:
-                raise ValueError(f"evaluate.{name} must be at least 1, got {config.evaluate[name]}")
-        if not 0 <= config.evaluate.length_penalty < math.inf:
-            got = config.evaluate.length_penalty
-            raise ValueError(f"evaluate.length_penalty must be 0 or a positive number, got {got}")
         if config.data.target_language not in LANGUAGES:  # BLEU needs its tokens
             known = ", ".join(LANGUAGES)
             raise ValueError(
                 f"data.target_language must be one of {known}, got {config.data.target_language!r}"
             )
-        if config.train.batch_tokens < 1:
-            raise ValueError(f"train.batch_tokens must be at least 1, got {config.train.batch_tokens}")
         check_merge_dropout(config.data)
         build_seq2seq(config.model, 5, 5)
         return load_parallel_corpus(config.data, say)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ..functional import SURROGATES
+from .arguments import with_surrogate
 from .sentiment import BagOfWords, RecurrentClassifier, SpikingClassifier
 
 CLASSIFIERS = ("snn", "lstm", "gru", "rnn", "bow")
@@ -14,7 +14,7 @@ CLASSIFIERS = ("snn", "lstm", "gru", "rnn", "bow")
 def build_classifier(config: Mapping[str, Any], vocabulary: int, classes: int) -> nn.Module:
     """A text classifier from the section `model` of a configuration: its `name`, and arguments by name.
 
-    The surrogate of an `snn` is given as `surrogate`, `height` and `width`.
+    The surrogate of an `snn` is given as `surrogate`, `height` and `surrogate_width`.
 
     Raises:
         ValueError: for an unknown name.
@@ -22,11 +22,7 @@ def build_classifier(config: Mapping[str, Any], vocabulary: int, classes: int) -
     arguments = {str(key): value for key, value in config.items() if value is not None}
     name = arguments.pop("name")
     if name == "snn":
-        shape = {key: arguments.pop(key) for key in ("height", "width") if key in arguments}
-        kind = arguments.pop("surrogate", "piecewise_linear")
-        if kind not in SURROGATES:
-            raise ValueError(f"model.surrogate must be one of {', '.join(SURROGATES)}, got {kind!r}")
-        return SpikingClassifier(vocabulary, classes, surrogate=SURROGATES[kind](**shape), **arguments)
+        return SpikingClassifier(vocabulary, classes, **with_surrogate(arguments))
     if name == "bow":
         return BagOfWords(vocabulary, classes)
     if name in CLASSIFIERS:

@@ -234,5 +234,7 @@ def test_names_and_arguments():
         RecurrentClassifier(5, pooling="max")
     with pytest.raises(ValueError, match=r"1\.0"):
         SpikingClassifier(5, dropout=1.0)
-    wide = build_classifier({"name": "snn", "surrogate": "sigmoid", "width": 2.0, "height": 0.5}, 5, 2)
+    wide = build_classifier(
+        {"name": "snn", "surrogate": "sigmoid", "surrogate_width": 2.0, "height": 0.5}, 5, 2
+    )
     assert wide.spiking.layers[0].lif.surrogate.width == 2.0

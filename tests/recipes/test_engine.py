@@ -10,7 +10,8 @@ from torch import nn
 
 from spikeseq.nn import LIF
 from spikeseq.recipes.engine import Progress, Task, fit
-from spikeseq.recipes.settings import TrainSettings, parameter_groups, rate_at
+from spikeseq.recipes.settings import TrainSettings
+from spikeseq.recipes.shared.optimiser import parameter_groups, rate_at
 
 
 class Points(Task):

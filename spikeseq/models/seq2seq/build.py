@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...functional import SURROGATES
+from ..arguments import with_surrogate
 from .base import Seq2Seq
 from .convolutional import ConvSeq2Seq
 from .recurrent import RecurrentSeq2Seq
@@ -21,7 +21,8 @@ MODELS = tuple(
 def build_seq2seq(config: Mapping[str, Any], source_vocabulary: int, target_vocabulary: int) -> Seq2Seq:
     """A model from the section `model` of a configuration: its `name`, such as "conv-snn-ann", and arguments.
 
-    The surrogate of spiking sides is given as `surrogate`, `height` and `width`.
+    The surrogate of spiking sides is given as `surrogate`, `height` and `surrogate_width`; a pair
+    of leaks as `leaks`, and `start` as `carry_state`.
 
     Raises:
         ValueError: for an unknown name, or an argument that the model refuses.
@@ -31,11 +32,11 @@ def build_seq2seq(config: Mapping[str, Any], source_vocabulary: int, target_voca
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
     family, encoder, decoder = name.split("-")
-    shape = {key: arguments.pop(key) for key in ("height", "width") if key in arguments}
-    kind = arguments.pop("surrogate", "piecewise_linear")
-    if kind not in SURROGATES:
-        raise ValueError(f"model.surrogate must be one of {', '.join(SURROGATES)}, got {kind!r}")
-    arguments |= {"encoder": encoder, "decoder": decoder, "surrogate": SURROGATES[kind](**shape)}
+    arguments = with_surrogate(arguments) | {"encoder": encoder, "decoder": decoder}
+    if leaks := arguments.pop("leaks", []):
+        arguments["leak"] = leaks
+    if "carry_state" in arguments:
+        arguments["start"] = arguments.pop("carry_state")
     if family == "conv":
         return ConvSeq2Seq(source_vocabulary, target_vocabulary, **arguments)
     attention = family == "attention"

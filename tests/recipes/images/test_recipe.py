@@ -149,15 +149,15 @@ def test_poisson_spikes_give_the_same_answers(runs, tmp_path, cli):
 def test_other_bad_input(runs, tmp_path):
     for setting, message in {
         "model.substeps=0": "model.substeps must be at least 1, got 0",
-        "conversion.percentile=0.0": r"conversion.percentile must lie in \(0, 100\]",
+        "conversion.percentile=0.0": r"conversion.percentile must be above 0 and at most 100",
         "conversion.scale=0.0": "conversion.scale must be a positive number",
-        "conversion.statistic=mean": "conversion.statistic must be one of 'max', 'percentile', got 'mean'",
+        "conversion.statistic=mean": "conversion.statistic must be one of percentile, max, got mean",
         "conversion.statistic=max": "conversion.percentile has no effect with conversion.statistic=max",
         "conversion.images=0": "conversion.images must be at least 1, got 0",
         "model.chunk=0": "model.chunk must be at least 1",
         "evaluate.energy_images=0": "evaluate.energy_images must be at least 1, got 0",
-        "data.shift=-1": "data.shift must be 0 or more",
-        "train.precision=fp8": "train.precision must be auto or float32 or bf16",
+        "data.shift=-1": "data.shift must be at least 0",
+        "train.precision=fp8": "train.precision must be one of auto, float32, bf16",
     }.items():
         with pytest.raises(ValueError, match=message):
             run(tmp_path / "a", "convert", runs / "ann", extra=["model.substeps=2", setting])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from spikeseq.recipes.config import load_config
+from spikeseq.recipes.config import check_config, load_config
+from spikeseq.recipes.images.checks import augmentation, check_settings
 from spikeseq.recipes.images.models import fresh
-from spikeseq.recipes.images.settings import augmentation, check_settings
 from spikeseq.recipes.shared.neurons import neuron_arguments
 
 
@@ -19,8 +19,13 @@ from spikeseq.recipes.shared.neurons import neuron_arguments
         ("ann", "vgg6", "distillation.weight=0.5", "distillation.weight has no effect with --method ann"),
         ("convert", "vgg6", "distillation.weight=0.5", "has no effect with --method convert, .* no teacher"),
         ("diet", "vgg6", "distillation.temperature=2", "no effect without distillation.weight; got 2"),
-        ("diet", "vgg6", "distillation.weight=1.5", r"distillation.weight must lie in \[0, 1\], got 1.5"),
-        ("diet", "vgg6", "distillation.temperature=0", "temperature must be a positive number, got 0"),
+        ("diet", "vgg6", "distillation.weight=1.5", r"distillation.weight must be in \[0, 1\], got 1.5"),
+        (
+            "diet",
+            "vgg6",
+            "distillation.temperature=0",
+            "temperature has no effect without distillation.weight",
+        ),
         ("convert", "vgg6", "train.epochs=3", "train.epochs has no effect with --method convert, .* got 3"),
         ("convert", "vgg6", "train.spike_penalty=1", "train.spike_penalty has no effect with --method conv"),
         ("convert", "vgg6", "model.surrogate=arctan", "model.surrogate has no effect with --method convert"),
@@ -45,7 +50,9 @@ from spikeseq.recipes.shared.neurons import neuron_arguments
 )
 def test_a_wrong_or_idle_setting(method, model, setting, message):
     with pytest.raises(ValueError, match=message):
-        check_settings(load_config("cifar10", model=model, method=method, overrides=[setting]))
+        config = load_config("cifar10", model=model, method=method, overrides=[setting])
+        check_settings(config)
+        check_config(config)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +89,12 @@ def test_augmentation_leaves_something_of_an_image(setting, message):
 def test_augmentation_that_fits():
     augmentation(load_config("cifar10", method="ann", overrides=["data.shift=31"]), 32)
     augmentation(load_config("cifar10", method="convert"), 2)  # which does not augment
+
+
+def test_a_temperature_is_positive():
+    overrides = ["distillation.weight=0.5", "distillation.temperature=0"]
+    with pytest.raises(ValueError, match=r"distillation.temperature must be a positive number, got 0"):
+        check_config(load_config("cifar10", method="diet", overrides=overrides))
 
 
 def test_the_percentile_of_a_maximum():

@@ -178,11 +178,11 @@ def test_what_is_told_before_the_data_is_read(runs, monkeypatch, tmp_path):
         run(tmp_path / "a", "convert", runs / "ann", extra=["model.width=0.25"])
     with pytest.raises(ConfigError, match=r"model.name is vgg9, the run .* has vgg6"):
         run(tmp_path / "a", "convert", runs / "ann", model="vgg9")
-    with pytest.raises(ConfigError, match=r"model.threshold has no effect: thresholds are measured"):
+    with pytest.raises(ConfigError, match=r"model.threshold has no effect as thresholds are measured"):
         run(tmp_path / "a", "convert", runs / "ann", extra=["model.threshold=2"])
     for setting in ("conversion.scale=0.5", "model.threshold=2", "model.leak=0.5"):
         key = setting.split("=")[0]
-        with pytest.raises(ConfigError, match=rf"{key} has no effect: .* is no run of --method ann"):
+        with pytest.raises(ConfigError, match=rf"{key} has no effect as .* is no run of --method ann"):
             run(tmp_path / "a", "diet", runs / "convert", extra=[setting])
     shutil.copytree(runs / "diet", tmp_path / "diet")
     path = tmp_path / "diet" / "config.yaml"

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 import torch
-from recipe_case import quick, rows, write_rows
+from omegaconf import OmegaConf
+from recipe_case import rows, write_rows
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.text import corpus as text_corpus
@@ -22,7 +23,12 @@ def cache(tmp_path, monkeypatch):
 
 
 def settings(data, **changes):
-    return load_config("imdb", data=str(data), overrides=quick(**{"data.vectors": None} | changes)).data
+    """Also of settings that do nothing together, which a run would refuse."""
+    config = load_config("imdb", data=str(data))
+    usual = {"data.limit": 120, "data.tokenizer": "whitespace", "data.vectors": None}
+    for key, value in (usual | changes).items():
+        OmegaConf.update(config, key, value)
+    return config.data
 
 
 def load(data, **changes):
@@ -154,7 +160,7 @@ def test_a_file_of_vectors_gives_the_same_rows_each_time(tmp_path, cache):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data.longest": 0}, "data.longest must be at least 1"),
+        ({"data.kept_tokens": 0}, "data.kept_tokens must be at least 1"),
         ({"data.tokenizer": "spacy-ne"}, "did you mean 'spacy-en'"),
         ({"data.min_frequency": 1000}, "min_frequency=1000"),
         ({"data.vocabulary": 2}, "leaves no word"),

@@ -1,0 +1,158 @@
+"""Settings of the recipe for texts: what they mean, what they accept, and where they do nothing."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from spikeseq.recipes.settings import (
+    WIDEST,
+    DataSettings,
+    EvaluateSettings,
+    Idle,
+    ModelSettings,
+    NeuronSettings,
+    TrainSettings,
+    always,
+    dotted,
+    one_of,
+    part,
+    positive,
+    share,
+    unit,
+    whole,
+)
+
+
+@dataclass
+class TextData(DataSettings):
+    """
+    text_column, label_column: names of the columns in files that have columns.
+    test_share: share of the rows held out where a user's file has no test split.
+    validation_share: share of the training texts that chooses the epoch.
+    tokenizer: spacy-en, spacy-de, spacy-fr or whitespace.
+    min_frequency: occurrences; rarer words become <unk>.
+    vocabulary: words at most.
+    kept_tokens: of a text, its head and tail, half each, as opinions stand at either end; null for all.
+    vectors: "train", skip-gram on the training and unlabelled texts; a GloVe file; or null.
+    vector_size: numbers of a trained vector.
+    vector_epochs: passes that train them.
+    vector_window: words to either side that a word is learnt from.
+    vector_sample: frequency beyond which words are left out at random: faster, and windows reach further.
+    vector_workers: threads; more than one is faster, and not reproducible bit for bit.
+    vector_scale: standard deviation to which vectors are brought.
+    """
+
+    text_column: str = field()
+    label_column: str = field()
+    test_share: float = part()
+    validation_share: float = part()
+    tokenizer: str = field()
+    min_frequency: int = whole()
+    vocabulary: int = whole()
+    kept_tokens: int | None = whole()
+    vectors: str | None = field()
+    vector_size: int = whole(1, WIDEST)
+    vector_epochs: int = whole()
+    vector_window: int = whole(1, WIDEST)
+    vector_sample: float = unit()
+    vector_workers: int = whole(1, 1024)
+    vector_scale: float = positive()
+
+
+@dataclass
+class SizeSettings:
+    """
+    embedding_size: numbers of a word's vector.
+    hidden_size: neurons of a layer.
+    embedding_dropout, dropout: shares silenced by masks that are fixed over a text.
+    word_dropout: share of the words taken for padding in training.
+    """
+
+    embedding_size: int = whole(1, WIDEST)
+    hidden_size: int = whole(1, WIDEST)
+    embedding_dropout: float = share()
+    dropout: float = share()
+    word_dropout: float = share()
+
+
+@dataclass
+class SpikingModel(NeuronSettings, SizeSettings, ModelSettings):
+    """
+    kernel_size: tokens that the first map sees; 3 also sees the two before.
+    integrators: neurons of the integrating layer.
+    recurrent: neurons hear each other's last spikes.
+    per_channel: one leak and threshold per neuron, not per layer.
+    """
+
+    kernel_size: int = whole(1, WIDEST)
+    integrators: int = whole(1, WIDEST)
+    recurrent: bool = field()
+    per_channel: bool = field()
+
+
+@dataclass
+class RecurrentModel(SizeSettings, ModelSettings):
+    """
+    pooling: of outputs: mean, over the text, or last, of the last token.
+    """
+
+    pooling: str = one_of("mean", "last")
+
+
+@dataclass
+class TextEvaluate(EvaluateSettings):
+    """
+    shuffled: also test on texts with shuffled tokens: what is left without their order.
+    energy_texts: texts that the energy account runs on.
+    """
+
+    shuffled: bool = field()
+    energy_texts: int = whole()
+
+
+MODELS = {"snn": SpikingModel, "bow": ModelSettings}  # the others are RNNs
+
+
+def sections(model: str) -> dict[str, type]:
+    return {
+        "data": TextData,
+        "model": MODELS.get(model, RecurrentModel),
+        "train": TrainSettings,
+        "evaluate": TextEvaluate,
+    }
+
+
+RENAMED = {"data.longest": "data.kept_tokens", "model.width": "model.surrogate_width"}
+"""Names in run folders of earlier versions, and those of today."""
+
+TRAINED_VECTORS = [one.name for one in fields(TextData) if one.name.startswith("vector_")][:-1]
+
+
+def no_vectors(config: Any) -> bool:
+    return config.data.vectors is None
+
+
+IDLE = (
+    Idle(("train.batch_tokens",), always, "on texts, whose batches are counted in texts"),
+    Idle(("train.precision",), always, "on texts, whose products are in float32"),
+    Idle(
+        ("train.spike_penalty",),
+        lambda config: config.model.name != "snn",
+        "on {model.name}, which has no spikes",
+    ),
+    Idle(
+        ("train.embedding_rate", "data.vectors", "data.vector_scale"),
+        lambda config: config.model.name == "bow",
+        "on bow, which has no embedding",
+    ),
+    Idle(
+        dotted("data", TRAINED_VECTORS),
+        lambda config: config.data.vectors != "train",
+        "without data.vectors=train",
+    ),
+    Idle(("data.vector_scale",), no_vectors, "without data.vectors"),
+    Idle(
+        dotted("data", ("text_column", "label_column", "test_share")),
+        lambda config: config.data.source in ("sample", "hub"),
+        "on --data {data.source}, which has columns and splits of its own",
+    ),
+)
