@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.amp.autocast_mode import is_autocast_available
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 CURRENT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 WHOLE_NUMBERS = (torch.int64, torch.int32)
@@ -109,6 +111,12 @@ def has_values(tensor: Tensor) -> bool:
     return not (tensor.is_meta or isinstance(tensor, FakeTensor) or torch.compiler.is_compiling())
 
 
+def only_shapes(tensor: Tensor) -> bool:
+    """Whether nothing but shapes is wanted of a call: on "meta", or fake and not while code is traced."""
+    bare = isinstance(tensor, FakeTensor) and get_proxy_mode() is None and not torch.compiler.is_compiling()
+    return tensor.is_meta or bare
+
+
 def check_current(current: Tensor) -> None:
     """Refuses what no neuron takes as its currents (L, B, *)."""
     check_tensor("current", current)
@@ -192,7 +200,7 @@ def sequence_lengths(lengths: Any, x: Tensor) -> Tensor | None:
     if lengths.dtype not in WHOLE_NUMBERS or lengths.shape != (batch,):
         raise ValueError(f"{wanted}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
     # The feedback loop of `recurrent=True` hides the values from the op's own check.
-    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+    if lengths.device.type == "cpu" and has_values(lengths):
         for value in lengths.tolist():
             if not 0 <= value <= most:
                 raise ValueError(f"{wanted}, got {value}")
@@ -209,7 +217,7 @@ def check_values(rows: int, leak: Tensor, threshold: Tensor, lengths: Tensor | N
     for value in threshold.flatten().tolist():
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"threshold must be positive and finite, got {value}")
-    for value in [] if lengths is None else lengths.tolist():
+    for value in lengths.tolist() if lengths is not None and has_values(lengths) else []:
         if not 0 <= value <= rows:
             raise ValueError(f"lengths must lie in [0, {rows}] (the rows of current), got {value}")
 
@@ -223,7 +231,7 @@ def check_input(x: Tensor, features: int, like: Tensor) -> None:
     if x.dtype != like.dtype:
         # Half precision and float32 are converted by the linear map, under autocast.
         converted = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
-        if not (converted and torch.is_autocast_enabled(x.device.type)):
+        if not (converted and autocast_dtype(x)):
             raise TypeError(f"input must be {like.dtype} as the layer is, got {x.dtype}")
 
 
@@ -231,3 +239,11 @@ def check_hx(hx: Tensor, expected: tuple[int, ...]) -> None:
     """Refuses a state of another shape."""
     if tuple(check_tensor("hx", hx).shape) != expected:
         raise ValueError(f"hx must have shape {expected}, got {tuple(hx.shape)}")
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """What autocast turns `x` into before a product; None where it is off, as it always is on "meta"."""
+    device = x.device.type
+    if device != "meta" and is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return None

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from ..ops import library
 from ..ops.dispatch import Op, dispatch, no_kernel, not_wide, tell, unlike
 from ..ops.eager import traced
+from .precision import cast
 
 library.define("add_taps(Tensor(a!) base, Tensor x, Tensor weight, int before) -> bool")
 library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before) -> Tensor")
@@ -28,7 +29,7 @@ class _Taps(torch.autograd.Function):
         if not ctx.sparse:
             if by_events:
                 tell(TAPS, "the input is too dense to gain from events", begun=True)
-            for k, (given, made) in enumerate(ranges(len(x), len(base), len(weight), before)):
+            for k, (given, made) in enumerate(ranges(x.shape[0], base.shape[0], weight.shape[0], before)):
                 _add_product(flat(base, made), flat(x, given), weight[k])
         return base
 
@@ -37,7 +38,7 @@ class _Taps(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
         grad = grads[0].to(x.dtype).contiguous()
-        taps = ranges(len(x), len(grad), len(weight), ctx.before)
+        taps = ranges(x.shape[0], grad.shape[0], weight.shape[0], ctx.before)
         by_x = by_weight = None
         if ctx.needs_input_grad[0]:
             by_x = torch.zeros_like(x)
@@ -62,9 +63,8 @@ def add_taps(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
         weight: (K, I, O).
         before: K - 1 for a causal convolution, K // 2 for a centred one, 0 where x begins K - 1 rows earlier.
     """
-    device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    x, weight = x.to(dtype).contiguous(), weight.to(dtype).contiguous()
+    x = cast(x).contiguous()
+    weight = weight.to(x.dtype).contiguous()
     return dispatch(TAPS, base, x, weight, before)  # type: ignore[no-any-return]
 
 

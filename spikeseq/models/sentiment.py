@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_share, has_values, positive_int
+from ..functional.precision import cast
 from ..nn import CausalConv1d, Integrator, SequenceDropout, SpikingRNN
+from ..nn.lengths import cut, inside
 from ..nn.start import begin, normal, zero
 
 
@@ -94,7 +96,7 @@ class SpikingClassifier(nn.Module):
 
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The integrator's membrane (L, B, integrators) after each token, and (B, integrators) at the end."""
-        x, _ = self.embedding_dropout(self.embedding(drop_words(self, tokens)))
+        x, _ = self.embedding_dropout(cut(self.embedding(drop_words(self, tokens)), lengths))
         if self.context is not None:
             x, _ = self.context(x)
         rates, _ = self.spiking(x, lengths=lengths)
@@ -103,13 +105,14 @@ class SpikingClassifier(nn.Module):
         return self.integrator(self.to_integrator(rates * self.substeps), lengths=lengths)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        _, final = self.membrane(tokens, lengths)
-        return self.readout(final / lengths.clamp(min=1).unsqueeze(1).to(final.dtype).sqrt())
+        membrane, final = self.membrane(tokens, lengths)
+        scaled = final / lengths.clamp(min=1).unsqueeze(1).to(final.dtype).sqrt()
+        return self.readout(scaled.to(membrane.dtype))  # the state is never below float32
 
     def trace(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits after every token (L, B, classes), each as if the text ended there (thesis Fig. 6.4)."""
         membrane, _ = self.membrane(tokens, lengths)
-        seen = torch.arange(1, len(tokens) + 1, device=tokens.device, dtype=membrane.dtype)
+        seen = torch.arange(1, tokens.shape[0] + 1, device=tokens.device, dtype=membrane.dtype)
         return self.readout(membrane / seen.view(-1, 1, 1).sqrt())
 
 
@@ -154,16 +157,16 @@ class RecurrentClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden_size, classes)
 
-    def outputs(self, tokens: Tensor) -> Tensor:
+    def outputs(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The outputs of the recurrent layer (L, B, H). Causal, so what follows a text's end does no harm."""
-        x, _ = self.embedding_dropout(self.embedding(drop_words(self, tokens)))
-        return self.rnn(x)[0]  # type: ignore[no-any-return]
+        x, _ = self.embedding_dropout(cut(self.embedding(drop_words(self, tokens)), lengths))
+        return self.rnn(cast(x))[0]  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        outputs = self.outputs(tokens)
+        outputs = self.outputs(tokens, lengths)
         if self.pooling == "mean":
-            inside = torch.arange(len(tokens), device=tokens.device).unsqueeze(1) < lengths
-            pooled = (outputs * inside.unsqueeze(2)).sum(0) / lengths.clamp(min=1).unsqueeze(1)
+            counted = inside(lengths, tokens.shape[0]).unsqueeze(2)
+            pooled = (outputs * counted).sum(0) / lengths.clamp(min=1).unsqueeze(1)
         else:
             last = (lengths - 1).clamp(min=0).view(1, -1, 1).expand(1, -1, outputs.shape[2])
             pooled = outputs.gather(0, last).squeeze(0)
@@ -171,9 +174,9 @@ class RecurrentClassifier(nn.Module):
 
     def trace(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits after every token (L, B, classes), each as if the text ended there."""
-        outputs = self.outputs(tokens)
+        outputs = self.outputs(tokens, lengths)
         if self.pooling == "mean":
-            seen = torch.arange(1, len(tokens) + 1, device=tokens.device, dtype=outputs.dtype)
+            seen = torch.arange(1, tokens.shape[0] + 1, device=tokens.device, dtype=outputs.dtype)
             outputs = outputs.cumsum(0) / seen.view(-1, 1, 1)
         return self.readout(outputs)
 
@@ -220,8 +223,8 @@ class BagOfWords(nn.Module):
 
 def tfidf(tokens: Tensor, lengths: Tensor, idf: Tensor) -> tuple[Tensor, Tensor]:
     """Sorted tokens (B, L) and values (B, L): each word's TF-IDF at its first place, zero elsewhere."""
-    inside = torch.arange(len(tokens), device=tokens.device).unsqueeze(1) < lengths
-    words = torch.where(inside, tokens, torch.zeros_like(tokens)).t().contiguous().sort(1).values
+    counted = inside(lengths, tokens.shape[0])
+    words = torch.where(counted, tokens, torch.zeros_like(tokens)).t().contiguous().sort(1).values
     first = torch.ones_like(words, dtype=torch.bool)
     first[:, 1:] = words[:, 1:] != words[:, :-1]
     run = first.cumsum(1) - 1

@@ -14,7 +14,7 @@ from .lif import LIF
 
 def with_time(x: Tensor, rows: int) -> Tensor:
     """(rows * B, *) as (rows, B, *)."""
-    return x.unflatten(0, (rows, len(x) // rows))
+    return x.unflatten(0, (rows, x.shape[0] // rows))
 
 
 class SpikingActivation(nn.Module):

@@ -11,13 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import positive_int
+from .lengths import cut
 
 
 class Prepared(NamedTuple):
-    """Keys and values of a source, made once for all queries. Both have the batch in dimension 1."""
+    """Keys and values of a source, made once for all queries. All have the batch in dimension 1."""
 
     keys: Tensor  # (S, B, A)
     values: Tensor  # (S, B, K)
+    lengths: Tensor | None = None  # (1, B) source tokens behind which both are finite
+
+    def within(self, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Keys and values, nothing of which behind `lengths` reaches a sum or a gradient."""
+        if self.lengths is not None:
+            return self.keys, self.values
+        keys = cut(self.keys, lengths)
+        return keys, keys if self.values is self.keys else cut(self.values, lengths)
 
 
 class AdditiveAttention(nn.Module):
@@ -36,9 +45,13 @@ class AdditiveAttention(nn.Module):
         self.key_map = nn.Linear(state_size, size, bias=False)
         self.score = nn.Linear(size, 1, bias=False)
 
-    def prepare(self, states: Tensor) -> Prepared:
-        """Keys and values of source states (S, B, K)."""
-        return Prepared(self.key_map(states), states)
+    def prepare(self, states: Tensor, *, lengths: Tensor | None = None) -> Prepared:
+        """Keys and values of source states (S, B, K).
+
+        lengths: (B,), as they are handed to `forward` later: what is behind them is then taken out once.
+        """
+        states = cut(states, lengths)
+        return Prepared(self.key_map(states), states, None if lengths is None else lengths.unsqueeze(0))
 
     def forward(
         self, query: Tensor, prepared: Prepared, lengths: Tensor | None = None
@@ -47,10 +60,11 @@ class AdditiveAttention(nn.Module):
 
         lengths: (B,) source tokens that count, at least 1 each; default all.
         """
-        hidden = torch.tanh(self.query_map(query).unsqueeze(1) + prepared.keys)  # (L, S, B, A)
+        keys, values = prepared.within(lengths)
+        hidden = torch.tanh(self.query_map(query).unsqueeze(1) + keys)  # (L, S, B, A)
         scores = self.score(hidden).squeeze(3).transpose(1, 2)  # (L, B, S)
         weights = masked_softmax(scores, lengths)
-        return torch.einsum("lbs,sbk->lbk", weights, prepared.values), weights
+        return torch.einsum("lbs,sbk->lbk", weights, values), weights
 
 
 class DotAttention(nn.Module):
@@ -70,9 +84,16 @@ class DotAttention(nn.Module):
         self.query_map = nn.Linear(positive_int("query_size", query_size), state_size)
         self.context_map = nn.Linear(state_size, positive_int("size", size))
 
-    def prepare(self, states: Tensor, values: Tensor | None = None) -> Prepared:
-        """Keys are the source states (S, B, K); values are `values` (S, B, K), or the states too."""
-        return Prepared(states, states if values is None else values)
+    def prepare(
+        self, states: Tensor, values: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> Prepared:
+        """Keys are the source states (S, B, K); values are `values` (S, B, K), or the states too.
+
+        lengths: as `AdditiveAttention.prepare`.
+        """
+        keys = cut(states, lengths)
+        values = keys if values is None else cut(values, lengths)
+        return Prepared(keys, values, None if lengths is None else lengths.unsqueeze(0))
 
     def forward(
         self, query: Tensor, prepared: Prepared, lengths: Tensor | None = None
@@ -81,7 +102,7 @@ class DotAttention(nn.Module):
 
         lengths: (B,) source tokens that count, at least 1 each; default all.
         """
-        keys, values = prepared
+        keys, values = prepared.within(lengths)
         queries = self.query_map(query).transpose(0, 1)  # (B, L, K)
         scores = queries @ keys.permute(1, 2, 0) / math.sqrt(keys.shape[2])  # (B, L, S)
         weights = masked_softmax(scores.transpose(0, 1), lengths)

@@ -41,9 +41,10 @@ def over_tokens(
     out = conv.add(base, given, before)
     if not conv.causal:
         return out, None
-    if len(given) < kept:
-        given = torch.cat((given.new_zeros((kept - len(given), *given.shape[1:])), given))
-    return out, given[len(given) - kept :]
+    rows = given.shape[0]
+    if rows < kept:
+        given = torch.cat((given.new_zeros((kept - rows, *given.shape[1:])), given))
+    return out, given[given.shape[0] - kept :]
 
 
 class TokenConv1d(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..checks import check_share
 from .conv import TokenConv1d
 from .dropout import dropout_mask
+from .lengths import cut
 from .normalised import NormalisedLIF, NormalisedReLU
 
 Attend = Callable[[Tensor], Tensor]
@@ -71,10 +72,10 @@ class ConvBlock(nn.Module):
                 plus = plus.sum(1, keepdim=True) * (active.shape[1] / plus.shape[1])
             active = active.sum(1, keepdim=True)
         if attend is not None:
-            context = attend(current.mean(1)).unsqueeze(1)
+            context = attend(cut(current.mean(1), lengths)).unsqueeze(1)
             plus = context if plus is None else plus + context
         if self.training and self.dropout:
-            active = active * dropout_mask((len(active), 1, *active.shape[2:]), self.dropout, active)
+            active = active * dropout_mask((active.shape[0], 1, *active.shape[2:]), self.dropout, active)
         before = None if state is None else state.inputs.unflatten(0, (-1, active.shape[1]))
         out, inputs = self.conv(active, before, plus=plus)
         if inputs is None:

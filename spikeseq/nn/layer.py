@@ -1,13 +1,12 @@
 """One direction of one layer of a SpikingRNN."""
 
 import math
-from statistics import fmean
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from ..checks import has_values
 from ..functional import spike_of
 from ..modules import oddity
 from ..neuron import Run
@@ -24,11 +23,8 @@ LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights st
 
 def start_mean(lif: LIF, name: str) -> float:
     """The mean of what "leak" or "threshold" of `lif` starts from."""
-    values = lif.start_of(name)
-    if has_values(values):
-        return float(values.mean())
-    given = lif.starts[name]
-    return fmean(given if isinstance(given, tuple) else (given,))
+    with unset_fake_temporarily():
+        return float(lif.start_of(name).mean())
 
 
 class Passed(nn.Identity):

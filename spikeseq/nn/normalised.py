@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import choice, positive_int
+from ..checks import choice, only_shapes, positive_int
 from ..functional.norm_lif import EPSILON, normalised
 from ..ops.dispatch import tell
 from ..ops.norm_lif import NORM_LIF, chains
+from .lengths import cut, inside
 from .lif import LIF
 
 NORMS = ("layer", "batch", "none")
@@ -65,6 +66,7 @@ class NormalisedLIF(LIF):
                 currents, state, self.gain, self.offset, neuron, lengths, self.substeps, self.persist
             )
         tell(NORM_LIF, f"norm={self.norm!r} is not part of the op")
+        currents = cut(currents, lengths, 2)
         if self.batch is not None:
             currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
         spikes, final = chains(currents, state, neuron, lengths, self.substeps, self.persist)
@@ -95,12 +97,13 @@ class NormalisedReLU(nn.Module):
         self, currents: Tensor, state: None = None, *, lengths: Tensor | None = None
     ) -> tuple[Tensor, None]:
         """Activations (L, 1, B, C) of currents (L, 1, B, C); zero past the lengths."""
+        currents = cut(currents, lengths, 2)
         if self.norm == "layer":
             currents = nn.functional.layer_norm(currents, (self.features,), self.gain, self.offset, EPSILON)
         elif self.batch is not None:
             currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
         active = torch.relu(currents)
-        return (active if lengths is None else active * counting(lengths, active)), None
+        return cut(active, lengths, 2), None
 
 
 def add_norm(module: Any, features: int, norm: str) -> None:
@@ -122,14 +125,8 @@ def reset_norm(module: Any) -> None:
 
 def batch_normal(norm: nn.BatchNorm1d, currents: Tensor, lengths: Tensor | None) -> Tensor:
     """Batch normalisation of (L, T, B, C) per neuron, over all tokens and sub-steps that count."""
-    if lengths is None or not norm.training:
+    if lengths is None or not norm.training or only_shapes(currents):
         return norm(currents.flatten(0, 2)).view_as(currents)  # type: ignore[no-any-return]
-    keep = counting(lengths, currents).expand((*currents.shape[:3], 1)).flatten() > 0
+    keep = inside(lengths, currents.shape[0]).unsqueeze(1).expand(currents.shape[:3]).flatten()
     flat = currents.flatten(0, 2)
     return torch.zeros_like(flat).index_put((keep,), norm(flat[keep])).view_as(currents)
-
-
-def counting(lengths: Tensor, x: Tensor) -> Tensor:
-    """(L, 1, B, 1): one where a token of (L, T, B, C) counts, else zero."""
-    alive = torch.arange(len(x), device=x.device).unsqueeze(1) < lengths
-    return alive.to(x.dtype).view(len(x), 1, -1, 1)

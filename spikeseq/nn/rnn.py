@@ -13,6 +13,7 @@ from ..ops.dispatch import Op, dispatch
 from . import stack
 from .dropout import SequenceDropout
 from .layer import SpikingLayer, inside
+from .lengths import cut
 
 NORMS = ("layer",)
 
@@ -163,9 +164,10 @@ class SpikingRNN(nn.Module):
         first = inside(self.layers[0], SpikingLayer)
         if first is not None:
             check_input(x, *first.takes())
-        if len(x) == 0:
+        if x.shape[0] == 0:
             raise ValueError(f"input must have at least one token, got {tuple(x.shape)}")
         lengths = sequence_lengths(lengths, x)
+        x = cut(x, lengths)
         if hx is not None and first is not None:
             check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
         states: list[Tensor | None] = [None] * len(self.layers) if hx is None else list(hx.unbind(0))
@@ -231,7 +233,7 @@ def reverse_tokens(x: Tensor, lengths: Tensor | None, rows: int = 1) -> Tensor:
     tokens = x.unflatten(0, (-1, rows))
     if lengths is None:
         return tokens.flip(0).flatten(0, 1)
-    at = torch.arange(len(tokens), device=x.device).unsqueeze(1)
+    at = torch.arange(tokens.shape[0], device=x.device).unsqueeze(1)
     index = torch.where(at < lengths, lengths - 1 - at, at)  # (L, B)
-    index = index.view(len(tokens), 1, -1, *[1] * (x.dim() - 2)).expand_as(tokens)
+    index = index.view(tokens.shape[0], 1, -1, *[1] * (x.dim() - 2)).expand_as(tokens)
     return tokens.gather(0, index).flatten(0, 1)

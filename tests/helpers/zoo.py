@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spikeseq import models
 from spikeseq import nn as spiking
+from spikeseq.checks import only_shapes
 from spikeseq.models import backbones, build_classifier, gesture, seq2seq
 from spikeseq.models.backbones import PlainNet, ResNet
 from spikeseq.nn import (
@@ -77,7 +78,7 @@ def network(*parts: nn.Module) -> SpikingNetwork:
 
 
 def attend(module: Any, x: Tensor, lengths: Tensor) -> Any:
-    return module(x[:2], module.prepare(x), lengths)
+    return module(x[:2], module.prepare(x, lengths=lengths), lengths)
 
 
 def block() -> ConvBlock:
@@ -101,6 +102,8 @@ def translator(name: str, **options: Any) -> Row:
         return seq2seq.build_seq2seq({"name": name, **shape, "substeps": 2, **options}, 9, 9)
 
     def call(module: Any, x: Tensor, lengths: Tensor) -> Any:
+        if only_shapes(x):  # how many rows count is not known there
+            return module(x, lengths, x)
         return module(x, lengths, x.clamp(max=8), lengths)
 
     return Row("ConvSeq2Seq" if convolutional else "RecurrentSeq2Seq", make, (5, 3), call, ids=9, ragged=True)

@@ -325,9 +325,17 @@ def test_bad_options_are_named(options, message):
 
 
 def test_lengths_must_be_of_the_source():
-    for lengths in ([1], [1, 0]):
-        with pytest.raises(ValueError, match="lengths must be 2 of at least 1"):
+    for lengths in ([1], [1, 0], [2, 3]):  # case 4.7
+        with pytest.raises(ValueError, match="lengths must be 2 of at least 1 and at most 2, the rows"):
             greedy(TinyGRU(), torch.full((2, 2), EOS), torch.tensor(lengths))
+        with pytest.raises(ValueError, match="lengths must be 2 of at least 1 and at most 2, the rows"):
+            beam_search(TinyGRU(), torch.full((2, 2), EOS), torch.tensor(lengths))
+    with pytest.raises(TypeError, match="lengths must be a Tensor, got list"):
+        greedy(TinyGRU(), torch.full((2, 2), EOS), [1, 1])
+    with pytest.raises(TypeError, match="lengths must be int64, got torch.float32"):
+        greedy(TinyGRU(), torch.full((2, 2), EOS), torch.tensor([1.0, 1.0]))
+    with pytest.raises(ValueError, match=r"source must be \(S, B\) ids, got \(2,\)"):
+        greedy(TinyGRU(), torch.tensor([4, EOS]), torch.tensor([1]))
 
 
 @given(

@@ -136,3 +136,18 @@ def test_default_size_and_bad_arguments():
         AdditiveAttention(5, 6, 0)
     with pytest.raises(TypeError, match="size must be an int, got '8'"):
         DotAttention(5, 6, "8")
+
+
+@pytest.mark.parametrize("kind", [AdditiveAttention, DotAttention])
+def test_what_is_behind_the_source_reaches_no_context(kind):
+    """However `prepare` was called; case 3.8."""
+    attention, states = kind(4, 4, 3).double(), torch.randn(5, 2, 4, dtype=torch.float64)
+    query, lengths = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True), torch.tensor([5, 2])
+    expected = attention(query, attention.prepare(states), lengths)
+    states[2:, 1] = torch.nan
+    for prepared in (attention.prepare(states), attention.prepare(states, lengths=lengths)):
+        found = attention(query, prepared, lengths)
+        for a, b in zip(expected, found, strict=True):
+            assert torch.equal(a, b)
+        (grad,) = torch.autograd.grad(found[0].sum(), query)
+        assert grad.isfinite().all()

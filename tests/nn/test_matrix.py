@@ -2,10 +2,13 @@
 
 import copy
 import io
+import math
 import pickle
+from itertools import chain
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from zoo import ROWS, public_modules, tensors_of
 
 EVERY = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -60,7 +63,7 @@ def test_start_weights_are_those_of_the_constructor_in_any_order():
         row = ROWS[name]
         for order in (list, reversed):
             model, drawn = row.make(), {}
-            for _ in range(40):
+            for _ in range(10):
                 for module in order(list(model.modules())):
                     if hasattr(module, "reset_parameters"):
                         module.reset_parameters()
@@ -70,7 +73,7 @@ def test_start_weights_are_those_of_the_constructor_in_any_order():
                         drawn.setdefault((key, kind), []).append(value.detach().flatten().clone())
             for key, _ in model.named_parameters():
                 again, new = (torch.cat(drawn[key, kind]).std().item() for kind in ("again", "new"))
-                assert again == pytest.approx(new, rel=0.25, abs=1e-6), key
+                assert again == pytest.approx(new, rel=0.4, abs=1e-6), key
 
 
 @EVERY
@@ -90,3 +93,77 @@ def test_copies_pickles_and_state_dicts(row):
         reset(one)  # of itself, not of what it was copied from
     again = tensors_of(row.call(model, x, lengths))
     assert all(torch.equal(a, b) for a, b in zip(expected, again, strict=True))
+
+
+def total(outputs):
+    """Of all that has a gradient: the source of backward passes."""
+    wide = (out.to(torch.promote_types(out.dtype, torch.float32)) for out in outputs if out.requires_grad)
+    return sum(out.square().mean() for out in wide)
+
+
+def check_gradients(model, *inputs):
+    for name, tensor in chain(model.named_parameters(), enumerate(inputs)):
+        assert tensor.grad is None or tensor.grad.isfinite().all(), name
+
+
+# case 3.4
+@EVERY
+def test_shapes_without_data(row, mode="train"):
+    x, lengths = row.inputs()
+    real, empty = made(row, mode), made(row, mode, device="meta")
+    expected = tensors_of(row.call(real, x, lengths))
+    found = tensors_of(row.call(empty, x.to("meta"), lengths.to("meta")))
+    with FakeTensorMode():
+        inside = row.make().train(mode == "train")
+        repr(inside)
+        fake = tensors_of(row.call(inside, *row.inputs()))
+    with FakeTensorMode(allow_non_fake_inputs=True) as faking:
+        around = tensors_of(row.call(real, faking.from_tensor(x), faking.from_tensor(lengths)))
+    for want, *others in zip(expected, found, fake, around, strict=True):
+        for other in others:
+            # How many rows of a target count is known from data only.
+            ours = slice(-1, None) if row.kind.endswith("Seq2Seq") else slice(None)
+            assert other.shape[ours] == want.shape[ours] and other.dtype == want.dtype
+
+
+# case 3.5
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, "autocast"])
+@EVERY
+def test_every_precision(row, dtype, mode="train"):
+    (x, lengths), automatic = row.inputs(), dtype == "autocast"
+    model = made(row, mode) if automatic else made(row, mode, dtype=dtype)
+    if not (row.ids or automatic):
+        x = x.to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=automatic):
+        outputs = tensors_of(row.call(model, x, lengths))
+    assert all(out.isfinite().all() for out in outputs)
+    assert dtype != torch.float64 or outputs[0].dtype == torch.float64
+    if list(model.parameters()):
+        total(outputs).backward()
+    check_gradients(model)
+
+
+# case 3.8
+@pytest.mark.parametrize("mode, wrong", [("eval", math.inf), ("train", math.nan)])
+@pytest.mark.parametrize("row", [row for row in ROWS.values() if row.ragged], ids=lambda row: row.kind)
+def test_what_is_behind_the_ends_reaches_nothing(row, wrong, mode):
+    model, (x, lengths) = made(row, mode, dtype=torch.float64), row.inputs()
+    past = torch.arange(len(x)).unsqueeze(1) >= lengths
+    if row.ids:
+        inputs, model.word_dropout = [], 0.0  # a dropped word is a padding that counts
+        for name, table in model.named_parameters():
+            if name in ("embedding.weight", "source_embedding.weight", "encoder.embedding.tokens.weight"):
+                table.detach()[0] = wrong  # of the padding
+    else:
+        x = x.double()
+        x[past.view(len(x), *[1] * (x.dim() - 3), 3, 1).expand_as(x)] = wrong
+        inputs = [x.requires_grad_()]
+    counted = []
+    for out in tensors_of(row.call(model, x, lengths)):
+        if len(out) % len(x) == 0 and out.dim() > 2 and out.shape[-2] == 3:  # a row for every token
+            inside = torch.arange(len(out)).unsqueeze(1) < lengths * (len(out) // len(x))
+            out = out[inside.view(len(out), *[1] * (out.dim() - 3), 3, 1).expand_as(out)]
+        assert out.isfinite().all()
+        counted.append(out)
+    total(counted).backward()
+    check_gradients(model, *inputs)

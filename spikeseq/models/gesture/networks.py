@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from ...checks import check_tensor, positive_int
 from ...nn.activation import SpikingActivation
@@ -144,8 +145,10 @@ def spread_leaks(parts: Parts, channels: int, leaks: tuple[float, float]) -> Spi
     (heterogeneous neurons: Perez-Nieves et al., 2021).
     """
     shortest, longest = (1 / (1 - leak) for leak in leaks)  # sub-steps
-    lengths = torch.logspace(math.log10(shortest), math.log10(longest), channels, device="cpu")
-    return SpikingActivation(**{**parts.neuron, "channels": channels, "leak": (1 - 1 / lengths).tolist()})
+    with unset_fake_temporarily():
+        lengths = torch.logspace(math.log10(shortest), math.log10(longest), channels, device="cpu")
+        spread = (1 - 1 / lengths).tolist()
+    return SpikingActivation(**{**parts.neuron, "channels": channels, "leak": spread})
 
 
 def check_frames(frames: Tensor) -> Tensor:

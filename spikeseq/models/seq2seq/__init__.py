@@ -4,7 +4,8 @@ Families: recurrent without (`vanilla`) and with attention, and convolutional wi
 spiking or not. All are `Seq2Seq`s: encode once, decode in chunks of any size with an explicit state.
 """
 
-from .base import BOS, EOS, PAD, SPECIALS, UNK, Decoded, Memory, Seq2Seq, inside
+from ...nn.lengths import inside
+from .base import BOS, EOS, PAD, SPECIALS, UNK, Decoded, Memory, Seq2Seq
 from .build import MODELS, build_seq2seq
 from .convolutional import ConvSeq2Seq
 from .recurrent import RecurrentSeq2Seq

@@ -7,9 +7,9 @@ nn.LSTM have, so that `reorder_state(state, beams, dim=1)` serves them all.
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ...nn.lengths import inside
 from ...nn.state import select_state
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -100,10 +100,5 @@ class Seq2Seq(nn.Module):
         memory = self.encode(source, source_lengths)
         hidden = self.decode(target, memory, lengths=target_lengths).hidden
         if target_lengths is not None:
-            hidden = hidden[inside(target_lengths, len(target))]
+            hidden = hidden[inside(target_lengths, target.shape[0])]
         return self.output_map(hidden)  # type: ignore[no-any-return]
-
-
-def inside(lengths: Tensor, longest: int) -> Tensor:
-    """(longest, B) bool: which tokens of a padded batch count."""
-    return torch.arange(longest, device=lengths.device).unsqueeze(1) < lengths

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...checks import choice, positive_int
 from ...nn import DotAttention, ReLUConvBlock, SpikingConvBlock
 from ...nn.attention import Prepared
+from ...nn.lengths import cut
 from ...nn.start import begin, normal, zero
 from .base import PAD, Decoded, Memory, Seq2Seq
 
@@ -42,7 +43,7 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor, start: Tensor | None = None) -> Tensor:
         """(L, B, C) of ids (L, B); `start` (1, B) is the position of the first token, default 0."""
-        at = torch.arange(len(tokens), device=tokens.device).unsqueeze(1)
+        at = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
         at = (at if start is None else at + start).clamp(max=self.positions.num_embeddings - 1)
         embedded = (self.tokens(tokens) + self.positions(at)) * self.scale
         return self.dropout(embedded)  # type: ignore[no-any-return]
@@ -169,10 +170,10 @@ class ConvSeq2Seq(Seq2Seq):
         self.tied = ("output_map", "decoder.embedding.tokens")
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
-        embedded = self.encoder.embedding(source)
-        states, _ = self.encoder(embedded, lengths=lengths)
+        embedded = cut(self.encoder.embedding(source), lengths)
+        states, _ = self.encoder(embedded, lengths=lengths)  # finite behind the ends, too
         # Values also hold what a word is, beside what surrounds it (Gehring et al. 2017).
-        return Memory(states, lengths, Prepared(states, states + embedded))
+        return Memory(states, lengths, Prepared(states, states + embedded, lengths.unsqueeze(0)))
 
     def decode(
         self, target: Tensor, memory: Memory, state: Any = None, *, lengths: Tensor | None = None
@@ -188,9 +189,9 @@ class ConvSeq2Seq(Seq2Seq):
 
             return context
 
-        embedded = self.decoder.embedding(target, start)
+        embedded = cut(self.decoder.embedding(target, start), lengths)
         layers = [attend(i) for i in range(len(self.attention))]
         hidden, blocks = self.decoder(embedded, blocks, lengths=lengths, attend=layers)
         if start is None:
             start = target.new_zeros((1, target.shape[1]))
-        return Decoded(self.dropout(hidden), torch.stack(weights).mean(0), (start + len(target), blocks))
+        return Decoded(self.dropout(hidden), torch.stack(weights).mean(0), (start + target.shape[0], blocks))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...checks import choice, positive_int
 from ...nn import AdditiveAttention
+from ...nn.lengths import cut
 from ...nn.start import begin, normal, zero
 from .base import PAD, Decoded, Memory, Seq2Seq
 from .stacks import SIDES, GatedStack, Leak, SpikingStack
@@ -103,8 +104,9 @@ class RecurrentSeq2Seq(Seq2Seq):
         )
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
-        states, final = self.encoder(self._embed(self.source_embedding, source), lengths=lengths)
-        prepared = None if self.attention is None else self.attention.prepare(states)
+        embedded = cut(self._embed(self.source_embedding, source), lengths)
+        states, final = self.encoder(embedded, lengths=lengths)
+        prepared = None if self.attention is None else self.attention.prepare(states, lengths=lengths)
         return Memory(states, lengths, (self.encoder.summary(final).unsqueeze(0), prepared))
 
     def decode(
@@ -114,10 +116,10 @@ class RecurrentSeq2Seq(Seq2Seq):
         if state is None:
             parts = zip((self.reader, self.writer), self.starts, strict=False)
             state = [part.start(first(final[0])) for part, first in parts] or [None, None]
-        embedded = self._embed(self.target_embedding, target)
+        embedded = cut(self._embed(self.target_embedding, target), lengths)
         asked, read = self.reader(embedded, state[0])
         if self.attention is None:
-            context, weights = final.expand(len(target), -1, -1), None
+            context, weights = final.expand(target.shape[0], -1, -1), None
         else:
             context, weights = self.attention(asked, prepared, memory.lengths)
         context = self.dropout(context)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...checks import positive_int
+from ...checks import check_tensor, positive_int
+from ...nn.lengths import inside
 from ...nn.state import reorder_state
-from .base import BOS, EOS, PAD, UNK, Seq2Seq, inside
+from .base import BOS, EOS, PAD, UNK, Seq2Seq
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ def beam_search(
     Returns:
         One hypothesis a sentence, in order; no ids and score -inf where the model's output is not finite.
     Raises:
-        TypeError, ValueError: beam or a length below 1, a length penalty negative or not finite, max lengths
-            negative or of another number.
+        TypeError, ValueError: beam or a length below 1, a length beyond the source, a length penalty that is
+            negative or not finite, max lengths that are negative or of another number.
     """
     positive_int("beam", beam)
     search = _Search(model, source, lengths, max_lengths, length_penalty, unk, attention, recompute)
@@ -188,11 +189,16 @@ class _Search:
     recompute: bool
 
     def __post_init__(self) -> None:
-        source, lengths = self.source, self.lengths
+        source, lengths = check_tensor("source", self.source), check_tensor("lengths", self.lengths)
+        if source.dim() != 2:
+            raise ValueError(f"source must be (S, B) ids, got {tuple(source.shape)}")
+        if lengths.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"lengths must be int64, got {lengths.dtype}")
         if not 0 <= self.length_penalty < math.inf:
             raise ValueError(f"length_penalty must be finite and at least 0, got {self.length_penalty}")
-        if lengths.shape != source.shape[1:] or (lengths < 1).any():
-            raise ValueError(f"lengths must be {source.shape[1]} of at least 1, got {lengths.tolist()}")
+        if lengths.shape != source.shape[1:] or ((lengths < 1) | (lengths > len(source))).any():
+            wanted = f"{source.shape[1]} of at least 1 and at most {len(source)}, the rows of source"
+            raise ValueError(f"lengths must be {wanted}, got {lengths.tolist()}")
         limits = torch.as_tensor(2 * lengths + 10 if self.max_lengths is None else self.max_lengths)
         if limits.shape not in ((), lengths.shape) or (limits < 0).any():
             raise ValueError(f"max_lengths must be 1 or {len(lengths)} of at least 0, got {limits.tolist()}")

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ...checks import check_leak, choice, positive_int
+from ...checks import check_leak, choice, only_shapes, positive_int
 from ...functional import lif
+from ...functional.precision import cast
 from ...nn import LIF, Integrator
 from ...nn.layer import SPREAD, inside
 from ...nn.rnn import reverse_tokens
@@ -36,7 +38,8 @@ class LeakyIntegrator(Integrator):
 
     def __init__(self, leak: Tensor) -> None:
         super().__init__()
-        self.start = leak.tolist()
+        with unset_fake_temporarily():
+            self.start = leak.tolist()
         self.register_buffer("leak", torch.empty(len(leak), dtype=leak.dtype))
         self.reset_parameters()
 
@@ -108,15 +111,17 @@ class SpikingStack(nn.Module):
         self.substeps = positive_int("substeps", substeps)
         self.hidden_size = positive_int("hidden_size", hidden_size)
         self.size = hidden_size * (2 if bidirectional else 1)
-        leaks = spread_leaks(leak, hidden_size).repeat(2 if bidirectional else 1)
         many = isinstance(leak, tuple | list)
-        channels, first = (self.size, leaks.tolist()) if many else (None, float(leaks[0]))
+        with unset_fake_temporarily():  # numbers, whatever the weights are
+            leaks = spread_leaks(leak, hidden_size).repeat(2 if bidirectional else 1)
+            channels, first = (self.size, leaks.tolist()) if many else (None, float(leaks[0]))
+            slow = leaks**substeps
         spiking = [
             LIF(channels, substeps=substeps, leak=first, **neuron)
             for _ in range(positive_int("layers", layers))
         ]
         self.spiking_layers = layers
-        self.layers = nn.ModuleList([*spiking, *[LeakyIntegrator(leaks**substeps)] * accumulate])
+        self.layers = nn.ModuleList([*spiking, *[LeakyIntegrator(slow)] * accumulate])
         # Membranes of each layer, with what a surrogate with memory remembers beside them.
         self.planes = [1 + layer.surrogate.memory_planes for layer in spiking] + [1] * accumulate
         inputs = [input_size] + [self.size] * (len(self.layers) - 1)
@@ -135,15 +140,18 @@ class SpikingStack(nn.Module):
 
     def _begin(self, leaks: Tensor) -> None:
         """Start weights as `SpikingLayer.reset_parameters`, for spikes summed over a token."""
-        short = leaks.clamp(max=LONGEST_MEMORY)
-        held = short**self.substeps
-        gain = SPREAD * (1 - short) / (1 - held) * (1 - held.square()).sqrt()
+        with unset_fake_temporarily():
+            short = leaks.clamp(max=LONGEST_MEMORY)
+            held = short**self.substeps
+            gain = SPREAD * (1 - short) / (1 - held) * (1 - held.square()).sqrt()
+            spiking = [layer for layer in self.layers if isinstance(layer, LIF)]
+            gains = [(gain * layer.start_of("threshold")).tolist() for layer in spiking]
         for i, (layer, norm, linear) in enumerate(zip(self.layers, self.norms, self.maps, strict=True)):
             assert isinstance(linear, nn.Linear)
             std = linear.in_features**-0.5 if i == 0 else math.sqrt(2 * math.pi / self.size) / self.substeps
             begin(linear, normal, std=std)
             if isinstance(layer, LIF) and isinstance(norm, nn.LayerNorm):
-                begin(norm, scaled, gains=(gain * layer.start_of("threshold")).tolist())
+                begin(norm, scaled, gains=gains[i])
 
     def forward(
         self, x: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
@@ -176,7 +184,8 @@ class SpikingStack(nn.Module):
 
     def summary(self, state: Tensor) -> Tensor:
         """(B, D*H), normalised membranes at the end of either direction."""
-        return self.read(state[-self.planes[-1]])  # type: ignore[no-any-return]
+        last = state[-self.planes[-1]]  # never below float32
+        return self.read(last.to(self.read.weight.dtype))  # type: ignore[no-any-return]
 
     def start(self, values: Tensor) -> Tensor:
         """The state whose membranes are `values` (B, start_size), of neurons that have not fired yet."""
@@ -228,17 +237,16 @@ class GatedStack(nn.Module):
         self, x: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Outputs (L, B, D*H) and the state (R, B, H), an LSTM's cells after its outputs."""
-        if torch.is_autocast_enabled(x.device.type):  # torch's LSTM fails on the CPU where it has to cast
-            x = x.to(torch.get_autocast_dtype(x.device.type))
+        x = cast(x)  # torch's LSTM fails on the CPU where it has to cast
         hx: Any = None if state is None else state.to(x.dtype).contiguous()
         if hx is not None and self.cells:
             hx = hx.chunk(2)
-        if lengths is None:
+        if lengths is None or only_shapes(x):
             out, hx = self.rnn(x, hx)
         else:
             packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
             out, hx = self.rnn(packed, hx)
-            out, _ = pad_packed_sequence(out, total_length=len(x))
+            out, _ = pad_packed_sequence(out, total_length=x.shape[0])
         return out, torch.cat(hx) if self.cells else hx
 
     def summary(self, state: Tensor) -> Tensor:
