@@ -332,7 +332,7 @@ def test_lengths_must_be_of_the_source():
             beam_search(TinyGRU(), torch.full((2, 2), EOS), torch.tensor(lengths))
     with pytest.raises(TypeError, match="lengths must be a Tensor, got list"):
         greedy(TinyGRU(), torch.full((2, 2), EOS), [1, 1])
-    with pytest.raises(TypeError, match="lengths must be int64, got torch.float32"):
+    with pytest.raises(TypeError, match=r"lengths must be int64, got torch\.float32"):
         greedy(TinyGRU(), torch.full((2, 2), EOS), torch.tensor([1.0, 1.0]))
     with pytest.raises(ValueError, match=r"source must be \(S, B\) ids, got \(2,\)"):
         greedy(TinyGRU(), torch.tensor([4, EOS]), torch.tensor([1]))
