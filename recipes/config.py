@@ -38,6 +38,12 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
+def check_recipe(name: str) -> None:
+    """Raises ConfigError for a name that no recipe has; it tells the nearest one."""
+    if name not in recipe_names():
+        raise ConfigError(f"no recipe {name!r}{nearest(name, recipe_names())}")
+
+
 def nearest(name: str, names: list[str]) -> str:
     """`; did you mean X?` for a near miss, and the valid names."""
     return hint(difflib.get_close_matches(name, names, n=1), names)
@@ -84,8 +90,7 @@ def load_config(
 
 def defaults(recipe: str, model: str | None, method: str | None, data: str) -> DictConfig:
     """The configuration with nothing else chosen. Raises as `load_config`."""
-    if recipe not in recipe_names():
-        raise ConfigError(f"no recipe {recipe!r}{nearest(recipe, recipe_names())}")
+    check_recipe(recipe)
     plain = _read(recipe).copy()
     sample = plain.pop("sample", None)
     layers = [sample if data == "sample" else None]

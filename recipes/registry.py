@@ -40,12 +40,3 @@ def _made(where: str) -> Recipe:
 
 
 RECIPES = Registry()
-
-
-def named(name: str) -> Recipe:
-    """The recipe of that name; a ValueError that has the nearest one where there is none."""
-    from spikeseq.recipes.config import ConfigError, nearest  # late: names alone need no YAML
-
-    if name not in CLASSES:
-        raise ConfigError(f"no recipe {name!r}{nearest(name, sorted(CLASSES))}")
-    return RECIPES[name]

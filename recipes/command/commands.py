@@ -7,7 +7,7 @@ import typer
 
 from spikeseq.recipes.command.app import Json, Run, app
 from spikeseq.recipes.command.console import emit, people, say, show_runs, show_table
-from spikeseq.recipes.registry import RECIPES, named
+from spikeseq.recipes.registry import RECIPES
 
 
 @app.command()
@@ -48,7 +48,7 @@ def train(
 ) -> None:
     """Train a model of a recipe, test it once, and leave a run folder."""
     from spikeseq.recipes.comparison import neighbours, split_of
-    from spikeseq.recipes.config import ConfigError, load_config
+    from spikeseq.recipes.config import ConfigError, check_recipe, load_config
     from spikeseq.recipes.runs import cut_off, run_name
     from spikeseq.recipes.shared.progress import bars
     from spikeseq.recipes.train import train as run
@@ -65,7 +65,8 @@ def train(
         # A run that goes on has its settings in its own folder.
         folders = [out] if out else Path("runs").glob(run_name(recipe, model or "*", method, seed))
         own = cut_off(from_, recipe, method, folders) if resume else None
-        known = named(recipe)
+        check_recipe(recipe)
+        known = RECIPES[recipe]
         start = known.inherited(from_, recipe, model, method) if own is None else known.taken_over(own)
         model, data, settings = model or start.model, data or start.source, [*start.settings, *settings]
     config = load_config(

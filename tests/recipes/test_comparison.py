@@ -26,7 +26,7 @@ def test_what_decides_the_rows_tells_runs_apart(name):
     assert recipe.used(config, {recipe.counted: {"train": 9}}) != first
     for key in recipe.rows:
         other = config.copy()
-        other.data[key] = 7 if not isinstance(config.data[key], str) else "elsewhere"
+        other.data[key] = {str: "elsewhere", float: 0.5}.get(type(config.data[key]), 7)
         assert recipe.used(other, counts) != first, key
 
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from spikeseq.recipes.config import ConfigError, load_config, recipe_names
+from spikeseq.recipes.config import ConfigError, check_recipe, load_config, recipe_names
 from spikeseq.recipes.recipe import Recipe
-from spikeseq.recipes.registry import CLASSES, RECIPES, named
+from spikeseq.recipes.registry import CLASSES, RECIPES
 
 
 def test_every_recipe_has_a_class_and_a_file():
@@ -29,8 +29,8 @@ def test_names_are_known_without_torch():
 
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ConfigError, match="no recipe 'imbd'; did you mean 'imdb'"):
-        named("imbd")
-    assert named("imdb") is RECIPES["imdb"]
+        check_recipe("imbd")
+    check_recipe("imdb")
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
