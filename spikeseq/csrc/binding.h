@@ -12,28 +12,29 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <vector>
 
+#include "checks.h"
 #include "problem.h"
 
 namespace spikeseq {
 
-template <typename E, size_t N>
-E choose(const char* what, std::string_view name, const std::string_view (&names)[N]) {
-  for (size_t i = 0; i < N; ++i)
-    if (names[i] == name) return static_cast<E>(i);
-  TORCH_CHECK_VALUE(false, "unknown ", what, " '", std::string(name), "'");
+// The value of an enumeration by its name.
+template <typename Kind>
+Kind named(const char* what, std::string_view name) {
+  std::string known;
+  int i = 0;
+  for (const char* one : Names<Kind>::all) {
+    if (one == name) return static_cast<Kind>(i);
+    known += (i++ ? ", " : "") + std::string(one);
+  }
+  TORCH_CHECK_VALUE(false, what, " must be one of ", known, ", got '", std::string(name), "'");
 }
 
-// Names in the order of the enumerations in neuron.h.
 inline Choice choice_of(std::string_view reset, std::string_view readout, std::string_view surrogate,
                         double height, double width, bool detach_reset) {
-  static constexpr std::string_view kResets[] = {"soft", "soft_immediate", "hard"};
-  static constexpr std::string_view kReadouts[] = {"spikes", "rate", "membrane"};
-  static constexpr std::string_view kSurrogates[] = {"piecewise_linear", "sigmoid", "arctan", "fast_sigmoid",
-                                                     "approximate_lif", "spike_time"};
-  return {choose<Reset>("reset", reset, kResets), choose<Readout>("readout", readout, kReadouts),
-          choose<Surrogate>("surrogate", surrogate, kSurrogates), height, 1 / width, std::exp(-1 / width),
-          detach_reset};
+  return {named<Reset>("reset", reset), named<Readout>("readout", readout), named<Surrogate>("surrogate", surrogate),
+          height, 1 / width, std::exp(-1 / width), detach_reset};
 }
 
 inline Shape shape_of(const at::Tensor& current, const at::Tensor& leak,
@@ -56,14 +57,20 @@ void dispatch(at::ScalarType type, const Work& work) {
   }
 }
 
-// For loops that read a tensor without looking: raises for one that is not as they take it to be.
-inline void expect(const std::string& name, const at::Tensor& t, at::IntArrayRef sizes, at::ScalarType type) {
-  TORCH_CHECK_VALUE(t.sizes() == sizes, name, " must be ", sizes, ", got ", t.sizes());
-  TORCH_CHECK_VALUE(t.scalar_type() == type, name, " must be ", type, ", got ", t.scalar_type());
-}
-// The same for one value, or one for each of n channels.
-inline void expect_channels(const std::string& name, const at::Tensor& t, int64_t n, at::ScalarType type) {
-  expect(name, t, t.numel() == 1 ? t.sizes() : at::IntArrayRef(n), type);
+// The arguments that both directions of `lif` take; `state` is (1 + memory_planes, B, *), and of the membrane's type.
+inline Checks check_lif(const at::Tensor& current, const char* name, const at::Tensor& state, const at::Tensor& leak,
+                        const at::Tensor& threshold, const std::optional<at::Tensor>& lengths, const Choice& choice) {
+  Checks check("current", current);
+  TORCH_CHECK_VALUE(current.dim() >= 2, "current must be (L, B, *), got ", current.sizes());
+  check.type = current.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  std::vector<int64_t> sizes = current.sizes().vec();
+  sizes[0] = 1 + memory_planes(choice.surrogate);
+  check(name, state, sizes);
+  const int64_t channels = current.dim() > 2 ? current.size(2) : 1;
+  check("leak", leak, leak.numel() == 1 ? 1 : channels);
+  check("threshold", threshold, leak.sizes());
+  check.lengths(lengths, current.size(1));
+  return check;
 }
 
 inline at::Tensor dense(const at::Tensor& t) { return t.contiguous(); }
@@ -81,8 +88,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif(
   const at::Tensor current = dense(current_), state = dense(state_), leak = dense(leak_),
                    threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  check_lif(current, "state", state, leak, threshold, lengths, choice);
+  check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes);
+  const Shape shape = shape_of(current, leak, lengths, substeps, window);
   Device::check(shape, leak, threshold, lengths);
 
   std::vector<int64_t> sizes = current.sizes().vec();
@@ -116,8 +125,15 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
                    checkpoints = dense(checkpoints_), final_state = dense(final_state_), leak = dense(leak_),
                    threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  const Checks check = check_lif(current, "final_state", final_state, leak, threshold, lengths, choice);
+  std::vector<int64_t> made = current.sizes().vec(), saved = final_state.sizes().vec();
+  made[0] = check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes) / window;
+  const Shape shape = shape_of(current, leak, lengths, substeps, window);
+  saved.insert(saved.begin(), shape.checkpoints());
+  check.of_type("grad_out", grad_out, made, current.scalar_type());
+  check("grad_final", grad_final, final_state.sizes());
+  check("checkpoints", checkpoints, saved);
 
   at::Tensor grad_current = Device::empty(current.sizes(), current.options());
   at::Tensor grad_state = at::empty(final_state.sizes(), final_state.options());

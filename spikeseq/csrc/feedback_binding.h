@@ -26,19 +26,34 @@ inline at::Tensor feedback_weight_gradient(const at::Tensor& by_current, const a
   return grad;
 }
 
-// `rows`: the currents, or in the backward pass the membranes; `state`: what they begin with, or its gradient.
-inline void check_feedback(const at::Tensor& rows, const at::Tensor& state, const at::Tensor& weight,
-                           const at::Tensor& leak, const at::Tensor& threshold,
-                           const std::optional<at::Tensor>& lengths, int64_t substeps, int64_t window) {
-  TORCH_CHECK_VALUE(rows.dim() == 3, "current must be (L, B, H), got ", rows.sizes());
+// The arguments that both directions take. `rows`: the currents, or in the backward pass the membranes; `state`: what they
+// begin with, or the gradient of what they end with.
+inline Checks check_feedback(const char* rows_name, const at::Tensor& rows, const char* state_name,
+                             const at::Tensor& state, const at::Tensor& weight, const at::Tensor& leak,
+                             const at::Tensor& threshold, const std::optional<at::Tensor>& lengths,
+                             const Choice& choice) {
+  const Checks check(rows_name, rows);
+  TORCH_CHECK_VALUE(rows.dim() == 3, rows_name, " must be (L, B, H), got ", rows.sizes());
+  TORCH_CHECK_VALUE(memory_planes(choice.surrogate) == 0, "feedback takes surrogates without a memory, got ",
+                    Names<Surrogate>::all[static_cast<int>(choice.surrogate)]);
   const int64_t batch = rows.size(1), n = rows.size(2);
-  const auto type = rows.scalar_type();
-  expect("state", state, {batch, n}, type);
-  expect("weight", weight, {n, n}, type);
-  expect_channels("leak", leak, n, type);
-  expect("threshold", threshold, leak.sizes(), type);
-  if (lengths) expect("lengths", *lengths, {batch}, at::kLong);
-  TORCH_CHECK_VALUE(substeps >= 1 && window >= 1, "substeps and window must be at least 1");
+  check(state_name, state, {batch, n});
+  check("weight", weight, {n, n});
+  check.channels("leak", leak, n);
+  check("threshold", threshold, leak.sizes());
+  check.lengths(lengths, batch);
+  return check;
+}
+
+// Those of the backward pass besides; returns how many rows of currents there were.
+inline int64_t check_feedback_backward(const Checks& check, const at::Tensor& membranes, const at::Tensor& grad_out,
+                                       int64_t substeps, int64_t window, bool spikes) {
+  const int64_t steps = membranes.size(0) - 1;
+  check_steps(std::max<int64_t>(0, steps), 1, window, spikes);
+  TORCH_CHECK_VALUE(steps >= 0 && substeps >= 1 && steps % substeps == 0, "membranes must be (L * ", substeps,
+                    " + 1, B, H), got ", membranes.sizes());
+  check("grad_out", grad_out, {steps / window, membranes.size(1), membranes.size(2)});
+  return steps / substeps;
 }
 
 using FeedbackGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
@@ -67,9 +82,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif_feedback(
   const c10::DeviceGuard guard(current_.device());
   const at::Tensor current = dense(current_), leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  check_feedback(current, state, weight, leak, threshold, lengths, substeps, window);
-  const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  check_feedback("current", current, "state", state, weight, leak, threshold, lengths, choice);
+  check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes);
+  const Shape shape = shape_of(current, leak, lengths, substeps, window);
   at::Tensor out = at::empty({shape.steps() / window, shape.batch, shape.inner}, current.options());
   at::Tensor membranes = at::empty({shape.steps() + 1, shape.batch, shape.inner}, current.options());
   membranes.select(0, 0).copy_(state);
@@ -87,18 +103,21 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif_feedback(
 
 template <typename Device>
 FeedbackGradients lif_feedback_backward(
-    const at::Tensor& grad_out_, const at::Tensor& grad_final_, const at::Tensor& membranes,
+    const at::Tensor& grad_out_, const at::Tensor& grad_final_, const at::Tensor& membranes_,
     const at::Tensor& weight_, const at::Tensor& leak_, const at::Tensor& threshold_,
     const std::optional<at::Tensor>& lengths_, int64_t substeps, int64_t window, std::string_view reset,
     std::string_view readout, std::string_view surrogate, double height, double width, bool detach_reset) {
-  const c10::DeviceGuard guard(membranes.device());
-  const at::Tensor grad_out = dense(grad_out_), grad_final = dense(grad_final_), weight = dense(weight_.detach()),
-                   leak = dense(leak_), threshold = dense(threshold_);
+  const c10::DeviceGuard guard(membranes_.device());
+  const at::Tensor grad_out = dense(grad_out_), grad_final = dense(grad_final_), membranes = dense(membranes_),
+                   weight = dense(weight_.detach()), leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  check_feedback(membranes, grad_final, weight, leak, threshold, lengths, substeps, window);
-  Shape shape = shape_of(membranes, leak, lengths, substeps, window);
-  shape.rows = (membranes.size(0) - 1) / substeps;
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  const Checks check =
+      check_feedback("membranes", membranes, "grad_final", grad_final, weight, leak, threshold, lengths, choice);
+  const int64_t rows =
+      check_feedback_backward(check, membranes, grad_out, substeps, window, choice.readout == Readout::spikes);
+  Shape shape = shape_of(membranes, leak, lengths, substeps, window);
+  shape.rows = rows;
   const auto options = membranes.options();
   at::Tensor by_current = at::empty({shape.steps(), shape.batch, shape.inner}, options);
   at::Tensor grad_state = at::empty({shape.batch, shape.inner}, options), by_leak = at::empty_like(grad_state),

@@ -99,25 +99,17 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
 }
 
 // The membranes of an interval again, u[0] before its first sub-step, and the slopes that belong to them.
-template <Reset R, typename S>
-struct Again {
-  NeuronState<S> s;
-  S leak, threshold, inverse_threshold;
-  SurrogateScale<S> scale;
-  const S (&currents)[kInterval];
-  S (&u)[kInterval + 1];
-  S (&slopes)[kInterval];
-  template <Surrogate K>
-  SPIKESEQ_HD void run() {
-    u[0] = s.membrane;
-    SPIKESEQ_UNROLL
-    for (int i = 0; i < kInterval; ++i) {
-      u[i + 1] = update<R>(u[i], currents[i], leak, threshold);
-      remember<K>(fires(u[i + 1], threshold), scale, s.f, s.n);
-      slopes[i] = slope<K>(u[i + 1], inverse_threshold, scale, s.f, s.n);
-    }
+template <Reset R, Surrogate K, typename S>
+SPIKESEQ_HD void follow_again(NeuronState<S> s, S leak, S threshold, S inverse_threshold, const SurrogateScale<S>& scale,
+                              const S (&currents)[kInterval], S (&u)[kInterval + 1], S (&slopes)[kInterval]) {
+  u[0] = s.membrane;
+  SPIKESEQ_UNROLL
+  for (int i = 0; i < kInterval; ++i) {
+    u[i + 1] = update<R>(u[i], currents[i], leak, threshold);
+    remember<K>(fires(u[i + 1], threshold), scale, s.f, s.n);
+    slopes[i] = slope<K>(u[i + 1], inverse_threshold, scale, s.f, s.n);
   }
-};
+}
 
 template <Reset R, typename In, typename S>
 SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const Backward<In, S>& b,
@@ -147,9 +139,10 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
       out_row.forth();
     }
     const S* checkpoint = b.checkpoints + start / kInterval * planes * stride;
-    Again<R, S> again{load(checkpoint, planes, stride, neuron), leak, threshold, inverse_threshold, scale,
-                      currents, u, slopes};
-    with_surrogate(choice.surrogate, again);
+    const NeuronState<S> before = load(checkpoint, planes, stride, neuron);
+    pick(choice.surrogate, [&](auto k) {
+      follow_again<R, decltype(k)::value>(before, leak, threshold, inverse_threshold, scale, currents, u, slopes);
+    });
     SPIKESEQ_UNROLL
     for (int i = kInterval - 1; i >= 0; --i) {
       row.back();
@@ -173,16 +166,6 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
   for (int p = 1; p < planes; ++p) b.grad_state[p * stride + neuron] = 0;
   b.grad_leak[neuron] = a.leak;
   b.grad_threshold[neuron] = a.threshold;
-}
-
-// Calls work.run<R>() for the reset chosen at run time.
-template <typename Work>
-auto with_reset(Reset reset, const Work& work) {
-  switch (reset) {
-    case Reset::soft: return work.template run<Reset::soft>();
-    case Reset::soft_immediate: return work.template run<Reset::soft_immediate>();
-    default: return work.template run<Reset::hard>();
-  }
 }
 
 }  // namespace spikeseq

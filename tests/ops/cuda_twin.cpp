@@ -9,29 +9,19 @@
 namespace spikeseq {
 namespace {
 
-template <typename Pointers, bool kForward>
-struct EveryNeuron {
-  const Shape& shape;
-  const Choice& choice;
-  const Pointers& pointers;
-  template <Reset R>
-  void run() const {
-    for (int64_t neuron = 0; neuron < shape.neurons(); ++neuron) {
-      if constexpr (kForward) forward_neuron<R>(shape, choice, pointers, neuron);
-      else backward_neuron<R>(shape, choice, pointers, neuron);
-    }
-  }
-};
-
 struct Twin {
   static at::Tensor empty(at::IntArrayRef sizes, const at::TensorOptions& options) { return at::empty(sizes, options); }
   template <typename In, typename S>
   static void forward(const Shape& shape, const Choice& choice, const Forward<In, S>& f) {
-    with_reset(choice.reset, EveryNeuron<Forward<In, S>, true>{shape, choice, f});
+    pick(choice.reset, [&](auto reset) {
+      for (int64_t i = 0; i < shape.neurons(); ++i) forward_neuron<decltype(reset)::value>(shape, choice, f, i);
+    });
   }
   template <typename In, typename S>
   static void backward(const Shape& shape, const Choice& choice, const Backward<In, S>& b) {
-    with_reset(choice.reset, EveryNeuron<Backward<In, S>, false>{shape, choice, b});
+    pick(choice.reset, [&](auto reset) {
+      for (int64_t i = 0; i < shape.neurons(); ++i) backward_neuron<decltype(reset)::value>(shape, choice, b, i);
+    });
   }
   static at::Tensor sum_channels(const Shape& shape, const at::Tensor& per_neuron) {
     return per_neuron.view({shape.batch, shape.channels, shape.inner / shape.channels}).sum({0, 2});
@@ -39,30 +29,26 @@ struct Twin {
   static void check(const Shape&, const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&) {}
 };
 
-template <typename Pointers, typename S, bool kForward>
-struct EverySequence {
-  const Shape& shape;
-  const Choice& choice;
-  const Pointers& pointers;
-  template <Reset R>
-  void run() const {
-    const int64_t bytes = kForward ? forward_scratch<S>(shape.inner) : backward_scratch<S>(shape.inner);
-    for (int64_t b = 0; b < shape.batch; ++b) {
-      std::vector<S> scratch(bytes / sizeof(S) + 1, S(NAN));  // nothing is there before it is written
-      if constexpr (kForward) forward_sequence<R>(Alone(), shape, choice, pointers, b, pointers.weight, scratch.data());
-      else backward_sequence<R>(Alone(), shape, choice, pointers, b, pointers.weight, scratch.data());
-    }
-  }
-};
+// Scratch of one sequence; nothing is there before it is written.
+template <typename S>
+std::vector<S> scratch(int64_t bytes) { return std::vector<S>(bytes / sizeof(S) + 1, S(NAN)); }
 
 struct FeedbackTwin {
   template <typename S>
   static void forward(const Shape& shape, const Choice& choice, const FeedbackForward<S>& f) {
-    with_reset(choice.reset, EverySequence<FeedbackForward<S>, S, true>{shape, choice, f});
+    pick(choice.reset, [&](auto reset) {
+      for (int64_t b = 0; b < shape.batch; ++b)
+        forward_sequence<decltype(reset)::value>(Alone(), shape, choice, f, b, f.weight,
+                                                 scratch<S>(forward_scratch<S>(shape.inner)).data());
+    });
   }
   template <typename S>
   static void backward(const Shape& shape, const Choice& choice, const FeedbackBackward<S>& f) {
-    with_reset(choice.reset, EverySequence<FeedbackBackward<S>, S, false>{shape, choice, f});
+    pick(choice.reset, [&](auto reset) {
+      for (int64_t b = 0; b < shape.batch; ++b)
+        backward_sequence<decltype(reset)::value>(Alone(), shape, choice, f, b, f.weight,
+                                                  scratch<S>(backward_scratch<S>(shape.inner)).data());
+    });
   }
 };
 

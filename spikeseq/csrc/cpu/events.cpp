@@ -12,6 +12,7 @@
 #include <cstring>
 #include <vector>
 
+#include "../checks.h"
 #include "events.h"
 
 namespace spikeseq {
@@ -110,18 +111,19 @@ int64_t add_int8(int64_t rows, int64_t in, int64_t out, const S* x, const int8_t
 
 // Adds to `base` (R, O); returns how many weights were read.
 int64_t add_events(at::Tensor base, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale) {
-  TORCH_CHECK_VALUE(x.dim() == 2 && weight.dim() == 2 && x.size(1) == weight.size(0) && base.dim() == 2 &&
-                        base.size(0) == x.size(0) && base.size(1) == weight.size(1),
-                    "events take x (R, I), weight (I, O) and base (R, O), got ", x.sizes(), ", ", weight.sizes(),
-                    " and ", base.sizes());
-  TORCH_CHECK_VALUE(x.is_contiguous() && base.is_contiguous() && weight.is_contiguous() && scale.is_contiguous(),
-                    "events take contiguous tensors");
+  const Checks check("x", x);
+  TORCH_CHECK_VALUE(x.dim() == 2, "x must be (R, I), got ", x.sizes());
+  TORCH_CHECK_VALUE(weight.dim() == 2, "weight must be (I, O), got ", weight.sizes());
   const int64_t rows = x.size(0), in = x.size(1), out = weight.size(1);
-  std::atomic<bool> bad{false};
   const bool small = weight.scalar_type() == at::kChar;
-  TORCH_CHECK_TYPE(x.scalar_type() == base.scalar_type() && (small ? scale : weight).scalar_type() == x.scalar_type(),
-                   "events take one floating type, got x ", x.scalar_type(), ", base ", base.scalar_type());
-  TORCH_CHECK_VALUE(!small || scale.numel() == out, "scale must have ", out, " values, got ", scale.numel());
+  check.of_type("weight", weight, {in, out}, small ? at::kChar : check.type);
+  check("base", base, {rows, out});
+  if (small) check("scale", scale, {out});
+  check_contiguous("x", x);
+  check_contiguous("weight", weight);
+  check_contiguous("base", base);
+  check_contiguous("scale", scale);
+  std::atomic<bool> bad{false};
   const int64_t reads = AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "add_events", [&] {
     const auto* given = x.const_data_ptr<scalar_t>();
     auto* made = base.data_ptr<scalar_t>();

@@ -79,8 +79,8 @@ S standardise(int64_t n, const S* __restrict__ x, S epsilon, S* __restrict__ out
 }
 
 template <typename S>
-void scale_and_shift(int64_t n, const S* __restrict__ x, const S* __restrict__ gain,
-                     const S* __restrict__ offset, S* __restrict__ out) {
+void scale_and_shift(int64_t n, const S* x, const S* __restrict__ gain,
+                     const S* __restrict__ offset, S* out) {  // in place, too
 #pragma omp simd
   for (int64_t j = 0; j < n; ++j) out[j] = x[j] * gain[j] + offset[j];
 }
@@ -202,6 +202,27 @@ void backward_chain(const Tokens& t, const Choice& choice, const Rows<S>& rows, 
   }
 }
 
+// The arguments that both directions take.
+Checks check_norm_lif(const at::Tensor& currents, const std::optional<at::Tensor>& state, const at::Tensor& gain,
+                      const at::Tensor& offset, const at::Tensor& leak, const at::Tensor& threshold,
+                      const std::optional<at::Tensor>& lengths, int64_t substeps, const Choice& choice) {
+  const Checks check("currents", currents);
+  TORCH_CHECK_VALUE(currents.dim() == 4, "currents must be (L, T or 1, B, C), got ", currents.sizes());
+  TORCH_CHECK_VALUE(memory_planes(choice.surrogate) == 0, "norm_lif takes surrogates without a memory, got ",
+                    Names<Surrogate>::all[static_cast<int>(choice.surrogate)]);
+  check_steps(currents.size(0), substeps, 1, true);
+  const int64_t repeats = currents.size(1), batch = currents.size(2), channels = currents.size(3);
+  TORCH_CHECK_VALUE(repeats >= 1 && substeps % repeats == 0, "currents of a token, ", repeats,
+                    ", do not divide its substeps, ", substeps);
+  check("state", state, {batch, channels});
+  check("gain", gain, {channels});
+  check("offset", offset, {channels});
+  check.channels("leak", leak, channels);
+  check.channels("threshold", threshold, channels);
+  check.lengths(lengths, batch);
+  return check;
+}
+
 Tokens tokens_of(const at::Tensor& currents, const std::optional<at::Tensor>& lengths, int64_t substeps,
                  bool persist, double epsilon) {
   return {currents.size(0), currents.size(1), currents.size(2), currents.size(3), substeps, persist, epsilon,
@@ -219,8 +240,9 @@ std::tuple<at::Tensor, at::Tensor> norm_lif(
   const at::Tensor currents = dense(currents_), gain = dense(gain_), offset = dense(offset_), leak = dense(leak_),
                    threshold = dense(threshold_);
   const auto state = dense(state_), lengths = dense(lengths_);
-  const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
   const Choice choice = choice_of(reset, "spikes", surrogate, height, width, detach_reset);
+  check_norm_lif(currents, state, gain, offset, leak, threshold, lengths, substeps, choice);
+  const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
   at::Tensor spikes = empty_kept({t.length, substeps, t.batch, t.channels}, currents.options());
   at::Tensor final_state = at::empty({persist ? t.batch : 0, t.channels}, currents.options());
   AT_DISPATCH_FLOATING_TYPES(currents.scalar_type(), "norm_lif", [&] {
@@ -246,8 +268,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tenso
   const at::Tensor grad_spikes = dense(grad_spikes_), currents = dense(currents_), gain = dense(gain_),
                    offset = dense(offset_), leak = dense(leak_), threshold = dense(threshold_);
   const auto state = dense(state_), lengths = dense(lengths_), grad_final = dense(grad_final_);
-  const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
   const Choice choice = choice_of(reset, "spikes", surrogate, height, width, detach_reset);
+  const Checks check = check_norm_lif(currents, state, gain, offset, leak, threshold, lengths, substeps, choice);
+  const Tokens t = tokens_of(currents, lengths, substeps, persist, epsilon);
+  check("grad_spikes", grad_spikes, {t.length, substeps, t.batch, t.channels});
+  check("grad_final", grad_final, {t.batch, t.channels});
   at::Tensor grad_currents = empty_kept(currents.sizes(), currents.options());
   at::Tensor grad_state = at::empty({state ? t.batch : 0, t.channels}, currents.options());
   const int64_t chunks = (t.chains() + kChunk - 1) / kChunk;

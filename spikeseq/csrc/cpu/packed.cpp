@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "../checks.h"
 #include "events.h"
 #include "memory.h"
 
@@ -72,7 +73,9 @@ S scale_of(const S* x, int64_t n) {
 
 // (bits, scale, how many fired); the last is -1, and the bits are of no use, where x holds more than one value.
 std::tuple<at::Tensor, double, int64_t> pack_spikes(const at::Tensor& x) {
-  TORCH_CHECK_VALUE(x.dim() == 2 && x.is_contiguous() && x.size(1) > 0, "spikes to pack are (R, I), got ", x.sizes());
+  const Checks check("x", x);
+  TORCH_CHECK_VALUE(x.dim() == 2 && x.size(1) > 0, "x must be (R, I), got ", x.sizes());
+  check_contiguous("x", x);
   const int64_t rows = x.size(0), in = x.size(1), bytes = (in + 7) / 8;
   at::Tensor bits = empty_kept({rows, bytes}, x.options().dtype(at::kByte));
   std::atomic<int64_t> fired{0};
@@ -99,13 +102,18 @@ std::tuple<at::Tensor, double, int64_t> pack_spikes(const at::Tensor& x) {
   return {bits, scale, mixed ? -1 : fired.load()};
 }
 
-void check_bits(const at::Tensor& bits, int64_t in) {
-  TORCH_CHECK_VALUE(bits.dim() == 2 && bits.is_contiguous() && in > 0 && bits.size(1) == (in + 7) / 8, "bits of ", in,
-                    " neurons are (R, ", (in + 7) / 8, "), got ", bits.sizes());
+// `like`: what is on the other side of the bits.
+Checks check_bits(const at::Tensor& bits, int64_t in, const char* name, const at::Tensor& like) {
+  const Checks check(name, like);
+  TORCH_CHECK_VALUE(in > 0, "size must be at least 1, got ", in);
+  TORCH_CHECK_VALUE(bits.dim() == 2, "bits must be (R, ", (in + 7) / 8, "), got ", bits.sizes());
+  check.of_type("bits", bits, {bits.size(0), (in + 7) / 8}, at::kByte);
+  check_contiguous("bits", bits);
+  return check;
 }
 
 at::Tensor unpack_spikes(const at::Tensor& bits, int64_t in, const at::Tensor& like, double scale) {
-  check_bits(bits, in);
+  check_bits(bits, in, "like", like);
   const int64_t rows = bits.size(0), bytes = bits.size(1);
   at::Tensor x = empty_kept({rows, in}, like.options());
   AT_DISPATCH_FLOATING_TYPES(like.scalar_type(), "unpack_spikes", [&] {
@@ -137,11 +145,13 @@ inline int64_t list_fired(const uint8_t* bits, int64_t bytes, int32_t first, int
 // spikes (R, I) @ weight (I, O) + bias (O,), spikes of value 1.
 at::Tensor packed_product(const at::Tensor& bits, int64_t in, const at::Tensor& weight,
                           const std::optional<at::Tensor>& bias_) {
-  check_bits(bits, in);
+  const Checks check = check_bits(bits, in, "weight", weight);
+  TORCH_CHECK_VALUE(weight.dim() == 2 && weight.size(0) == in, "weight must be (", in, ", O), got ", weight.sizes());
   const int64_t rows = bits.size(0), out = weight.size(1), bytes = bits.size(1);
+  check("bias", bias_, {out});
+  check_contiguous("weight", weight);
   const at::Tensor bias = bias_ ? bias_->contiguous() : at::zeros({out}, weight.options());
-  TORCH_CHECK_VALUE(weight.is_contiguous() && weight.size(0) == in && bias.numel() == out, "weight and bias must be (", in,
-                    ", O) and (O,), got ", weight.sizes(), " and ", bias.sizes());
+  std::atomic<bool> beyond{false};  // a bit for a neuron that there is not
   at::Tensor product = empty_kept({rows, out}, weight.options());
   AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "packed_product", [&] {
     const uint8_t* from = bits.const_data_ptr<uint8_t>();
@@ -151,21 +161,24 @@ at::Tensor packed_product(const at::Tensor& bits, int64_t in, const at::Tensor& 
     at::parallel_for(0, rows, kSumGrain, [&](int64_t begin, int64_t end) {
       std::vector<int32_t> neurons(8 * bytes + kGroup);
       for (int64_t r = begin; r < end; ++r) {
+        if (in % 8 && from[(r + 1) * bytes - 1] >> in % 8) { beyond = true; return; }
         const int64_t count = list_fired(from + r * bytes, bytes, 0, neurons.data());
         std::copy_n(b, out, to + r * out);
         add_rows(neurons.data(), count, w, out, to + r * out);
       }
     });
   });
+  TORCH_CHECK_VALUE(!beyond, "bits must be those of ", in, " neurons, got one that is set behind them");
   return product;
 }
 
 // spikes (R, I) transposed @ grad (R, O), spikes of value 1. Threads share out the neurons, so that their number
 // changes no sum.
 at::Tensor packed_weight_gradient(const at::Tensor& bits, const at::Tensor& grad, int64_t in) {
-  check_bits(bits, in);
-  TORCH_CHECK_VALUE(grad.dim() == 2 && grad.is_contiguous() && grad.size(0) == bits.size(0), "gradients must be (",
-                    bits.size(0), ", O), got ", grad.sizes());
+  check_bits(bits, in, "grad", grad);
+  TORCH_CHECK_VALUE(grad.dim() == 2 && grad.size(0) == bits.size(0), "grad must be (", bits.size(0), ", O), got ",
+                    grad.sizes());
+  check_contiguous("grad", grad);
   const int64_t rows = grad.size(0), out = grad.size(1), bytes = bits.size(1);
   at::Tensor by_weight = at::zeros({in, out}, grad.options());
   AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "packed_weight_gradient", [&] {

@@ -26,7 +26,6 @@ struct Feedback {
 
   Feedback(const Shape& shape, const Choice& choice, const at::Tensor& leaks, const at::Tensor& thresholds)
       : shape(shape), choice(choice), leak(shape.inner), threshold(shape.inner), inverse_threshold(shape.inner) {
-    TORCH_CHECK_VALUE(memory_planes(choice.surrogate) == 0, "feedback takes surrogates without a memory");
     const S *l = leaks.const_data_ptr<S>(), *v = thresholds.const_data_ptr<S>();
     for (int64_t j = 0; j < shape.inner; ++j) {
       leak[j] = l[shape.channel(j)];
@@ -81,9 +80,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif_recurrent(
     bool detach_reset) {
   const at::Tensor current = dense(current_), leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  check_feedback(current, state, weight, leak, threshold, lengths, substeps, window);
-  const Shape shape = shape_of(current, leak, lengths, substeps, window);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  check_feedback("current", current, "state", state, weight, leak, threshold, lengths, choice);
+  check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes);
+  const Shape shape = shape_of(current, leak, lengths, substeps, window);
   at::Tensor out = empty_kept({shape.steps() / window, shape.batch, shape.inner}, current.options());
   at::Tensor membranes = empty_kept({shape.steps() + 1, shape.batch, shape.inner}, current.options());
   membranes.select(0, 0).copy_(state);
@@ -137,18 +137,21 @@ void backward_one(const Feedback<S>& f, const Rows<S>& rows, int64_t t, int64_t 
 }
 
 FeedbackGradients lif_recurrent_backward(
-    const at::Tensor& grad_out_, const at::Tensor& grad_final_, const at::Tensor& membranes,
+    const at::Tensor& grad_out_, const at::Tensor& grad_final_, const at::Tensor& membranes_,
     const at::Tensor& weight_, const at::Tensor& leak_, const at::Tensor& threshold_,
     const std::optional<at::Tensor>& lengths_, int64_t substeps, int64_t window, std::string_view reset,
     std::string_view readout, std::string_view surrogate, double height, double width, bool detach_reset) {
-  const at::Tensor grad_out = dense(grad_out_), grad_final = dense(grad_final_), weight = dense(weight_.detach()),
-                   leak = dense(leak_), threshold = dense(threshold_);
+  const at::Tensor grad_out = dense(grad_out_), grad_final = dense(grad_final_), membranes = dense(membranes_),
+                   weight = dense(weight_.detach()), leak = dense(leak_), threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  const int64_t steps = membranes.size(0) - 1, batch = membranes.size(1), n = membranes.size(2);
-  check_feedback(membranes, grad_final, weight, leak, threshold, lengths, substeps, window);
-  Shape shape = shape_of(membranes, leak, lengths, substeps, window);
-  shape.rows = steps / substeps;
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  const Checks check =
+      check_feedback("membranes", membranes, "grad_final", grad_final, weight, leak, threshold, lengths, choice);
+  const int64_t given =
+      check_feedback_backward(check, membranes, grad_out, substeps, window, choice.readout == Readout::spikes);
+  const int64_t steps = given * substeps, batch = membranes.size(1), n = membranes.size(2);
+  Shape shape = shape_of(membranes, leak, lengths, substeps, window);
+  shape.rows = given;
   const auto options = membranes.options();
   at::Tensor by_current = empty_kept({steps, batch, n}, options);  // of every sub-step
   at::Tensor grad_state = at::empty({batch, n}, options), by_leak = at::empty({batch, n}, options),

@@ -70,24 +70,15 @@ struct Rows {
   decltype(&slope_row<Surrogate::sigmoid, S>) slope;
 
   explicit Rows(const Choice& c) {
-    switch (c.reset) {
-      case Reset::soft: pick_reset<Reset::soft>(); break;
-      case Reset::soft_immediate: pick_reset<Reset::soft_immediate>(); break;
-      case Reset::hard: pick_reset<Reset::hard>(); break;
-    }
-    switch (c.surrogate) {
-      case Surrogate::piecewise_linear: pick_surrogate<Surrogate::piecewise_linear>(); break;
-      case Surrogate::sigmoid: pick_surrogate<Surrogate::sigmoid>(); break;
-      case Surrogate::arctan: pick_surrogate<Surrogate::arctan>(); break;
-      case Surrogate::fast_sigmoid: pick_surrogate<Surrogate::fast_sigmoid>(); break;
-      case Surrogate::approximate_lif: pick_surrogate<Surrogate::approximate_lif>(); break;
-      case Surrogate::spike_time: pick_surrogate<Surrogate::spike_time>(); break;
-    }
+    pick(c.reset, [&](auto reset) {
+      update = update_row<decltype(reset)::value, S>;
+      adjoint = adjoint_row<decltype(reset)::value, S>;
+    });
+    pick(c.surrogate, [&](auto surrogate) {
+      remember = remember_row<decltype(surrogate)::value, S>;
+      slope = slope_row<decltype(surrogate)::value, S>;
+    });
   }
-  template <Reset R>
-  void pick_reset() { update = update_row<R, S>; adjoint = adjoint_row<R, S>; }
-  template <Surrogate K>
-  void pick_surrogate() { remember = remember_row<K, S>; slope = slope_row<K, S>; }
 };
 
 // From the type of the arithmetic to that of storage. bfloat16 by its bits, to the same values as its own

@@ -120,32 +120,22 @@ struct Spans {
   decltype(&adjoint_span<Reset::soft, Surrogate::sigmoid, 1, true, S>) own[2], shared[2];
 
   explicit Spans(const Choice& c) {
-    switch (c.reset) {
-      case Reset::soft: pick<Reset::soft>(c.surrogate); break;
-      case Reset::soft_immediate: pick<Reset::soft_immediate>(c.surrogate); break;
-      case Reset::hard: pick<Reset::hard>(c.surrogate); break;
-    }
-  }
-
- private:
-  template <Reset R>
-  void pick(Surrogate surrogate) {
-    keep[0] = keep_span<R, 1, S>, keep[1] = keep_span<R, kSpan, S>;
-    fire[0] = fire_span<R, 1, S>, fire[1] = fire_span<R, kSpan, S>;
-    count[0] = count_span<R, 1, S>, count[1] = count_span<R, kSpan, S>;
-    move[0] = move_span<R, 1, S>, move[1] = move_span<R, kSpan, S>;
-    switch (surrogate) {
-      case Surrogate::piecewise_linear: pick_adjoint<R, Surrogate::piecewise_linear>(); break;
-      case Surrogate::sigmoid: pick_adjoint<R, Surrogate::sigmoid>(); break;
-      case Surrogate::arctan: pick_adjoint<R, Surrogate::arctan>(); break;
-      case Surrogate::fast_sigmoid: pick_adjoint<R, Surrogate::fast_sigmoid>(); break;
-      default: own[0] = own[1] = shared[0] = shared[1] = nullptr;
-    }
-  }
-  template <Reset R, Surrogate G>
-  void pick_adjoint() {
-    own[0] = adjoint_span<R, G, 1, true, S>, own[1] = adjoint_span<R, G, kSpan, true, S>;
-    shared[0] = adjoint_span<R, G, 1, false, S>, shared[1] = adjoint_span<R, G, kSpan, false, S>;
+    pick(c.reset, [&](auto reset) {
+      constexpr Reset R = decltype(reset)::value;
+      keep[0] = keep_span<R, 1, S>, keep[1] = keep_span<R, kSpan, S>;
+      fire[0] = fire_span<R, 1, S>, fire[1] = fire_span<R, kSpan, S>;
+      count[0] = count_span<R, 1, S>, count[1] = count_span<R, kSpan, S>;
+      move[0] = move_span<R, 1, S>, move[1] = move_span<R, kSpan, S>;
+      pick(c.surrogate, [&](auto surrogate) {
+        constexpr Surrogate G = decltype(surrogate)::value;
+        if constexpr (memory_planes(G) == 0) {
+          own[0] = adjoint_span<R, G, 1, true, S>, own[1] = adjoint_span<R, G, kSpan, true, S>;
+          shared[0] = adjoint_span<R, G, 1, false, S>, shared[1] = adjoint_span<R, G, kSpan, false, S>;
+        } else {
+          own[0] = own[1] = shared[0] = shared[1] = nullptr;
+        }
+      });
+    });
   }
 };
 

@@ -136,24 +136,24 @@ void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout r
   }
 }
 
-void check(const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
-           const at::TensorList leaks, const at::TensorList thresholds, int64_t substeps) {
+void check_stack(const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
+                 const at::TensorList leaks, const at::TensorList thresholds, int64_t substeps) {
   const size_t count = weights.size();
   TORCH_CHECK_VALUE(count > 0 && leaks.size() == count && thresholds.size() == count &&
                         (biases.empty() || biases.size() == count),
                     "a stack takes a weight, a leak and a threshold of every layer, and biases of all or none");
-  TORCH_CHECK_VALUE(substeps >= 1, "substeps must be at least 1, got ", substeps);
   TORCH_CHECK_VALUE(x.dim() == 3 && weights[0].dim() == 2, "x must be (L, B, I) and weights (H, I), got ", x.sizes(),
                     " and ", weights[0].sizes());
   const int64_t n = weights[0].size(0);
-  const auto type = x.scalar_type();
-  expect("state", state, {static_cast<int64_t>(count), x.size(1), n}, type);
+  const Checks check("x", x);
+  check_steps(x.size(0), substeps, 1, true);
+  check("state", state, {static_cast<int64_t>(count), x.size(1), n});
   for (size_t i = 0; i < count; ++i) {
-    const std::string layer = " of layer " + std::to_string(i);
-    expect("weight" + layer, weights[i], {n, i == 0 ? x.size(2) : n}, type);
-    if (!biases.empty()) expect("bias" + layer, biases[i], {n}, type);
-    expect_channels("leak" + layer, leaks[i], n, type);
-    expect_channels("threshold" + layer, thresholds[i], n, type);
+    const int64_t layer = static_cast<int64_t>(i);
+    check("weight", weights[i], {n, i == 0 ? x.size(2) : n}, layer);
+    if (!biases.empty()) check("bias", biases[i], {n}, layer);
+    check.channels("leak", leaks[i], n, layer);
+    check.channels("threshold", thresholds[i], n, layer);
   }
 }
 
@@ -162,7 +162,7 @@ std::tuple<at::Tensor, at::Tensor> lif_stack(
     const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
     const at::TensorList leaks, const at::TensorList thresholds, double smallest_threshold, int64_t substeps,
     std::string_view reset, std::string_view readout) {
-  check(x, state, weights, biases, leaks, thresholds, substeps);
+  check_stack(x, state, weights, biases, leaks, thresholds, substeps);
   const int64_t tokens = x.size(0), batch = x.size(1), n = weights[0].size(0);
   const Choice choice = choice_of(reset, readout, "piecewise_linear", 1, 1, false);
   const std::optional<at::Tensor> bias = biases.empty() ? std::optional<at::Tensor>() : biases[0].contiguous();

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "../checks.h"
 #include "memory.h"
 #include "vectors.h"
 
@@ -143,20 +144,27 @@ void weight_gradient(const Taps& t, const S* x, const S* grad, S* by_weight) {
   });
 }
 
-Taps taps_of(const at::Tensor& x, const at::Tensor& out, int64_t taps, int64_t before) {
-  const int64_t in = x.size(-1);
-  const int64_t middle = x.size(0) ? x.numel() / x.size(0) / in : 0;
-  return {x.size(0), out.size(0), middle, in, out.size(-1), taps, before};
+// `name`: of the rows that x is set against, (L', *, O).
+Taps check_taps(const at::Tensor& x, const char* name, const at::Tensor& rows, int64_t taps, int64_t before) {
+  const Checks check("x", x);
+  TORCH_CHECK_VALUE(x.dim() >= 2 && x.size(-1) > 0, "x must be (L, *, I), got ", x.sizes());
+  TORCH_CHECK_VALUE(taps >= 1, "taps must be at least 1, got ", taps);
+  TORCH_CHECK_VALUE(before >= 0 && before < taps, "before must lie in [0, ", taps, "), got ", before);
+  std::vector<int64_t> sizes = x.sizes().vec();
+  if (rows.dim() == x.dim()) sizes.front() = rows.size(0), sizes.back() = rows.size(-1);
+  check(name, rows, sizes);
+  check_contiguous("x", x);
+  check_contiguous(name, rows);
+  const int64_t in = x.size(-1), middle = x.size(0) ? x.numel() / x.size(0) / in : 0;
+  return {x.size(0), rows.size(0), middle, in, rows.size(-1), taps, before};
 }
 
 // Adds to `base` and returns true; or returns false, nothing done, where the input is too dense to gain.
 bool add_taps(at::Tensor base, const at::Tensor& x, const at::Tensor& weight, int64_t before) {
-  TORCH_CHECK_VALUE(x.is_contiguous() && base.is_contiguous() && weight.is_contiguous(), "taps take contiguous tensors");
-  TORCH_CHECK_VALUE(x.size(-1) > 0 && weight.size(1) == x.size(-1) && weight.size(2) == base.size(-1),
-                    "weight must be (K, ", x.size(-1), ", ", base.size(-1), "), got ", weight.sizes());
-  TORCH_CHECK_VALUE(x.sizes().slice(1, x.dim() - 2) == base.sizes().slice(1, base.dim() - 2),
-                    "middle dimensions differ: ", x.sizes(), " and ", base.sizes());
-  const Taps t = taps_of(x, base, weight.size(0), before);
+  TORCH_CHECK_VALUE(weight.dim() == 3, "weight must be (K, I, O), got ", weight.sizes());
+  const Taps t = check_taps(x, "base", base, weight.size(0), before);
+  Checks("x", x)("weight", weight, {t.taps, t.in, t.out});
+  check_contiguous("weight", weight);
   if (t.in > UINT16_MAX) return false;
   return AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "add_taps", [&] {
     return add_sparse<scalar_t>(t, x.const_data_ptr<scalar_t>(), weight.const_data_ptr<scalar_t>(),
@@ -165,7 +173,7 @@ bool add_taps(at::Tensor base, const at::Tensor& x, const at::Tensor& weight, in
 }
 
 at::Tensor taps_weight_gradient(const at::Tensor& x, const at::Tensor& grad, int64_t taps, int64_t before) {
-  const Taps t = taps_of(x, grad, taps, before);
+  const Taps t = check_taps(x, "grad", grad, taps, before);
   at::Tensor by_weight = at::zeros({taps, t.in, t.out}, x.options());
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "taps_weight_gradient", [&] {
     weight_gradient<scalar_t>(t, x.const_data_ptr<scalar_t>(), grad.const_data_ptr<scalar_t>(),

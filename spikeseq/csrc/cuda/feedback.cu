@@ -87,30 +87,24 @@ cudaError_t launch(void (*on_chip)(Shape, Choice, Pointers), void (*through_cach
 }
 
 template <typename S>
-struct ForwardLaunch {
-  const Shape& shape;
-  const Choice& choice;
-  const FeedbackForward<S>& f;
-  cudaStream_t stream;
-  template <Reset R>
-  cudaError_t run() const {
-    return launch<FeedbackForward<S>, S>(feedback_forward<R, true, S>, feedback_forward<R, false, S>, shape, choice, f,
-                                         forward_scratch<S>(shape.inner), stream);
-  }
-};
+cudaError_t forward_as(const Shape& shape, const Choice& choice, const void* f, Stream stream) {
+  return pick(choice.reset, [&](auto reset) {
+    constexpr Reset R = decltype(reset)::value;
+    return launch<FeedbackForward<S>, S>(feedback_forward<R, true, S>, feedback_forward<R, false, S>, shape, choice,
+                                         *static_cast<const FeedbackForward<S>*>(f), forward_scratch<S>(shape.inner),
+                                         static_cast<cudaStream_t>(stream));
+  });
+}
 
 template <typename S>
-struct BackwardLaunch {
-  const Shape& shape;
-  const Choice& choice;
-  const FeedbackBackward<S>& f;
-  cudaStream_t stream;
-  template <Reset R>
-  cudaError_t run() const {
+cudaError_t backward_as(const Shape& shape, const Choice& choice, const void* f, Stream stream) {
+  return pick(choice.reset, [&](auto reset) {
+    constexpr Reset R = decltype(reset)::value;
     return launch<FeedbackBackward<S>, S>(feedback_backward<R, true, S>, feedback_backward<R, false, S>, shape, choice,
-                                          f, backward_scratch<S>(shape.inner), stream);
-  }
-};
+                                          *static_cast<const FeedbackBackward<S>*>(f),
+                                          backward_scratch<S>(shape.inner), static_cast<cudaStream_t>(stream));
+  });
+}
 
 const char* message(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }
 
@@ -118,22 +112,14 @@ const char* message(cudaError_t error) { return error == cudaSuccess ? nullptr :
 
 const char* launch_feedback_forward(Kind kind, const Shape& shape, const Choice& choice, const void* f,
                                     Stream stream) {
-  const auto on = static_cast<cudaStream_t>(stream);
-  if (kind == Kind::float32)
-    return message(with_reset(
-        choice.reset, ForwardLaunch<float>{shape, choice, *static_cast<const FeedbackForward<float>*>(f), on}));
-  return message(with_reset(
-      choice.reset, ForwardLaunch<double>{shape, choice, *static_cast<const FeedbackForward<double>*>(f), on}));
+  return message(kind == Kind::float32 ? forward_as<float>(shape, choice, f, stream)
+                                       : forward_as<double>(shape, choice, f, stream));
 }
 
 const char* launch_feedback_backward(Kind kind, const Shape& shape, const Choice& choice, const void* f,
                                      Stream stream) {
-  const auto on = static_cast<cudaStream_t>(stream);
-  if (kind == Kind::float32)
-    return message(with_reset(
-        choice.reset, BackwardLaunch<float>{shape, choice, *static_cast<const FeedbackBackward<float>*>(f), on}));
-  return message(with_reset(
-      choice.reset, BackwardLaunch<double>{shape, choice, *static_cast<const FeedbackBackward<double>*>(f), on}));
+  return message(kind == Kind::float32 ? backward_as<float>(shape, choice, f, stream)
+                                       : backward_as<double>(shape, choice, f, stream));
 }
 
 }  // namespace spikeseq

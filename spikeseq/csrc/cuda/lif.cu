@@ -29,26 +29,6 @@ __global__ void backward_kernel(Shape shape, Choice choice, Backward<In, S> b) {
 
 unsigned blocks(const Shape& shape) { return unsigned((shape.neurons() + kThreads - 1) / kThreads); }
 
-template <typename In, typename S>
-struct ForwardLaunch {
-  const Shape& shape;
-  const Choice& choice;
-  const Forward<In, S>& f;
-  cudaStream_t stream;
-  template <Reset R>
-  void run() const { forward_kernel<R><<<blocks(shape), kThreads, 0, stream>>>(shape, choice, f); }
-};
-
-template <typename In, typename S>
-struct BackwardLaunch {
-  const Shape& shape;
-  const Choice& choice;
-  const Backward<In, S>& b;
-  cudaStream_t stream;
-  template <Reset R>
-  void run() const { backward_kernel<R><<<blocks(shape), kThreads, 0, stream>>>(shape, choice, b); }
-};
-
 const char* last_error() {
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
@@ -56,14 +36,18 @@ const char* last_error() {
 
 template <typename In, typename S>
 void forward_as(const Shape& shape, const Choice& choice, const void* f, Stream stream) {
-  with_reset(choice.reset, ForwardLaunch<In, S>{shape, choice, *static_cast<const Forward<In, S>*>(f),
-                                           static_cast<cudaStream_t>(stream)});
+  pick(choice.reset, [&](auto reset) {
+    forward_kernel<decltype(reset)::value><<<blocks(shape), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+        shape, choice, *static_cast<const Forward<In, S>*>(f));
+  });
 }
 
 template <typename In, typename S>
 void backward_as(const Shape& shape, const Choice& choice, const void* b, Stream stream) {
-  with_reset(choice.reset, BackwardLaunch<In, S>{shape, choice, *static_cast<const Backward<In, S>*>(b),
-                                            static_cast<cudaStream_t>(stream)});
+  pick(choice.reset, [&](auto reset) {
+    backward_kernel<decltype(reset)::value><<<blocks(shape), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+        shape, choice, *static_cast<const Backward<In, S>*>(b));
+  });
 }
 
 }  // namespace
