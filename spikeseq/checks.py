@@ -207,6 +207,17 @@ def sequence_lengths(lengths: Any, x: Tensor) -> Tensor | None:
     return check_lengths(lengths, x)
 
 
+def check_alike(**tensors: Tensor | None) -> None:
+    """Refuses tensors of several devices, and sparse ones: they would find no kernel, or the wrong one."""
+    given = {name: t for name, t in tensors.items() if t is not None}
+    (first, like), *_ = given.items()
+    for name, t in given.items():
+        if t.layout != torch.strided:
+            raise TypeError(f"{name} must be dense, got layout {t.layout}")
+        if t.device != like.device:
+            raise ValueError(f"{name} is on {t.device}, {first} on {like.device}")
+
+
 def check_values(rows: int, leak: Tensor, threshold: Tensor, lengths: Tensor | None) -> None:
     """What the native CPU kernel checks too; values on another device, or of fake tensors, are not read."""
     if leak.device.type != "cpu" or type(leak) not in (Tensor, torch.nn.Parameter):

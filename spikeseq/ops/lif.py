@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_values
+from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
 from .build import ensure_native
@@ -38,6 +38,7 @@ INTERVAL = 16  # sub-steps between saved membranes: kInterval of csrc/problem.h
 def _lif_any_device(
     current: Tensor, state: Tensor, leak: Tensor, threshold: Tensor, lengths: Tensor | None, *options: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
+    check_alike(current=current, state=state, leak=leak, threshold=threshold, lengths=lengths)
     if ensure_native(current.device.type):
         return torch.ops.spikeseq.lif(current, state, leak, threshold, lengths, *options)  # type: ignore[no-any-return]
     check_values(len(current), leak, threshold, lengths)
@@ -58,6 +59,16 @@ def _lif_backward_any_device(
     lengths: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    check_alike(
+        current=current,
+        grad_out=grad_out,
+        grad_final=grad_final,
+        checkpoints=checkpoints,
+        final_state=final_state,
+        leak=leak,
+        threshold=threshold,
+        lengths=lengths,
+    )
     if ensure_native(current.device.type):
         return torch.ops.spikeseq.lif_backward(  # type: ignore[no-any-return]
             grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *options
@@ -77,6 +88,7 @@ def _checkpoints(current: Tensor, o: Options) -> Any:
 def _lif_fake(
     current: Tensor, state: Tensor, leak: Tensor, threshold: Tensor, lengths: Tensor | None, *options: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
+    check_alike(current=current, state=state, leak=leak, threshold=threshold, lengths=lengths)
     o = Options(*options)
     out = current.new_empty((current.shape[0] * o.substeps // o.window, *current.shape[1:]))
     return out, state.new_empty(state.shape), state.new_empty((_checkpoints(current, o), *state.shape))
@@ -94,6 +106,16 @@ def _lif_backward_fake(
     lengths: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    check_alike(
+        current=current,
+        grad_out=grad_out,
+        grad_final=grad_final,
+        checkpoints=checkpoints,
+        final_state=final_state,
+        leak=leak,
+        threshold=threshold,
+        lengths=lengths,
+    )
     return (
         current.new_empty(current.shape),
         final_state.new_empty(final_state.shape),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm
 
-from ..checks import check_values
+from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
 from .dispatch import Op, no_kernel, not_wide, unlike
@@ -101,6 +101,8 @@ def chains(
 @torch.library.register_fake("spikeseq::norm_lif", lib=library)
 def _fake(currents: Tensor, state: Any, gain: Any, offset: Any, leak: Any, threshold: Any, lengths: Any,
           substeps: int, persist: bool, *rest: Any) -> tuple[Tensor, Tensor]:  # fmt: skip
+    parts = {"gain": gain, "offset": offset, "leak": leak, "threshold": threshold, "lengths": lengths}
+    check_alike(currents=currents, state=state, **parts)
     length, _, batch, channels = currents.shape
     final = currents.new_empty((batch if persist else 0, channels))
     return currents.new_empty((length, substeps, batch, channels)), final
@@ -108,6 +110,9 @@ def _fake(currents: Tensor, state: Any, gain: Any, offset: Any, leak: Any, thres
 
 @torch.library.register_fake("spikeseq::norm_lif_backward", lib=library)
 def _backward_fake(grad: Tensor, grad_final: Any, currents: Tensor, state: Any, *rest: Any) -> Any:
+    names = ("gain", "offset", "leak", "threshold", "lengths")
+    parts = dict(zip(names, rest, strict=False))
+    check_alike(currents=currents, grad_spikes=grad, grad_final=grad_final, state=state, **parts)
     _length, _repeats, batch, channels = currents.shape
     grad_state = currents.new_empty((0 if state is None else batch, channels))
     return currents.new_empty(currents.shape), grad_state, *(p.new_empty(p.shape) for p in rest[:4])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_values
+from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
 from .dispatch import NO_FIT, no_kernel, not_wide, unlike
@@ -124,6 +124,7 @@ class _Backward(torch.autograd.Function):
 @torch.library.register_fake("spikeseq::lif_recurrent", lib=library)
 def _fake(current: Tensor, state: Tensor, weight: Any, leak: Any, threshold: Any, lengths: Any,
           *options: Any) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    check_alike(current=current, state=state, weight=weight, leak=leak, threshold=threshold, lengths=lengths)
     o = Options(*options)
     steps = current.shape[0] * o.substeps
     out = current.new_empty((steps // o.window, *current.shape[1:]))

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_alike
 from . import library
 
 library.define(
@@ -17,5 +18,8 @@ library.define(
 @torch.library.register_fake("spikeseq::lif_stack", lib=library)
 def _fake(x: Tensor, state: Tensor, weights: Any, biases: Any, leaks: Any, thresholds: Any, smallest: float,
           substeps: int, reset: str, readout: str) -> tuple[Tensor, Tensor]:  # fmt: skip
+    lists = {"weight": weights, "bias": biases, "leak": leaks, "threshold": thresholds}
+    parts = {f"{name} of layer {i}": t for name, all_of in lists.items() for i, t in enumerate(all_of)}
+    check_alike(x=x, state=state, **parts)
     rows = len(x) * substeps if readout == "spikes" else len(x)
     return x.new_empty((rows, *state.shape[1:])), torch.empty_like(state)

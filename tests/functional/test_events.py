@@ -75,7 +75,7 @@ def test_the_kernel_adds_one_by_one_and_not_for_ever():
 def test_shapes_and_types_that_do_not_fit():
     with pytest.raises(ValueError, match=r"weight must be \[4, 3\], got \[5, 3\]"):
         add_events(torch.zeros(1, 3), torch.zeros(1, 4), torch.zeros(5, 3))
-    with pytest.raises(TypeError, match="weight must be Float, got Double"):
+    with pytest.raises(TypeError, match="base must be Double, got Float"):
         add_events(torch.zeros(1, 3), torch.zeros(1, 4).double(), torch.zeros(4, 3).double())
     with pytest.raises(ValueError, match="int8 weights go with a scale"):
         add_events(torch.zeros(1, 3), torch.zeros(1, 4), torch.zeros(4, 3, dtype=torch.int8))
