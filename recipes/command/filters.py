@@ -1,5 +1,6 @@
 """The commands that answer the lines of standard input."""
 
+import codecs
 import itertools
 import sys
 from pathlib import Path
@@ -85,8 +86,11 @@ def classify(
 
 
 def utf8_lines() -> Any:
-    """The lines of standard input, as they come; a clear error where they are not UTF-8."""
+    """The lines of standard input, as they come, without a byte-order mark; a clear error where they are not
+    UTF-8."""
     for number, raw in enumerate(sys.stdin.buffer, start=1):
+        if number == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
         try:
             yield raw.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:

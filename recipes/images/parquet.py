@@ -1,8 +1,6 @@
 """Labelled images in parquet files as the Hugging Face hub lays them out, or from the hub itself."""
 
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ import numpy as np
 from spikeseq.recipes.images.names import HUB, IMAGENETS
 from spikeseq.recipes.images.parts import Image, Part, Parts, Rows, file_part
 from spikeseq.recipes.recipe import SPLITS
-from spikeseq.recipes.shared.errors import DataError, listed, shown
+from spikeseq.recipes.shared import parquet
+from spikeseq.recipes.shared.errors import DataError, shown
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")
@@ -33,12 +32,12 @@ def read_parquet(files: Sequence[Path]) -> Rows:
     """Rows of the files, one after another, in the columns by which the hub calls images and labels."""
     labels, names = [], None
     for path in files:
-        with _opened(path) as file:
+        with parquet.opened(path) as file:
             schema = file.schema_arrow
-            _column(str(path), schema.names, IMAGE_COLUMNS)
-            column = _column(str(path), schema.names, LABEL_COLUMNS)
+            parquet.column_of(str(path), schema.names, IMAGE_COLUMNS)
+            column = parquet.column_of(str(path), schema.names, LABEL_COLUMNS)
             labels.append(_labels(str(path), file.read(columns=[column]).column(column)))
-            names = names or _class_names(schema.metadata or {}, column)
+            names = names or parquet.class_names(schema.metadata, column)
     starts = np.cumsum([0, *map(len, labels)])
 
     def take(rows: Sequence[int]) -> Iterator[Image]:
@@ -74,8 +73,8 @@ def _read_hub(name: str, config: str | None, split: str) -> Rows:
     except Exception as error:  # which type says "offline" differs between versions of datasets
         advice = "expected a network, or instead of hub a folder with train.parquet and test.parquet"
         raise DataError(f"{where} cannot be fetched ({shown(str(error), 120)}); {advice}") from error
-    label = _column(where, loaded.column_names, LABEL_COLUMNS)
-    images = loaded.data.column(_column(where, loaded.column_names, IMAGE_COLUMNS))
+    label = parquet.column_of(where, loaded.column_names, LABEL_COLUMNS)
+    images = loaded.data.column(parquet.column_of(where, loaded.column_names, IMAGE_COLUMNS))
 
     def take(rows: Sequence[int]) -> Iterator[Image]:
         return (_image(f"{where}, row {row + 1}", images[row]) for row in rows)
@@ -84,24 +83,10 @@ def _read_hub(name: str, config: str | None, split: str) -> Rows:
     return Rows(where, _labels(where, loaded.data.column(label)), take, names)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The parquet file; what pyarrow raises becomes one line that names it."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise DataError(f"{path}: pyarrow is missing ({error}); pip install 'spikeseq[recipes]'") from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable parquet file ({shown(str(error), 120)})") from None
-
-
 def _taken(path: Path, wanted: np.ndarray) -> Iterator[Image]:
     """The images of rows of one file; row groups that hold none of them are not read."""
-    with _opened(path) as file:
-        column = _column(str(path), file.schema_arrow.names, IMAGE_COLUMNS)
+    with parquet.opened(path) as file:
+        column = parquet.column_of(str(path), file.schema_arrow.names, IMAGE_COLUMNS)
         start = 0
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows
@@ -119,7 +104,7 @@ def _inside(rows: np.ndarray, start: int, end: int) -> np.ndarray:
 
 def _image(where: str, scalar: Any) -> Image:
     """The encoded file: of a column of bytes, or of the struct that `datasets` stores for an Image."""
-    value = scalar.as_py()
+    value = parquet.value(scalar, where, "image")
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes) or not content:
         raise DataError(f"{where}: the image is {shown(value)}; expected the bytes of an image file")
@@ -135,19 +120,3 @@ def _labels(where: str, column: Any) -> np.ndarray:
         row = column.is_null().to_pylist().index(True)
         raise DataError(f"{where}, row {row + 1}: the label is null; expected an integer from 0 up")
     return column.to_numpy().astype(np.int64)
-
-
-def _column(where: str, present: Sequence[str], accepted: Sequence[str]) -> str:
-    found = [name for name in accepted if name in present]
-    if not found:
-        raise DataError(f"{where}: no column {' or '.join(accepted)}; the columns are {listed(present)}")
-    return found[0]
-
-
-def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
-    """The names that `datasets` stores for a ClassLabel column, or None."""
-    try:
-        names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
-    except (KeyError, TypeError, ValueError):
-        return None
-    return [str(name) for name in names] if isinstance(names, list) and names else None

@@ -21,3 +21,8 @@ def shown(value: Any, most: int = 40) -> str:
     """A value as Python writes it, in at most so many characters."""
     content = repr(value)
     return content if len(content) <= most else f"{content[: most - 3]}..."
+
+
+def quoted(names: Iterable[str]) -> str:
+    """As `listed`, in quotes, so that a space before a name can be seen."""
+    return listed(map(shown, names))

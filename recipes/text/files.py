@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spikeseq.recipes.shared.errors import DataError, listed, shown
+from spikeseq.recipes.shared import parquet
+from spikeseq.recipes.shared.errors import DataError, listed, quoted, shown
 
 UNLABELLED = -1
+LONGEST_FIELD = 2**31 - 1  # characters, the most that the csv module takes on every system
 LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 Row = tuple[int, tuple[Any, ...]]  # line or row number, then the text and, where asked for, the label
@@ -79,7 +81,7 @@ def _text(value: Any, where: str) -> str:
 
 
 def _label(value: Any, where: str) -> int | str:
-    """An int where it is one, also when written "1" or (by pandas, beside gaps) 1.0; else a string."""
+    """An int where it is one, also written "1" or (by pandas, beside gaps) 1.0 or "1.0"; else a string."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
@@ -88,7 +90,8 @@ def _label(value: Any, where: str) -> int | str:
         return int(value)
     if isinstance(value, str) and value.strip():
         label = value.strip()
-        return int(label) if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", label) else label
+        number = re.fullmatch(r"(0|-?[1-9][0-9]{0,17})(\.0)?", label)
+        return int(number[1]) if number else label
     found = "null" if value is None else shown(value)
     raise DataError(
         f"{where}: the label is {found}; expected an integer or a string, -1 for an unlabelled text"
@@ -96,43 +99,21 @@ def _label(value: Any, where: str) -> int | str:
 
 
 def _read_parquet(path: Path, columns: tuple[str, ...]) -> Contents:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DataError(f"{path}: pyarrow is missing ({error}); pip install 'spikeseq[recipes]'") from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            _check_columns(str(path), schema.names, columns)
-            table = file.read(columns=list(columns))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable parquet file ({shown(str(error), 120)})") from None
+    with parquet.opened(path) as file:
+        schema = file.schema_arrow
+        _check_columns(str(path), schema.names, columns)
+        table = file.read(columns=list(columns))
     return (
         "row",
-        _parquet_rows(path, [table.column(name) for name in columns]),
-        _class_names(schema.metadata or {}, columns[-1]),
+        _parquet_rows(path, columns, [table.column(name) for name in columns]),
+        parquet.class_names(schema.metadata, columns[-1]),
     )
 
 
-def _parquet_rows(path: Path, columns: list[Any]) -> Iterator[Row]:
-    number = 0
-    try:
-        for number, scalars in enumerate(zip(*columns, strict=True), start=1):
-            yield number, tuple(scalar.as_py() for scalar in scalars)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}, row {number}: byte {error.start} of {shown(error.object)} is not UTF-8"
-        ) from None
-
-
-def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
-    """The names that `datasets` stores for a ClassLabel column, or none."""
-    try:
-        names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
-    except (KeyError, TypeError, ValueError):
-        return []
-    return [str(name) for name in names] if isinstance(names, list) else []
+def _parquet_rows(path: Path, names: tuple[str, ...], columns: list[Any]) -> Iterator[Row]:
+    for number, scalars in enumerate(zip(*columns, strict=True), start=1):
+        where = f"{path}, row {number}"
+        yield number, tuple(parquet.value(one, where, name) for name, one in zip(names, scalars, strict=True))
 
 
 def _read_csv(path: Path, columns: tuple[str, ...]) -> Contents:
@@ -143,6 +124,7 @@ def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
     records = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
     header: list[str] | None = None
     line = 1
+    limit = csv.field_size_limit(LONGEST_FIELD)  # of the whole process, so it is put back
     try:
         for record in records:
             if header is None:
@@ -150,7 +132,7 @@ def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
                 _check_columns(str(path), header, columns)
                 wanted = [header.index(name) for name in columns]
             elif record and len(record) != len(header):
-                names = listed(header)
+                names = quoted(header)
                 raise DataError(f"{path}, line {line}: {len(record)} fields; expected {len(header)}: {names}")
             elif record:
                 yield line, tuple(record[i] for i in wanted)
@@ -159,6 +141,8 @@ def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
         raise DataError(
             f"{path}, line {line}: malformed CSV ({error}); expected quotes around texts"
         ) from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _read_jsonl(path: Path, columns: tuple[str, ...]) -> Contents:
@@ -206,4 +190,4 @@ def _check_columns(where: str, present: Sequence[str], columns: Iterable[str]) -
     for name in columns:
         if present.count(name) != 1:
             problem = "no column" if name not in present else "more than one column"
-            raise DataError(f"{where}: {problem} {shown(name)}; the columns are {listed(present)}")
+            raise DataError(f"{where}: {problem} {shown(name)}; the columns are {quoted(present)}")

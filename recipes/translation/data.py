@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from spikeseq.recipes.shared.errors import DataError, listed, shown
 from spikeseq.recipes.translation import sample as parallel_sample
+from spikeseq.recipes.translation.lines import clean
 
 __all__ = ["DataError", "Pairs", "ParallelData", "load_parallel_data"]
 
@@ -177,7 +178,7 @@ def _hub(languages: _Languages) -> _Parts:
         raise DataError(f"hub: {HUB_NAME} cannot be fetched ({shown(str(error), 120)}); {advice}") from error
     splits = {}
     for role in ("train", "validation", "test"):
-        sides = [[_clean(sentence or "") for sentence in loaded[role][language]] for language in languages]
+        sides = [[clean(sentence or "") for sentence in loaded[role][language]] for language in languages]
         origins = [f"{HUB_NAME} {role}.{language}" for language in languages]
         splits[role] = _paired(sides, origins, training=role == "train")
     skipped = len(loaded["train"]["de"]) - len(splits["train"])
@@ -307,8 +308,4 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"{path}: {byte}, which is not UTF-8; save the file as UTF-8") from None
     if not text:
         raise DataError(f"{path}: empty; expected one sentence a line")
-    return [_clean(line) for line in text.removesuffix("\n").split("\n")]
-
-
-def _clean(text: str) -> str:
-    return " ".join(text.split())
+    return [clean(line) for line in text.removesuffix("\n").split("\n")]

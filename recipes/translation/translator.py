@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.checks import positive_int, strings
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK, Hypothesis, Seq2Seq, beam_search, greedy
 from spikeseq.recipes.shared.opened import Opened, Seen
+from spikeseq.recipes.translation.lines import clean
 from spikeseq.tokenizers import Vocab
-from spikeseq.tokenizers.words import whole_characters
 
 BATCH_SIZE = 64
 USUAL_LENGTH = 50  # tokens; a batch of longer sentences holds fewer, so that no line needs too much memory
@@ -89,7 +89,7 @@ class Translator(Opened):
             TypeError, ValueError: beam, length_penalty or batch_size is out of range.
         """
         found = self.translate_tokens(lines, beam=beam, length_penalty=length_penalty, batch_size=batch_size)
-        return [one_line(self.detokenise(line.target)) if line.target else "" for line in found]
+        return [clean(self.detokenise(line.target)) if line.target else "" for line in found]
 
     def translate_stream(
         self,
@@ -137,7 +137,7 @@ class Translator(Opened):
         options: dict[str, Any] = {"length_penalty": length_penalty, "unk": unk, "attention": attention}
         search = greedy if positive_int("beam", beam) == 1 else partial(beam_search, beam=beam)
         device = next(self.model.parameters(), torch.empty(0)).device
-        found = [Translation(self.tokenise(one_line(line)), []) for line in strings("lines", lines)]
+        found = [Translation(self.tokenise(clean(line)), []) for line in strings("lines", lines)]
         for batch in batches([len(line.source) for line in found], batch_size):
             ids = [torch.tensor(self.encode(found[i].source)) for i in batch]
             lengths = torch.tensor([len(sentence) for sentence in ids])
@@ -186,11 +186,6 @@ class Translator(Opened):
             if hypothesis.ids[i] == UNK:
                 words[i] = source[position]
         return words
-
-
-def one_line(text: str) -> str:
-    """The text in one line: every run of white space one space, none at the ends; half surrogates "?"."""
-    return " ".join(whole_characters(text).split())
 
 
 def batches(lengths: list[int], size: int) -> Iterator[list[int]]:

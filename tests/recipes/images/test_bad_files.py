@@ -81,8 +81,11 @@ def test_a_damaged_page_of_images(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        ({"img": [b"x"], "labels": [1]}, "no column label or fine_label; the columns are img, labels"),
-        ({"photo": [b"x"], "label": [1]}, "no column img or image; the columns are photo, label"),
+        (
+            {"img": [b"x"], "labels": [1]},
+            "no column 'label' or 'fine_label'; the columns are 'img', 'label",
+        ),
+        ({"photo": [b"x"], "label": [1]}, "no column 'img' or 'image'; the columns are 'photo', 'label'"),
         ({"img": [b"x", b"x"], "label": [1, None]}, "row 2: the label is null"),
         ({"img": [b"x"], "label": ["cat"]}, "labels of type string; expected integers"),
         ({"img": [b"x"], "label": [0.5]}, "labels of type double; expected integers"),

@@ -164,7 +164,7 @@ def test_bytes_that_are_not_utf_8(tmp_path):
 
 
 def test_a_missing_column_names_those_present(tmp_path):
-    expected = "no column 'label'; the columns are text, stars"
+    expected = "no column 'label'; the columns are 'text', 'stars'"
     assert expected in message(write(tmp_path / "a.csv", "text,stars\na,1\n"))
     assert expected in message(parquet(tmp_path / "a.parquet", text=["a"], stars=[1]))
     text = message(write(tmp_path / "a.jsonl", '{"text": "a", "label": 1}\n{"text": "a", "stars": 1}\n'))
@@ -191,11 +191,10 @@ def test_a_damaged_page_or_another_format_under_the_name_of_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line", "problem"),
     [
-        ("text,label\na,1\nb, with a comma,0\n", 3, "3 fields; expected 2: text, label"),
+        ("text,label\na,1\nb, with a comma,0\n", 3, "3 fields; expected 2: 'text', 'label'"),
         ('text,label\n"two\nlines",1\nshort\n', 4, "1 fields; expected 2"),
         ('text,label\na,1\n"open,0\nb,1\n', 3, "malformed CSV"),
         ('text,label\n"a" b,1\n', 2, "malformed CSV"),
-        ("text,label\n" + "x" * 140_000 + ",1\n", 2, "malformed CSV (field larger"),
     ],
 )
 def test_malformed_csv_names_the_line(tmp_path, content, line, problem):
