@@ -10,11 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -24,6 +22,9 @@ from spikeseq.nn import project_parameters
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.ahead import prepared
 from spikeseq.recipes.shared.optimiser import parameter_groups, rate_at
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 RESUME_FILE = "resume.pt"
 LOG_FILE = "log.jsonl"
@@ -106,7 +107,7 @@ def fit(
     folder: Path,
     *,
     resume: bool = False,
-    accelerator: Accelerator | None = None,
+    accelerator: "Accelerator | None" = None,
     progress: Progress | None = None,
     seed: int = 1,
 ) -> tuple[nn.Module, State]:
@@ -125,6 +126,9 @@ def fit(
         FloatingPointError: the loss is no longer finite.
         ValueError: `resume.pt` is damaged, of another model, or of another number of processes.
     """
+    from accelerate import Accelerator  # late: a run that only answers does without
+    from accelerate.utils import broadcast, broadcast_object_list
+
     accelerator = accelerator or Accelerator()
     processes, rank = accelerator.num_processes, accelerator.process_index
     progress = progress if progress and accelerator.is_main_process else Progress()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from spikeseq.recipes.command.app import Json, Run, app
-from spikeseq.recipes.command.console import emit, people, say, show_runs, show_table
+from spikeseq.recipes.command.console import check_picture, emit, people, say, show_runs, show_table
 from spikeseq.recipes.registry import RECIPES
 
 
@@ -238,7 +238,7 @@ def bench(
     from spikeseq.evaluation.bench.table import format_table
 
     if plot is not None:
-        from spikeseq.recipes.shared.plots import check_picture, plot_growth
+        from spikeseq.recipes.shared.plots import plot_growth
 
         check_picture("--plot", plot)
         if names and "growth" not in names:

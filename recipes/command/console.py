@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,3 +58,9 @@ def show_table(lines: list[dict[str, str]], title: str) -> None:
     for line in lines:
         table.add_row(*line.values())
     people().print(table)
+
+
+def check_picture(option: str, path: Path) -> None:
+    """Raises ValueError for a file whose suffix names no picture."""
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"{option} takes a .png, .pdf or .svg file, got {path}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from spikeseq.recipes.command.app import Json, Run, app
-from spikeseq.recipes.command.console import emit, say
+from spikeseq.recipes.command.console import check_picture, emit, say
 
 
 @app.command()
@@ -26,7 +26,6 @@ def translate(
 ) -> None:
     """Translate the lines of standard input: one line out for every line in."""
     from spikeseq.recipes.runs import load
-    from spikeseq.recipes.shared.plots import check_picture, plot_attention
 
     if attention is not None:
         check_picture("--attention", attention)
@@ -38,6 +37,8 @@ def translate(
         first = next(lines, None)
         if first is None:
             raise ValueError("--attention draws the first line of standard input, which is empty")
+        from spikeseq.recipes.shared.plots import plot_attention
+
         plot_attention(attention, *translator.attention(first, beam=beam, length_penalty=penalty))
         say(f"wrote {attention}")
         lines = itertools.chain([first], lines)
@@ -56,7 +57,6 @@ def classify(
 ) -> None:
     """Classify the lines of standard input: texts, or paths of images or of recordings of events."""
     from spikeseq.recipes.runs import load
-    from spikeseq.recipes.shared.plots import check_picture
 
     if trace is not None:
         check_picture("--trace", trace)

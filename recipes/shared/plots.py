@@ -34,12 +34,6 @@ def plot_history(folder: Path) -> Path | None:
     return path
 
 
-def check_picture(option: str, path: Path) -> None:
-    """Raises ValueError for a file whose suffix names no picture."""
-    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"{option} takes a .png, .pdf or .svg file, got {path}")
-
-
 def plot_growth(benchmarks: Sequence[dict[str, Any]], path: Path) -> None:
     """Milliseconds of a training step against what `spikeseq bench growth` changed, a panel each."""
     timed = [one for one in benchmarks if "at" in one]
