@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeseq.evaluation.energy.measure import measure_energy
+from spikeseq import evaluation
 from spikeseq.recipes.gestures.classifier import GestureClassifier, open_gesture_classifier
 from spikeseq.recipes.gestures.data import GestureData, load_gestures, open_split
 from spikeseq.recipes.gestures.models import gesture_network, one_by_one
@@ -60,7 +60,9 @@ class GestureClassification(Recipe):
         count = min(config.evaluate.energy_recordings, len(data))
         rows = by_class[torch.linspace(0, len(data) - 1, count).long()].tolist()
         inputs = [(task.sequence(data.frames[row : row + 1]),) for row in rows]
-        account = measure_energy(model, inputs, tokens=len(inputs), input_kind="spikes")  # counts of events
+        account = evaluation.measure_energy(
+            model, inputs, tokens=len(inputs), input_kind="spikes"
+        )  # counts of events
         account["signature"] = account["signature"].replace("per token", "per gesture")
         for name, text in account["signatures"].items():
             account["signatures"][name] = text.replace("per token", "per gesture")

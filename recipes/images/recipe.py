@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeseq.evaluation.energy.images import LEGEND, feeding_neurons, table_5_3, table_5_3_rows
-from spikeseq.evaluation.energy.measure import measure_energy
+from spikeseq import evaluation
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.images.checks import augmentation, check_settings
 from spikeseq.recipes.images.classifier import ImageClassifier, open_image_classifier
@@ -93,7 +92,7 @@ class ImageClassification(Recipe):
         steps = getattr(model, "substeps", 1)
         inputs = [(task.normalised(part, device),) for part in images.pixels.split(max(1, 20 // steps))]
         torch.manual_seed(config.seed)
-        account = measure_energy(model, inputs, tokens=len(images), input_kind="analog")
+        account = evaluation.measure_energy(model, inputs, tokens=len(images), input_kind="analog")
         account["signature"] = account["signature"].replace("per token", "per image")
         for name, text in account["signatures"].items():
             account["signatures"][name] = text.replace("per token", "per image")
@@ -102,7 +101,9 @@ class ImageClassification(Recipe):
             if plain.model.norm != "none":
                 plain.model.norm = "batch"  # which an ANN can have
             twin = fresh(plain, *task.corpus.shape, spiking=False)
-            dense = measure_energy(twin, [(inputs[0][0][:1],)], tokens=1, input_kind="analog")
+            dense = evaluation.measure_energy(twin, [(inputs[0][0][:1],)], tokens=1, input_kind="analog")
+            from spikeseq.evaluation.energy.images import feeding_neurons, table_5_3
+
             feeding = feeding_neurons(model, inputs[0][0][:1])
             account["table_5_3"] = table_5_3(account["layers"], dense["layers"], feeding)
         return account
@@ -126,6 +127,8 @@ class ImageClassification(Recipe):
 
     def tables(self, runs: Mapping[str, Metrics]) -> list[Table]:
         """Of runs with spikes: thesis table 5.3."""
+        from spikeseq.evaluation.energy.images import LEGEND, table_5_3_rows
+
         lines = table_5_3_rows(runs)
         title = "energy beside the same network with ReLU"
         return [Table("table_5_3", title, lines, LEGEND)] if lines else []

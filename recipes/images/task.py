@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeseq.evaluation.energy.images import additions_per_spike
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.engine import Task
 from spikeseq.recipes.images.data import ImageData, ImageSplit
@@ -109,6 +108,8 @@ class ImageTask(Task):
             return None
         training = model.training
         device = next(model.parameters()).device
+        from spikeseq.evaluation.energy.images import additions_per_spike
+
         costs = additions_per_spike(model.eval(), self.normalised(split.pixels[:1], device))
         model.train(training)
         return costs

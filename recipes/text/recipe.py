@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeseq.evaluation.energy.measure import measure_energy
-from spikeseq.evaluation.energy.thesis import TABLE_6_8
-from spikeseq.evaluation.energy.variants import brief, folded, quantised
+from spikeseq import evaluation
 from spikeseq.models import build_classifier
 from spikeseq.recipes.recipe import Recipe, Say
 from spikeseq.recipes.text.classifier import Classifier, open_classifier
@@ -60,18 +58,20 @@ class TextClassification(Recipe):
         These are the model with its embedding `folded`, and baselines in 8 bits (`int8`), which are tested on
         the split again, as rounding costs accuracy.
         """
+        from spikeseq.evaluation.energy.variants import brief, folded, quantised
+
         data = task.corpus.splits[split]
         count = min(config.evaluate.energy_texts, len(data))
         chosen = torch.linspace(0, len(data) - 1, count).long().tolist()
         texts = [crop(data.text(i), task.longest) for i in chosen]
         inputs = [(text.unsqueeze(1), torch.tensor([len(text)])) for text in texts]
         tokens = sum(map(len, texts))
-        account = measure_energy(model, inputs, tokens=tokens)
+        account = evaluation.measure_energy(model, inputs, tokens=tokens)
         account["variants"] = {}
         for name, make in (("folded", folded), ("int8", quantised)):
             variant = make(model)
             if variant is not None:
-                account["variants"][name] = brief(measure_energy(variant, inputs, tokens=tokens))
+                account["variants"][name] = brief(evaluation.measure_energy(variant, inputs, tokens=tokens))
             if variant is not None and name == "int8":
                 accuracy = round(task.accuracy(variant, split, torch.device("cpu")), 3)
                 account["variants"][name]["accuracy"] = accuracy
@@ -105,6 +105,8 @@ class TextClassification(Recipe):
         return build_task(config, corpus, opened.model)
 
     def thesis(self) -> tuple[str, Mapping[str, Any], str]:
+        from spikeseq.evaluation.energy.thesis import TABLE_6_8
+
         return "6.8", TABLE_6_8, "snn"
 
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:

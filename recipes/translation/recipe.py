@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeseq.evaluation.energy.measure import measure_energy
-from spikeseq.evaluation.energy.thesis import TABLE_6_9
-from spikeseq.evaluation.energy.variants import brief, quantised
+from spikeseq import evaluation
 from spikeseq.models.seq2seq import BOS, Seq2Seq, build_seq2seq
 from spikeseq.recipes.recipe import Recipe, Say
 from spikeseq.recipes.translation.corpus import (
@@ -88,7 +86,9 @@ class Translation(Recipe):
         sources, targets = (sum(len(side[i]) for i in chosen) for side in (pairs.sources, pairs.targets))
 
         def measure(one: nn.Module) -> dict[str, Any]:
-            return measure_energy(one, inputs, tokens=targets, rate_tokens={"encoder.": sources})
+            return evaluation.measure_energy(one, inputs, tokens=targets, rate_tokens={"encoder.": sources})
+
+        from spikeseq.evaluation.energy.variants import brief, quantised
 
         account = measure(model)
         account["variants"] = {}
@@ -120,6 +120,8 @@ class Translation(Recipe):
         yield f"{name}, all", account
 
     def thesis(self) -> tuple[str, Mapping[str, Any], str]:
+        from spikeseq.evaluation.energy.thesis import TABLE_6_9
+
         return "6.9", TABLE_6_9, "convsnn(5)"
 
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:
