@@ -57,7 +57,8 @@ def part(**default: Any) -> Any:
 
 
 def one_of(*choices: str, **default: Any) -> Any:
-    return accepts(f"one of {', '.join(choices)}", lambda value: value in choices, **default)
+    text = " or ".join(choices) if len(choices) == 2 else f"one of {', '.join(choices)}"
+    return accepts(text, lambda value: value in choices, **default)
 
 
 def check_values(section: str, settings: Any) -> None:

@@ -151,7 +151,7 @@ def test_other_bad_input(runs, tmp_path):
         "model.substeps=0": "model.substeps must be at least 1, got 0",
         "conversion.percentile=0.0": r"conversion.percentile must be above 0 and at most 100",
         "conversion.scale=0.0": "conversion.scale must be a positive number",
-        "conversion.statistic=mean": "conversion.statistic must be one of percentile, max, got mean",
+        "conversion.statistic=mean": "conversion.statistic must be percentile or max, got mean",
         "conversion.statistic=max": "conversion.percentile has no effect with conversion.statistic=max",
         "conversion.images=0": "conversion.images must be at least 1, got 0",
         "model.chunk=0": "model.chunk must be at least 1",
