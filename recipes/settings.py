@@ -67,7 +67,7 @@ def check_values(section: str, settings: Any) -> None:
         value = getattr(settings, one.name)
         for text, good in one.metadata.get("accepts", ()):
             if value is not None and not good(value):
-                raise ValueError(f"{section}.{one.name} must be {text}, got {value}")
+                raise ValueError(f"{section}.{one.name} must be {text}, got {value!r}")
 
 
 def meanings(kind: type) -> dict[str, str]:

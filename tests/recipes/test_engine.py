@@ -206,7 +206,7 @@ def test_speed_is_logged_where_a_task_counts_tokens(tmp_path):
 )  # fmt: skip
 def test_settings_out_of_range(bad):
     (name, value), = bad.items()  # fmt: skip
-    with pytest.raises(ValueError, match=rf"train\.{name} must be .*, got {value}"):
+    with pytest.raises(ValueError, match=rf"train\.{name} must be .*, got {value!r}"):
         TrainSettings(**bad)
 
 
