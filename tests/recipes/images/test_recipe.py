@@ -156,7 +156,7 @@ def test_other_bad_input(runs, tmp_path):
         "conversion.images=0": "conversion.images must be at least 1, got 0",
         "model.chunk=0": "model.chunk has no effect with --method convert",
         "evaluate.energy_images=0": "evaluate.energy_images must be at least 1, got 0",
-        "data.shift=-1": "data.shift must be at least 0",
+        "data.shift=-1": "data.shift has no effect with --method convert",
         "train.precision=fp8": "train.precision must be one of auto, float32, bf16",
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -34,6 +34,8 @@ from spikeseq.recipes.shared.neurons import neuron_arguments
         ("convert", "vgg6", "data.flip=false", "data.flip has no effect with --method convert"),
         ("direct", "vgg6", "train.batch_tokens=9", "train.batch_tokens has no effect on images; got 9"),
         ("ann", "vgg6", "train.embedding_rate=0", "train.embedding_rate has no effect on images"),
+        ("ann", "vgg6", "data.shift=-1", "data.shift must be 0 or more pixels, got -1"),
+        ("direct", "vgg6", "model.chunk=0", "model.chunk must be at least 1, got 0"),
         ("ann", "vgg6", "train.batch_size=1", "batch_size must be at least 2 with model.norm=batch, got 1"),
         ("ann", "vgg6", "model.width=.inf", "model.width must be a positive number, got inf"),
         ("ann", "vgg6", "model.dropout=2", r"model.dropout must lie in \[0, 1\), got 2"),
