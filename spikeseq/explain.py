@@ -177,4 +177,4 @@ def _unchanged(model: nn.Module, inputs: tuple[Any, ...]) -> Iterator[None]:
 
 def _held_by(module: nn.Module) -> list[dict[str, Any]]:
     own = vars(module)
-    return [own, own["_parameters"], own["_buffers"], own["_modules"]]
+    return [own, *(own[name] for name in ("_parameters", "_buffers", "_modules") if name in own)]

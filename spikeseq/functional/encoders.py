@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor, positive_int
+from ..checks import check_number, check_tensor, positive_int
 
 
 def direct(x: Tensor, substeps: int) -> Tensor:
@@ -45,9 +45,7 @@ def poisson(
     if not check_tensor("x", x).is_floating_point():
         raise TypeError(f"x must be floating point, got {x.dtype}; pixels are divided by 255")
     positive_int("substeps", substeps)
-    if isinstance(rate, bool) or not isinstance(rate, int | float):
-        raise TypeError(f"rate must be a number, got {rate!r}")
-    if not 0 < rate <= 1:
+    if not 0 < check_number("rate", rate) <= 1:
         raise ValueError(f"rate must lie in (0, 1], got {rate}")
     x = x.detach()
     shape = (1, *x.shape[1:]) if alike else x.shape

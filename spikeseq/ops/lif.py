@@ -154,15 +154,27 @@ torch.library.register_autograd("spikeseq::lif", _backward, setup_context=_setup
 torch.library.register_autograd("spikeseq::lif_backward", no_second_backward, lib=library)
 
 
+class _Eager(torch.autograd.Function):
+    """Base of what says in one sentence which transforms of torch.func it has not."""
+
+    @staticmethod
+    def vmap(*_: Any) -> Any:
+        raise NotImplementedError("spikeseq: lif has no vmap; make the dimension a part of the batch instead")
+
+    @staticmethod
+    def jvp(*_: Any) -> Any:
+        raise NotImplementedError("spikeseq: lif has no forward-mode derivative (jvp); use grad or vjp")
+
+
 # The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
-class _Lif(torch.autograd.Function):
+class _Lif(_Eager):
     forward = forward_of(torch.ops.spikeseq.lif)
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(_backward)
 
 
-class _LifBackward(torch.autograd.Function):
+class _LifBackward(_Eager):
     forward = forward_of(torch.ops.spikeseq.lif_backward)
 
     @staticmethod

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeseq.functional.taps import add_taps
+from spikeseq.functional.taps import add_taps, composed
+from spikeseq.nn import TokenConv1d
 
 
 def by_torch(x, weight, before):
@@ -81,3 +82,39 @@ def test_under_autocast_products_are_of_half_precision_and_sums_are_not():
     for out in (exact, rounded):
         grads = torch.autograd.grad((out - base).square().sum(), (x, weight))
         assert all(grad.dtype == torch.float32 for grad in grads)
+
+
+def test_transforms_take_ordinary_operations():
+    """torch.func.grad, vmap and jvp of a convolution are those of its composition."""
+    conv = TokenConv1d(4, 6, causal=True).double()
+    x = torch.randn(5, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    parameters = dict(conv.named_parameters())
+
+    def loss(parameters, x):
+        return torch.func.functional_call(conv, parameters, (x,))[0].square().sum()
+
+    found = torch.func.grad(loss)(parameters, x)
+    loss(parameters, x).backward()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(found[name], parameter.grad)
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 1))(parameters, x.unsqueeze(2))  # per sequence
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(each[name].sum(0), parameter.grad)
+    with torch.no_grad():
+        moved = torch.randn_like(x)
+        _, tangent = torch.func.jvp(lambda x: conv(x)[0], (x,), (moved,))
+        step = 1e-6
+        torch.testing.assert_close(
+            tangent, (conv(x + step * moved)[0] - conv(x)[0]) / step, rtol=1e-4, atol=1e-6
+        )
+    hessian = torch.func.hessian(lambda x: conv(x)[0].square().sum())(x[:2, :1])
+    assert hessian.shape == (2, 1, 4, 2, 1, 4) and hessian.isfinite().all()
+
+
+def test_composed_is_the_same_to_the_last_bit():
+    random = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(5, 8, 16, generator=random), torch.randn(3, 16, 24, generator=random)
+    base = torch.randn(5, 8, 24, generator=random)
+    for before in (0, 1, 2):
+        assert torch.equal(composed(base, x, weight, before), add_taps(base.clone(), x, weight, before))

@@ -169,6 +169,15 @@ def test_a_second_derivative_is_refused_clearly():
         grad.sum().backward()
 
 
+@pytest.mark.parametrize("layer", [LIF(), SpikingRNN(4, 5), SpikingRNN(4, 5, recurrent=True)], ids=str)
+def test_other_transforms_are_refused_clearly(layer):
+    x = torch.randn(5, 3, 4)
+    with pytest.raises(NotImplementedError, match="lif has no vmap; make the dimension a part of the batch"):
+        torch.func.vmap(lambda x: layer(x)[0], randomness="same")(torch.stack((x, x)))
+    with pytest.raises(NotImplementedError, match="lif has no forward-mode derivative"):
+        torch.func.jvp(lambda x: layer(x)[0], (x,), (x,))
+
+
 def test_gradient_can_be_taken_twice_from_a_retained_graph():
     x = Case().inputs()
     out, _ = Case().op(x)
@@ -203,6 +212,33 @@ def test_copies_and_state_dicts(module):
     for other in (copied, loaded):
         for a, b in zip(expected, other(x), strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=SURROGATES)
+def test_the_kernel_knows_every_surrogate(surrogate):
+    case = Case(2, (1, 2), surrogate=surrogate())
+    x = case.inputs()
+    try:
+        gradients(case.op(x), x, random_grads(*case.op(x)))
+    except ValueError as error:
+        pytest.fail(
+            f"{surrogate.__name__} stands in SURROGATES, and the kernel does not know {surrogate.name!r} ({error}):"
+            " add it there as well (CONTRIBUTING.md, Adding a surrogate)"
+        )
+
+
+@pytest.mark.parametrize("kind", SURROGATES.values(), ids=SURROGATES)
+def test_a_surrogate_with_a_formula_of_its_own_is_not_taken_for_that_of_its_name(kind):
+    class Mine(kind):
+        def slope(self, z, memory):
+            return z
+
+    class Renamed(kind):
+        """Other defaults only."""
+
+    with pytest.raises(TypeError, match="with a formula of its own"):
+        LIF(surrogate=Mine())
+    LIF(surrogate=Renamed(height=2.0))
 
 
 def test_every_choice_reaches_the_kernel():

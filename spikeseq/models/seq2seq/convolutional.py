@@ -37,14 +37,14 @@ class TokenEmbedding(nn.Module):
         tokens = nn.Embedding(vocabulary, positive_int("channels", channels), padding_idx=PAD)
         places = nn.Embedding(positive_int("positions", positions), channels)
         self.dropout = nn.Dropout(dropout)
-        self.scale = math.sqrt(channels)
+        self.scale, self.last = math.sqrt(channels), positions - 1
         self.tokens = begin(tokens, normal, std=channels**-0.5)  # unit variance after the scale
         self.positions = begin(places, normal, std=0.3 * channels**-0.5)  # words come first
 
     def forward(self, tokens: Tensor, start: Tensor | None = None) -> Tensor:
         """(L, B, C) of ids (L, B); `start` (1, B) is the position of the first token, default 0."""
         at = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
-        at = (at if start is None else at + start).clamp(max=self.positions.num_embeddings - 1)
+        at = (at if start is None else at + start).clamp(max=self.last)
         embedded = (self.tokens(tokens) + self.positions(at)) * self.scale
         return self.dropout(embedded)  # type: ignore[no-any-return]
 

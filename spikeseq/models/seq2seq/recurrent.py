@@ -128,7 +128,8 @@ class RecurrentSeq2Seq(Seq2Seq):
         return Decoded(hidden, weights, [read, written])
 
     def _embed(self, table: nn.Embedding, tokens: Tensor) -> Tensor:
-        return self.embedding_dropout(table(tokens) * math.sqrt(table.embedding_dim))  # type: ignore[no-any-return]
+        rows = table(tokens)
+        return self.embedding_dropout(rows * math.sqrt(rows.shape[-1]))  # type: ignore[no-any-return]
 
 
 def embedding_table(vocabulary: int, size: int) -> nn.Embedding:
