@@ -66,13 +66,16 @@ MODELS = {
         {"lengths": LENGTHS},
     ),
     "rnn, memory": (
-        lambda: SpikingRNN(4, 6, recurrent=True, surrogate=SpikeTime()), (draw(5, 3, 4), draw(1, 2, 3, 6)), {},
+        lambda: SpikingRNN(4, 6, recurrent=True, surrogate=SpikeTime()),
+        (draw(5, 3, 4), draw(1, 2, 3, 6)), {},
     ),
     "cell": (lambda: SpikingRNNCell(4, 6, recurrent=True, norm="layer"), (draw(3, 4), draw(3, 6)), {}),
     "stack": (
         lambda: SpikingStack(4, 6, layers=2, bidirectional=True), (draw(5, 3, 4),), {"lengths": LENGTHS},
     ),
-    "stack, state": (lambda: SpikingStack(4, 6, layers=2, accumulate=False), (draw(5, 3, 4), draw(2, 3, 6)), {}),
+    "stack, state": (
+        lambda: SpikingStack(4, 6, layers=2, accumulate=False), (draw(5, 3, 4), draw(2, 3, 6)), {},
+    ),
     "block": (lambda: SpikingConvBlock(4, substeps=2), (draw(5, 1, 3, 4),), {"lengths": LENGTHS}),
     "block, integrated": (lambda: SpikingConvBlock(4, substeps=2), (draw(5, 1, 3, 4),), {"integrate": True}),
     "block, stream": (

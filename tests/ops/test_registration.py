@@ -222,8 +222,8 @@ def test_the_kernel_knows_every_surrogate(surrogate):
         gradients(case.op(x), x, random_grads(*case.op(x)))
     except ValueError as error:
         pytest.fail(
-            f"{surrogate.__name__} stands in SURROGATES, and the kernel does not know {surrogate.name!r} ({error}):"
-            " add it there as well (CONTRIBUTING.md, Adding a surrogate)"
+            f"{surrogate.__name__} stands in SURROGATES, and the kernel does not know {surrogate.name!r}"
+            f" ({error}): add it there as well (CONTRIBUTING.md, Adding a surrogate)"
         )
 
 
