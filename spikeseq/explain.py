@@ -168,9 +168,9 @@ def _unchanged(model: nn.Module, inputs: tuple[Any, ...]) -> Iterator[None]:
                 held.clear()
                 held.update(before)
         with torch.no_grad():
-            for buffer, before in buffers:
-                if not buffer.is_meta and not torch.equal(buffer, before):
-                    buffer.copy_(before)
+            for buffer, values in buffers:
+                if not buffer.is_meta and not torch.equal(buffer, values):
+                    buffer.copy_(values)
         for generator, state in generators:
             generator.set_state(state)
 

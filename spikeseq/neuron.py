@@ -34,8 +34,8 @@ class Run(NamedTuple):
 class Neuron(NamedTuple):
     """A layer's neurons. The arguments of `lif` of the same names."""
 
-    leak: Tensor | float
-    threshold: Tensor | float
+    leak: Any  # Tensor, or a number; of a layer, a Tensor
+    threshold: Any
     reset: str = "soft"
     surrogate: Surrogate = PiecewiseLinear()
     detach_reset: bool = False

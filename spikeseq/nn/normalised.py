@@ -31,6 +31,9 @@ class NormalisedLIF(LIF):
         neuron: arguments of `LIF`.
     """
 
+    gain: Tensor
+    offset: Tensor
+
     def __init__(
         self, features: int, *, substeps: int, norm: str = "layer", persist: bool = False, **neuron: Any
     ) -> None:
@@ -81,6 +84,9 @@ class NormalisedReLU(nn.Module):
 
     substeps = 1
     persist = False
+
+    gain: Tensor
+    offset: Tensor
 
     def __init__(self, features: int, *, norm: str = "layer") -> None:
         super().__init__()

@@ -37,13 +37,13 @@ def fits_block(hidden: int, bytes_of_value: int) -> bool:
     return KEPT * hidden * bytes_of_value <= BLOCK_MEMORY
 
 
-def fits(current: Tensor, state: Tensor | None, weight: Tensor, neuron: Neuron, *_rest: Any) -> str | None:
+def fits(current: Tensor, state: Tensor | None, weight: Tensor, neuron: Any, *_rest: Any) -> str | None:
     """Tensors of one device and wide type, no memory, not while traced or transformed.
 
-    What does not fit together it does not take either: the plain way says what is wrong.
+    What does not fit together it does not take either: the plain way says what is wrong. Args: as
+    `lif_recurrent`; the neuron may be an `nn.LIF` as well, which has leak, threshold and surrogate too.
     """
-    leak: Any = neuron.leak
-    threshold: Any = neuron.threshold
+    leak, threshold = neuron.leak, neuron.threshold
     return (
         traced()
         or not_wide("currents", current)
