@@ -185,7 +185,7 @@ class SpikingStack(nn.Module):
     def summary(self, state: Tensor) -> Tensor:
         """(B, D*H), normalised membranes at the end of either direction."""
         last = state[-self.planes[-1]]  # never below float32
-        return self.read(last.to(self.read.weight.dtype))  # type: ignore[no-any-return]
+        return self.read(last.to(next(self.parameters()).dtype))  # type: ignore[no-any-return]
 
     def start(self, values: Tensor) -> Tensor:
         """The state whose membranes are `values` (B, start_size), of neurons that have not fired yet."""
