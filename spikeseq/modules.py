@@ -31,7 +31,7 @@ _STATE_HOOKS = (
     *("_state_dict_hooks", "_state_dict_pre_hooks"),
     *("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
 )
-_EVERYWHERE = tuple(getattr(everywhere, f"_global{name}") for name in _HOOKS)
+EVERYWHERE = tuple(getattr(everywhere, f"_global{name}") for name in _HOOKS)
 _PLAIN = (nn.Parameter, Tensor, nn.Buffer)
 
 
@@ -225,7 +225,7 @@ def _static(kind: type, name: str) -> Any:
 
 def _seen_with_all(module: nn.Module) -> bool:
     """Whether hooks that are registered for all modules look at this one."""
-    return any(_EVERYWHERE)
+    return any(EVERYWHERE)
 
 
 def _hooks(instance: dict[str, Any], kinds: tuple[str, ...]) -> Any:

@@ -3,17 +3,31 @@
 A token of a stream costs a few microseconds of arithmetic; going through modules costs many times that.
 """
 
+from itertools import chain
+from operator import attrgetter, is_, itemgetter
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from ..modules import EVERYWHERE
 from ..ops import stack as _stack  # noqa: F401  defines the op
 from ..ops.dispatch import NO_FIT, no_kernel, not_wide, under_autocast, unlike
 from ..ops.eager import traced
+from ..watch import watched
 from .dropout import SequenceDropout
 from .layer import SpikingLayer, unread
 from .lif import LIF, SMALLEST_THRESHOLD
+
+# What modules keep their parts and hooks in.
+_HELD = itemgetter("_parameters", "_buffers", "_modules")
+_HOOKS = itemgetter("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_NEURON = itemgetter("reset", "surrogate")
+_DROPOUT = itemgetter("training", "p")
+_FORWARD = attrgetter("forward")
+_DTYPE = attrgetter("dtype")
+_ON_CPU = attrgetter("is_cpu")
 
 
 class Parts(NamedTuple):
@@ -24,6 +38,58 @@ class Parts(NamedTuple):
     leaks: list[Tensor]
     thresholds: list[Tensor]
     reset: str
+
+
+class Plan:
+    """Parts that were read, for as long as `holds` says that nothing has happened to the modules they are of.
+
+    Everything that `oddity` and `_read` look at is compared with what was there: classes and their forwards,
+    which parameters, buffers and parts there are, hooks, attributes put in beside them, dropout, neurons.
+    Values may change, as tensors are kept and not copied. It takes a fraction of reading anew.
+    """
+
+    def __init__(self, layers: nn.ModuleList, between: nn.Module, parts: Parts) -> None:
+        self.layers, self.between, self.parts = layers, between, parts
+        inside: list[Any] = [part for layer in layers for part in (layer, layer.input_map, layer.lif)]
+        self.modules = [layers, between, *inside]
+        self.classes = list(map(type, self.modules))
+        self.kinds = list(dict.fromkeys(self.classes))
+        self.forwards = list(map(_FORWARD, self.kinds))
+        self.instances = [vars(module) for module in self.modules]
+        self.held = list(chain.from_iterable(map(_HELD, self.instances)))
+        self.hooks = list(chain.from_iterable(map(_HOOKS, self.instances)))
+        self.all_hooks = [*self.hooks, *EVERYWHERE]
+        self.sized = [*self.instances, *self.held]
+        self.sizes = list(map(len, self.sized))
+        self.values = list(chain.from_iterable(map(dict.values, self.held)))
+        self.neurons = [vars(layer.lif) for layer in inside[::3]]
+        self.kind = list(map(_NEURON, self.neurons))
+        self.dropout = _DROPOUT(vars(between))
+        self.tensors = [*parts.weights, *parts.biases, *parts.leaks, *parts.thresholds]
+
+    def holds(self, layers: Any, between: Any, dtype: torch.dtype) -> bool:
+        """Whether `layers` and `between` are what was read, and all tensors of `dtype` on a CPU."""
+        instances = self.instances
+        return (
+            layers is self.layers
+            and between is self.between
+            and not any(self.all_hooks)
+            and not watched(*self.modules)
+            and list(map(len, self.sized)) == self.sizes
+            and all(map(is_, chain.from_iterable(map(_HELD, instances)), self.held))
+            and all(map(is_, chain.from_iterable(map(_HOOKS, instances)), self.hooks))
+            and all(map(is_, chain.from_iterable(map(dict.values, self.held)), self.values))
+            and list(map(type, self.modules)) == self.classes
+            and list(map(_FORWARD, self.kinds)) == self.forwards
+            and list(map(_NEURON, self.neurons)) == self.kind
+            and _DROPOUT(instances[1]) == self.dropout
+            and set(map(_DTYPE, self.tensors)) == {dtype}
+            and all(map(_ON_CPU, self.tensors))
+        )
+
+
+# By SpikingRNN; beside them and not in them, so that nothing of it is copied or saved.
+_plans: WeakKeyDictionary[nn.Module, Plan] = WeakKeyDictionary()
 
 
 def parts_of(rnn: Any, x: Any, hx: Any, lengths: Any) -> Parts | str:
@@ -48,10 +114,25 @@ def parts_of(rnn: Any, x: Any, hx: Any, lengths: Any) -> Parts | str:
         return reason
     if rnn.bidirectional:
         return "it reads in both directions"
-    return _read(rnn._modules["layers"], rnn._modules["between"], x, hx)
+    layers, between = rnn._modules["layers"], rnn._modules["between"]
+    plan = _plans.get(rnn)
+    if plan is None or not plan.holds(layers, between, x.dtype):
+        _plans.pop(rnn, None)
+        parts = _read(layers, between, x)
+        if isinstance(parts, str):
+            return parts
+        plan = _plans[rnn] = Plan(layers, between, parts)
+    weights = plan.parts.weights
+    width, features = weights[0].shape if weights[0].dim() == 2 else (0, 0)
+    tokens, batch, given = x.shape
+    if not tokens or given != features:
+        return NO_FIT
+    if hx is not None and (unlike(x, state=hx) is not None or hx.shape != (len(weights), batch, width)):
+        return NO_FIT
+    return plan.parts
 
 
-def _read(layers: Any, between: Any, x: Tensor, hx: Any) -> Parts | str:
+def _read(layers: Any, between: Any, x: Tensor) -> Parts | str:
     reason = unread("between", between, SequenceDropout)
     if reason is not None:
         return reason
@@ -92,12 +173,6 @@ def _read(layers: Any, between: Any, x: Tensor, hx: Any) -> Parts | str:
         reason = unlike(x, parameter=t)
         if reason is not None:
             return reason
-    width, features = parts.weights[0].shape if parts.weights[0].dim() == 2 else (0, 0)
-    tokens, batch, given = x.shape
-    if not tokens or given != features:
-        return NO_FIT
-    if hx is not None and (unlike(x, state=hx) is not None or hx.shape != (count, batch, width)):
-        return NO_FIT
     return parts._replace(reset=reset)
 
 
