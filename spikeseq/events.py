@@ -1,6 +1,5 @@
 """`compile_events`: inference that reads only the weights of neurons that fired."""
 
-import copy
 from typing import Any
 
 import torch
@@ -11,10 +10,10 @@ from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
 from .functional.taps import flat, ranges
 from .models.sentiment import SpikingClassifier
-from .models.seq2seq.stacks import SpikingStack
-from .nn import SpikingConvBlock, TokenConv1d
+from .modules import check_plain, refuse, rewritten, spiking_maps
+from .nn import TokenConv1d
 from .nn.conv import over_tokens
-from .nn.layer import SpikingLayer
+from .outside import copied, outside
 
 WEIGHTS = ("float32", "int8")
 
@@ -114,36 +113,50 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
             memory, whole-number additions, and rounded weights.
     Raises:
         TypeError: no map of spikes is known in the model, or it is compiled already.
-        ValueError: unknown weights.
+        ValueError: unknown weights; a map of spikes, or the layer around it, that is not exactly what its
+            class says (`modules.oddity`): naming path, class, reason and what to do; as `fold_embeddings`.
     """
     choice("weights", weights, WEIGHTS)
     if any(isinstance(module, EventMap) for module in model.modules()):
         raise TypeError(f"this {type(model).__name__} is driven by events already")
+    found = spike_maps(model)
     foldable = isinstance(model, SpikingClassifier) and not is_folded(model)
-    model = fold_embeddings(model) if foldable else copy.deepcopy(model).eval().requires_grad_(False)
-    count = 0
-    for module in list(model.modules()):
-        for parent, name in spike_maps(module):
-            part: Any = getattr(parent, name)
-            kind = EventConv1d if isinstance(part, TokenConv1d) else EventLinear
-            setattr(parent, name, kind(part, weights))
-            count += 1
-    if not count:
-        kinds = "SpikingRNN, SpikingConvBlock, SpikingClassifier or an encoder-decoder"
-        raise TypeError(f"{type(model).__name__} holds no map of spikes, as a {kinds} does")
+    model = fold_embeddings(model) if foldable else copied(model).eval().requires_grad_(False)
+    for path in found:
+        part: Any = model.get_submodule(path)
+        parent, _, name = path.rpartition(".")
+        kind = EventLinear if isinstance(part, nn.Linear) else EventConv1d
+        setattr(model.get_submodule(parent), name, kind(part, weights))
     return model
 
 
-def spike_maps(module: nn.Module) -> list[tuple[nn.Module, str]]:
-    """The maps of a module whose input is spikes: what holds them, and by which name."""
-    if isinstance(module, SpikingLayer):
-        maps: list[tuple[nn.Module, str]] = [(module, "input_map")] if module.spiking_input else []
-        return maps + ([(module, "feedback")] if module.feedback is not None else [])
-    if isinstance(module, SpikingStack):
-        return [(module.maps, str(i)) for i in range(1, len(module.maps))]
-    if isinstance(module, SpikingConvBlock):
-        return [(module, "conv")]
-    return [(module, "to_integrator")] if isinstance(module, SpikingClassifier) else []
+def spike_maps(model: nn.Module) -> list[str]:
+    """Where in `model` there are maps whose input is spikes, as its layers say (`modules.spiking_maps`).
+
+    Raises:
+        TypeError: there are none.
+        ValueError: one of them, or the layer that says so, is not exactly what its class says.
+    """
+    found: list[str] = []
+    way_out = "remove that first, or leave the model as it is"
+    for path, module in model.named_modules():
+        for name in spiking_maps(module):
+            if reason := rewritten(module):
+                refuse(path, module, f"{reason}, which may use its {name} in other ways", way_out)
+            place = f"{path}.{name}" if path else name
+            check_plain(place, module.get_submodule(name), way_out, nn.Linear, TokenConv1d)
+            found.append(place)
+    registered = set(model.modules())
+    for module, place in outside(model).items():
+        if spiking_maps(module) and module not in registered:
+            raise ValueError(
+                f"{place} keeps a {type(module).__name__} outside the registered modules, where its maps"
+                " would stay as they are; make it an nn.ModuleList"
+            )
+    if not found:
+        kinds = "SpikingRNN, SpikingConvBlock, SpikingClassifier or an encoder-decoder"
+        raise TypeError(f"{type(model).__name__} holds no map of spikes, as a {kinds} does")
+    return found
 
 
 def weights_read(model: nn.Module, reset: bool = False) -> int:

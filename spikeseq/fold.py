@@ -4,7 +4,6 @@ A token's vector and the first map are both fixed after training, and so is thei
 token in the place of a product for each token met. An LSTM's or GRU's input projection can be folded as well.
 """
 
-import copy
 from functools import singledispatch
 from typing import Any
 
@@ -12,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from .models.sentiment import RecurrentClassifier, SpikingClassifier
-from .nn import TokenConv1d
+from .modules import check_plain, refuse, rewritten
+from .nn import SequenceDropout, SpikingRNN, TokenConv1d
+from .nn.layer import Passed, SpikingLayer
+from .outside import copied
+
+WAY_OUT = "remove that before folding, or leave the model as it is"
 
 
 def fold_embeddings(model: nn.Module) -> nn.Module:
@@ -28,9 +32,13 @@ def fold_embeddings(model: nn.Module) -> nn.Module:
             nn.Embedding and an nn.Linear or `TokenConv1d`.
     Raises:
         TypeError: any other model, naming what is accepted.
+        ValueError: a part that would be read or would see other values, from the embedding to the first map,
+            is not exactly what its class says (`modules.oddity`): naming path, class, reason and what to do.
     """
+    if isinstance(model, SpikingClassifier | RecurrentClassifier) and (reason := rewritten(model)):
+        refuse("", model, f"{reason}, which may use what is folded", "fold a model of the class itself")
     with torch.no_grad():
-        return fold(copy.deepcopy(model)).eval().requires_grad_(False)
+        return fold(copied(model) if isinstance(model, nn.Module) else model).eval().requires_grad_(False)
 
 
 @singledispatch
@@ -45,47 +53,67 @@ def fold(model: Any) -> nn.Module:
 @fold.register
 def _(model: SpikingClassifier) -> nn.Module:
     first: Any = model.spiking.layers[0]
-    if isinstance(model.context, TokenConv1d):
-        model.context = FoldedConv(model.embedding, model.context)
-        model.embedding = nn.Identity()  # type: ignore[assignment]
-    elif isinstance(first.input_map, nn.Linear):
-        model.embedding = folded_table(model.embedding, first.release_map())
-        model.spiking.input_size = model.embedding.embedding_dim
-    else:
+    if is_folded(model):
         raise TypeError("fold_embeddings found this SpikingClassifier folded already")
+    check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT, SequenceDropout)
+    check_plain("spiking", model.spiking, WAY_OUT, SpikingRNN)
+    check_plain("spiking.layers.0", first, WAY_OUT, SpikingLayer)
+    if model.context is not None:
+        check_plain("spiking.layers.0.input_map", first.input_map, WAY_OUT, Passed)
+        model.context = FoldedConv(model.embedding, model.context, ("embedding", "context"))
+        model.embedding = nn.Identity()  # type: ignore[assignment]
+    else:
+        table = folded_table(model.embedding, first.input_map, ("embedding", "spiking.layers.0.input_map"))
+        first.release_map()
+        model.embedding = table
+        model.spiking.input_size = model.embedding.embedding_dim
     return model
 
 
 @fold.register
 def _(model: RecurrentClassifier) -> nn.Module:
-    model.embedding, model.rnn = fold_recurrent(model.embedding, model.rnn)  # type: ignore[assignment]
+    check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT, SequenceDropout)
+    model.embedding, model.rnn = fold_recurrent(  # type: ignore[assignment]
+        model.embedding, model.rnn, ("embedding", "rnn")
+    )
     return model
 
 
 @fold.register
 def _(model: nn.Sequential) -> nn.Module:
-    parts = list(model) if type(model) is nn.Sequential else []  # another forward would be lost
-    if len(parts) > 1 and isinstance(parts[0], nn.Embedding):
-        if isinstance(parts[1], nn.Linear):
-            return nn.Sequential(folded_table(parts[0], parts[1]), *parts[2:])
-        if isinstance(parts[1], TokenConv1d):
-            return nn.Sequential(FoldedConv(parts[0], parts[1]), *parts[2:])
-    kinds = ", ".join(type(part).__name__ for part in parts[:2])
-    expected = "an nn.Sequential must begin with an nn.Embedding and an nn.Linear or TokenConv1d"
-    raise TypeError(f"{expected}, got {kinds or 'none'}")
+    parts = list(model)
+    expected = len(parts) > 1 and isinstance(parts[0], nn.Embedding)
+    if not (expected and isinstance(parts[1], nn.Linear | TokenConv1d)):
+        kinds = ", ".join(type(part).__name__ for part in parts[:2])
+        raise TypeError(
+            "an nn.Sequential must begin with an nn.Embedding and an nn.Linear or TokenConv1d, got"
+            f" {kinds or 'none'}"
+        )
+    check_plain("", model, WAY_OUT, nn.Sequential)
+    paths = tuple(list(model._modules)[:2])
+    fold_one: Any = folded_table if isinstance(parts[1], nn.Linear) else FoldedConv
+    return nn.Sequential(fold_one(parts[0], parts[1], paths), *parts[2:])
 
 
-def folded_table(embedding: nn.Embedding, linear: nn.Linear) -> nn.Embedding:
+def folded_table(
+    embedding: nn.Embedding, linear: nn.Linear, paths: tuple[str, ...] = ("embedding", "linear")
+) -> nn.Embedding:
     """An embedding whose rows are what `linear` makes of the rows of `embedding`.
 
+    Args:
+        paths: where the two stand, for errors.
     Raises:
-        ValueError: rows are renormalised at every look-up (max_norm).
+        ValueError: one of them is not exactly what its class says, or rows are renormalised at every look-up
+            (max_norm).
     """
-    check_table(embedding)
+    check_table(embedding, paths[0])
+    check_plain(paths[1], linear, WAY_OUT, nn.Linear)
     return nn.Embedding.from_pretrained(linear(embedding.weight), padding_idx=embedding.padding_idx)
 
 
-def check_table(embedding: nn.Embedding) -> None:
+def check_table(embedding: nn.Embedding, path: str = "embedding") -> None:
+    """Raises ValueError for an embedding of which a look-up gives something else than a row of its weight."""
+    check_plain(path, embedding, WAY_OUT, nn.Embedding)
     if embedding.max_norm is not None:
         raise ValueError(f"an embedding with max_norm cannot be folded, got max_norm={embedding.max_norm}")
 
@@ -97,11 +125,17 @@ class FoldedConv(nn.Module):
 
     Args:
         embedding, conv: what is folded. Tokens that do not exist add nothing, as in `TokenConv1d`.
+        paths: where the two stand, for errors.
+    Raises:
+        ValueError: as `folded_table`.
     """
 
-    def __init__(self, embedding: nn.Embedding, conv: TokenConv1d) -> None:
+    def __init__(
+        self, embedding: nn.Embedding, conv: Any, paths: tuple[str, ...] = ("embedding", "conv")
+    ) -> None:
         super().__init__()
-        check_table(embedding)
+        check_table(embedding, paths[0])
+        check_plain(paths[1], conv, WAY_OUT, TokenConv1d)
         self.before = conv.kernel_size - 1 if conv.causal else conv.kernel_size // 2
         self.tables = nn.Parameter(embedding.weight @ conv.weight)  # (K, V, O)
         self.bias = conv.bias
@@ -120,20 +154,30 @@ class FoldedConv(nn.Module):
 def is_folded(model: SpikingClassifier) -> bool:
     """Whether the first map of a classifier is in its embedding already."""
     first: Any = model.spiking.layers[0]
-    return not isinstance(model.context, TokenConv1d) and not isinstance(first.input_map, nn.Linear)
+    return isinstance(model.context, FoldedConv) or (
+        model.context is None and isinstance(first.input_map, Passed)
+    )
 
 
-def fold_recurrent(embedding: nn.Embedding, rnn: Any) -> tuple[nn.Embedding, "FoldedRecurrent"]:
+def fold_recurrent(
+    embedding: nn.Embedding, rnn: Any, paths: tuple[str, str] = ("embedding", "rnn")
+) -> tuple[nn.Embedding, "FoldedRecurrent"]:
     """A table of projected inputs, and the recurrence that is left.
 
+    Args:
+        paths: where the two stand, for errors.
     Raises:
-        TypeError: it is folded already. ValueError: several layers or two directions.
+        TypeError: it is folded already.
+        ValueError: several layers, two directions, or the batch first; or as `folded_table`.
     """
-    check_table(embedding)
     if not issubclass(type(rnn), nn.RNNBase):
         raise TypeError(
             f"fold_embeddings found a {type(rnn).__name__} where an nn.LSTM, nn.GRU or nn.RNN was"
         )
+    check_table(embedding, paths[0])
+    check_plain(paths[1], rnn, WAY_OUT, nn.LSTM, nn.GRU, nn.RNN)
+    if rnn.batch_first:
+        refuse(paths[1], rnn, "has the batch first", "folding needs batch_first=False")
     folded = FoldedRecurrent(rnn)
     projection = nn.functional.linear(
         embedding.weight, rnn.weight_ih_l0, rnn.bias_ih_l0 if rnn.bias else None

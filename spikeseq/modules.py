@@ -5,6 +5,7 @@ Whoever reads a module's weights in the place of calling it (`swap`, `to_spiking
 parametrizations and pruning all change what a call does without changing what stands in `weight`.
 """
 
+from collections.abc import Iterator
 from inspect import get_annotations
 from types import FunctionType
 from typing import Any, NamedTuple, NoReturn
@@ -89,7 +90,7 @@ def oddity(module: nn.Module, *kinds: type[nn.Module]) -> str | None:
         or instance["_backward_hooks"]
         or instance["_backward_pre_hooks"]
     ):
-        return f"has {next(_hooks(instance, _HOOKS))}"
+        return next(_hooks(instance, _HOOKS))
     if _seen_with_all(module):
         return "is seen by hooks that are registered for all modules"
     if instance.get("_compiled_call_impl") is not None:
@@ -140,10 +141,7 @@ def check_plain(path: str, module: nn.Module, way_out: str, *kinds: type[nn.Modu
 
     Hooks of its state dict count too: they would go with it.
     """
-    reason = oddity(module, *kinds) or next(
-        (f"has {name}" for name in _hooks(vars(module), _STATE_HOOKS)), None
-    )
-    if reason:
+    if reason := oddity(module, *kinds) or next(_hooks(vars(module), _STATE_HOOKS), None):
         refuse(path, module, f"{reason}, which would be lost", way_out)
 
 
@@ -228,8 +226,8 @@ def _seen_with_all(module: nn.Module) -> bool:
     return any(EVERYWHERE)
 
 
-def _hooks(instance: dict[str, Any], kinds: tuple[str, ...]) -> Any:
-    return (name.strip("_").replace("_", " ") for name in kinds if instance[name])
+def _hooks(instance: dict[str, Any], kinds: tuple[str, ...]) -> Iterator[str]:
+    return (f"has {name.strip('_').replace('_', ' ')}" for name in kinds if instance[name])
 
 
 def _odd_tensor(tensor: Tensor) -> str | None:

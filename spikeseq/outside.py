@@ -1,6 +1,6 @@
 """Modules that a model keeps outside its registered ones, where nothing that walks `modules()` finds them.
 
-A plain list of layers, a bound method kept as an attribute, a function that closes over a layer: what
+A plain list of layers, a bound method kept as an attribute, a function that closes over a layer: whoever
 replaces a layer would leave these calling the old one.
 """
 
@@ -41,12 +41,26 @@ def copied(model: Model) -> Model:
     """A deep copy of a model that has nothing in common with it.
 
     Raises:
-        ValueError: it cannot be copied, or a function or weak reference in it would still call the original.
+        ValueError: it cannot be copied, or a function or weak reference in it would go on calling the
+            original.
     """
+    memo = {id(tensor): tensor.detach().clone() for tensor in _made_anew(model)}
     try:
-        copy = deepcopy(model)
+        copy = deepcopy(model, dict(memo))
     except RuntimeError as error:  # tensors with a history
-        raise ValueError(f"{named('', model)} cannot be copied ({error})") from error
+        inner_first = list(model.named_modules())[::-1]
+        path, part = next((one for one in inner_first if not _can_be_copied(one[1], memo)), ("", model))
+        why = str(error).partition(".")[0]
+        raise ValueError(
+            f"{named(path, part)} cannot be copied ({why}); let it keep no tensors that were computed"
+        ) from error
+    for old, new in zip(model.parameters(), copy.parameters(), strict=True):  # deepcopy forgets these
+        trained = new.requires_grad
+        for hook in (old._backward_hooks or {}).values():
+            new.requires_grad_(True).register_hook(hook)
+        for hook in (getattr(old, "_post_accumulate_grad_hooks", None) or {}).values():
+            new.requires_grad_(True).register_post_accumulate_grad_hook(hook)
+        new.requires_grad_(trained)
     original = set(model.modules())
     for path, part in copy.named_modules():
         for name, held in unregistered(part):
@@ -57,6 +71,23 @@ def copied(model: Model) -> Model:
                     " cannot be copied with it; make it a method"
                 )
     return copy
+
+
+def _can_be_copied(module: nn.Module, memo: dict[int, Tensor]) -> bool:
+    try:
+        deepcopy(module, dict(memo))
+    except RuntimeError:
+        return False
+    return True
+
+
+def _made_anew(model: nn.Module) -> Iterator[Tensor]:
+    """Weights that every call makes from others, as pruning and the old weight_norm have it."""
+    for module in model.modules():
+        for name in module._parameters:
+            made = vars(module).get(name.rpartition("_")[0])
+            if isinstance(made, Tensor) and made.grad_fn is not None:
+                yield made
 
 
 def unregistered(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -1,6 +1,5 @@
 """`swap`: every nn.LSTM, nn.GRU and nn.RNN of a model, and their cells, replaced by spiking layers."""
 
-import copy
 import logging
 import math
 import re
@@ -9,10 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
+from .modules import check_plain, is_scripted, named, refuse
 from .nn import SpikingRNN, SpikingRNNCell
+from .outside import copied, outside
 
 logger = logging.getLogger(__name__)
 Model = TypeVar("Model", bound=nn.Module)
@@ -120,6 +120,7 @@ _STAND_INS: dict[type[nn.Module], Any] = {
     nn.GRUCell: SwappedRNNCell,
     nn.RNNCell: SwappedRNNCell,
 }
+_RNNS = (nn.RNNBase, nn.RNNCellBase)
 
 
 def swap(
@@ -135,8 +136,9 @@ def swap(
 
     The rest of the model is left as it is, and calls the new layers as it called the old ones: output and
     (h, c) in the place of an LSTM, output and h in the place of a GRU or RNN. A module used at two places
-    is replaced by one module used at both; device, dtype, training mode and frozen parameters are kept.
-    Build the optimiser after the swap: one built before it still holds the weights of the old layers.
+    is replaced by one module used at both; device, dtype and training mode are kept. Where all parameters
+    of a layer and direction are frozen, so are those of the new one, and a warning says so. Build the
+    optimiser after the swap: one built before it still holds the weights of the old layers.
 
     Args:
         model: at any depth, registered modules only; it may itself be an nn.LSTM.
@@ -154,9 +156,10 @@ def swap(
         The model. Its repr, and log messages at level INFO, say what stands where.
     Raises:
         TypeError: model is not an nn.Module, or is or holds a torch.jit.ScriptModule; an unknown argument.
-        ValueError: no RNN in the model; or one that cannot be served, with its path: a projection
-            (proj_size), a subclass with a forward of its own, hooks, parametrizations (weight_norm), or a
-            module kept in a plain list. An in-place swap that raises has changed nothing.
+        ValueError: no RNN in the model; or one that cannot be served, with its path, class and what to do:
+            whatever `modules.oddity` names (code of its own, hooks, parametrizations, pruning), a projection
+            (proj_size), dropout=1, a layer that is frozen in part, weights that it shares with others, an RNN
+            that is kept outside the registered modules. An in-place swap that raises has changed nothing.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, got {_kind(model)}")
@@ -171,16 +174,15 @@ def swap(
     found = _find(model)
     if not inplace:
         try:
-            model = copy.deepcopy(model)
-        except RuntimeError as error:
-            raise ValueError(f"the model cannot be copied ({error}); pass inplace=True") from error
+            model = copied(model)
+        except ValueError as error:
+            raise ValueError(f"{error}; or pass inplace=True") from error
         found = _find(model)
-    new = {
-        id(module): _stand_in(path, module, substeps=substeps, norm=norm, scale=scale, **neuron)
-        for path, module in found.items()
-    }
+    new: dict[int, nn.Module] = {}
     for path, module in found.items():
-        logger.info("%s: nn.%s -> %r", path or "the model", _base(module).__name__, new[id(module)])
+        new[id(module)] = _stand_in(path, module, substeps=substeps, norm=norm, scale=scale, **neuron)
+    for path, module in found.items():
+        logger.info("%s: nn.%s -> %r", path or "the model", _served(module).__name__, new[id(module)])
     if id(model) in new:
         return new[id(model)]  # type: ignore[return-value]
     for parent in list(model.modules()):
@@ -194,44 +196,65 @@ def _find(model: nn.Module) -> dict[str, nn.Module]:
     """Path to module for every RNN of the model, each checked; a shared one stands under its first path."""
     found: dict[str, nn.Module] = {}
     for path, module in model.named_modules():
-        where = path or "the model"
-        if isinstance(module, torch.jit.ScriptModule):
-            raise TypeError(f"{where} is a torch.jit.ScriptModule; swap the Python model before scripting it")
-        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-            _check(where, module)
+        if is_scripted(module):
+            raise TypeError(
+                f"{named(path, module)} is a torch.jit.ScriptModule; swap the Python model before it is"
+                " scripted"
+            )
+        if isinstance(module, _RNNS):
             found[path] = module
-        for name, value in vars(module).items():
-            if name != "_modules" and _holds_rnn(value):
-                place = f"{path}.{name}" if path else name
-                raise ValueError(
-                    f"{place} keeps an RNN outside the registered modules; make it an nn.ModuleList"
-                )
+    for module, place in outside(model).items():
+        if isinstance(module, _RNNS):
+            raise ValueError(
+                f"{place} keeps an RNN ({type(module).__name__}) outside the registered modules, where it"
+                " would stay as it is; make it an nn.ModuleList, or a method"
+            )
     if not found:
         raise ValueError(f"no nn.LSTM, nn.GRU, nn.RNN or cell of theirs in the model ({_kind(model)})")
+    owners = dict[nn.Parameter, nn.Module]()
+    for module in model.modules():
+        for parameter in module._parameters.values():
+            other = None if parameter is None else owners.setdefault(parameter, module)
+            if other is not None and other is not module:
+                for path, rnn in found.items():
+                    if rnn is module or rnn is other:
+                        refuse(path, rnn, "shares weights with another module", "give each its own")
+    for path, module in found.items():
+        _check(path, module)
     return found
 
 
-def _check(path: str, module: nn.Module) -> None:
+def _check(path: str, module: Any) -> None:
     """Raises ValueError if a spiking layer could not do what this RNN does."""
-    base = _base(module)
-    if getattr(module, "proj_size", 0):
-        raise ValueError(f"{path} has proj_size={module.proj_size}; a spiking layer has no projection: use 0")
-    if is_parametrized(module):
-        raise ValueError(f"{path} has parametrizations of its weights; remove them (remove_parametrizations)")
-    if base is nn.Module or type(module).forward is not base.forward or "forward" in vars(module):
-        raise ValueError(
-            f"{path} is a {_kind(module)} with a forward of its own, which would be lost; put a plain "
-            "nn.LSTM, nn.GRU or nn.RNN there, or write the layer with spikeseq.nn.SpikingRNN"
-        )
-    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
-        raise ValueError(
-            f"{path} has hooks, which would be lost; remove them and register them after the swap"
-        )
+    way_out = (
+        "remove that before the swap (hooks can be registered after it), put a plain nn.LSTM, nn.GRU or"
+        " nn.RNN there, or write the layer with spikeseq.nn.SpikingRNN"
+    )
+    check_plain(path, module, way_out, *_STAND_INS)
+    if size := getattr(module, "proj_size", 0):
+        refuse(path, module, f"has proj_size={size}", "a spiking layer has no projection: use 0")
+    if getattr(module, "num_layers", 1) > 1 and not 0 <= module.dropout < 1:
+        refuse(path, module, f"has dropout={module.dropout}", "dropout between layers must lie in [0, 1)")
+    for index, parameters in enumerate(_layers(module)):
+        if len({parameter.requires_grad for parameter in parameters.values()}) > 1:
+            frozen = ", ".join(name for name, p in parameters.items() if not p.requires_grad)
+            refuse(
+                path, module, f"is frozen in part in layer {index} ({frozen}), which has no counterpart",
+                "freeze all of a layer and direction or none, and parts of the new layer afterwards",
+            )  # fmt: skip
+
+
+def _layers(module: nn.Module) -> list[dict[str, nn.Parameter]]:
+    """The parameters of each layer and direction, in the order in which `SpikingRNN` has its layers."""
+    if isinstance(module, nn.RNNCellBase):
+        return [dict(module.named_parameters(recurse=False))]
+    rnn: Any = module
+    return [{name: getattr(rnn, name) for name in names} for names in rnn._all_weights]
 
 
 def _stand_in(path: str, module: Any, *, scale: float, **options: Any) -> nn.Module:
     """The spiking layer for one RNN."""
-    base = _base(module)
+    base = _served(module)
     weight = module.weight_ih if isinstance(module, nn.RNNCellBase) else module.weight_ih_l0
     options |= {"bias": bool(module.bias), "device": weight.device, "dtype": weight.dtype}
     if isinstance(module, nn.RNNBase):
@@ -242,22 +265,26 @@ def _stand_in(path: str, module: Any, *, scale: float, **options: Any) -> nn.Mod
     new.replaces, new.mode = base.__name__, getattr(module, "mode", base.__name__)
     new.scale = scale
     new.train(module.training)
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        warnings.warn(f"{path} was frozen, and so is the untrained spiking layer in its place", stacklevel=3)
-        new.requires_grad_(False)
+    _freeze(path, module, new)
     return new  # type: ignore[no-any-return]
 
 
-def _base(module: nn.Module) -> type[nn.Module]:
-    return next((base for base in _STAND_INS if isinstance(module, base)), nn.Module)
+def _freeze(path: str, module: nn.Module, new: Any) -> None:
+    """Freezes the spiking layers that stand in for frozen ones."""
+    frozen = [not any(p.requires_grad for p in parameters.values()) for parameters in _layers(module)]
+    for index, is_frozen in enumerate(frozen):
+        if is_frozen:
+            (new.layer if isinstance(new, SpikingRNNCell) else new.layers[index]).requires_grad_(False)
+    if any(frozen):
+        which = "" if all(frozen) else f" in layers {', '.join(str(i) for i, f in enumerate(frozen) if f)}"
+        warnings.warn(
+            f"{path or 'the model'} was frozen{which}, and so is the untrained spiking layer in its place",
+            stacklevel=4,
+        )
 
 
-def _holds_rnn(value: Any) -> bool:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple | set):
-        value = (value,)
-    return any(isinstance(item, nn.RNNBase | nn.RNNCellBase) for item in value)
+def _served(module: nn.Module) -> type[nn.Module]:
+    return next(base for base in _STAND_INS if isinstance(module, base))
 
 
 def _dtype_of(output: Tensor | PackedSequence) -> torch.dtype:

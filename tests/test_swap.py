@@ -234,22 +234,22 @@ def hooked():
 
 
 CANNOT = {
-    "projection": (lambda: nn.LSTM(4, 6, proj_size=2), ValueError, r"^encoder\.rnn has proj_size=2"),
+    "projection": (lambda: nn.LSTM(4, 6, proj_size=2), ValueError, r"^encoder\.rnn \(LSTM\) has proj_size=2"),
     "own forward": (
         lambda: Peephole(4, 6),
         ValueError,
-        r"^encoder\.rnn is a Peephole with a forward of its own",
+        r"^encoder\.rnn \(Peephole\) is an LSTM with forward of its own",
     ),
     "parametrized": (
         lambda: nn.utils.parametrizations.weight_norm(nn.LSTM(4, 6), "weight_hh_l0"),
         ValueError,
-        r"^encoder\.rnn has parametrizations",
+        r"^encoder\.rnn \(ParametrizedLSTM\) has parametrizations",
     ),
-    "hooks": (hooked, ValueError, r"^encoder\.rnn has hooks"),
+    "hooks": (hooked, ValueError, r"^encoder\.rnn \(LSTM\) has forward hooks"),
     "scripted": (
         lambda: torch.jit.script(nn.LSTM(4, 6)),
         TypeError,
-        r"^encoder\.rnn is a torch\.jit\.ScriptModule",
+        r"^encoder\.rnn \(RecursiveScriptModule\) is a torch\.jit\.ScriptModule",
     ),
 }
 
@@ -300,3 +300,61 @@ def test_other_errors():
     with pytest.raises(ValueError, match="inplace=True"):
         swap(cannot_copy)
     assert any(isinstance(m, LIF) for m in swap(cannot_copy, inplace=True).modules())
+
+
+def kept(model, where):
+    model.more = where(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        lambda m: [[nn.LSTM(4, 4)]],  # case 1.10
+        lambda m: {"a": (nn.Sequential(nn.GRU(4, 4)),)},
+        lambda m: m.encoder.rnn.forward,  # case 1.7
+        lambda m: lambda x: m.encoder.rnn(x),
+    ],
+)
+def test_an_rnn_that_would_stay_is_refused(where):
+    model = kept(wrapped(nn.LSTM(4, 6)), where)
+    rnn = model.encoder.rnn
+    message = r"^more (keeps an RNN \((LSTM|GRU)\) outside the registered modules|holds the model's)"
+    with pytest.raises(ValueError, match=message):
+        swap(model)
+    assert model.encoder.rnn is rnn
+
+
+def test_a_method_and_a_shared_list_of_other_modules_are_no_obstacle():
+    model = kept(wrapped(nn.LSTM(4, 6)), lambda m: [m.encoder, m.encoder.forward])
+    assert isinstance(swap(model).more[0].rnn, SwappedLSTM)
+
+
+@pytest.mark.filterwarnings("ignore:dropout option")
+def test_dropout_of_everything_is_refused():  # case 4.7
+    with pytest.raises(ValueError, match=r"^encoder\.rnn \(GRU\) has dropout=1\.0; .*\[0, 1\)"):
+        swap(wrapped(nn.GRU(4, 6, num_layers=2, dropout=1.0)))
+    swap(wrapped(nn.GRU(4, 6, dropout=1.0)))  # of one layer it does nothing
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_layers_that_were_frozen_stay_frozen(kind):  # case 1.9
+    model = wrapped(kind(4, 6, num_layers=2, bidirectional=True))
+    for name, parameter in model.encoder.rnn.named_parameters():
+        parameter.requires_grad_(not name.endswith(("_l0", "_l1_reverse")))
+    with pytest.warns(UserWarning, match=r"^encoder\.rnn was frozen in layers 0, 3"):
+        layers = swap(model).encoder.rnn.layers
+    trained = [{p.requires_grad for p in layer.parameters()} for layer in layers]
+    assert trained == [{False}, {True}, {True}, {False}]
+    model.encoder.rnn.weight_ih_l0.requires_grad_(True)
+    with pytest.raises(
+        ValueError, match=r"^encoder\.rnn \(\w+\) is frozen in part in layer 0 \(weight_hh_l0, bias"
+    ):
+        swap(model)
+
+
+def test_shared_weights_are_refused():
+    model = nn.ModuleList([nn.LSTM(4, 6), nn.LSTM(4, 6)])
+    model[1].weight_hh_l0 = model[0].weight_hh_l0
+    with pytest.raises(ValueError, match=r"\(LSTM\) shares weights with another module"):
+        swap(model)

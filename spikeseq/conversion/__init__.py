@@ -1,9 +1,9 @@
 """From a trained ANN to a spiking network (thesis algorithm 1 and 5.4)."""
 
-import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -14,9 +14,10 @@ from ..checks import choice, positive_int
 from ..nn.activation import SpikingActivation
 from ..nn.lif import LIF
 from ..nn.network import SpikingNetwork
+from ..outside import copied, outside
 from .affine import check_affine
-from .prepare import average_pools, calls_of, fold_batch_norm, hold_dropout, is_chain, is_map, put_neurons
-from .survey import MAPS, Survey, check, survey
+from .prepare import average_pools, calls_of, check_map, fold_batch_norm, hold_dropout, is_chain, put_neurons
+from .survey import MAPS, Survey, check, check_parts, survey
 from .thresholds import Layers, balance
 
 METHODS = ("max", "percentile")
@@ -100,7 +101,10 @@ def to_spiking(
     Raises:
         TypeError, ValueError: naming the argument or the module that cannot be converted, and what would
             do: maximum pooling, anything nonlinear other than ReLU, whatever it is called, normalisation
-            that cannot be folded; calibration batches that are empty or constant.
+            that cannot be folded; a module that would be replaced or read and is not exactly what its class
+            says (`modules.oddity`: hooks, code of its own, pruning, parametrizations), or that is kept
+            outside the registered modules; calibration batches that are empty or constant. All other
+            modules are called as they are, with their hooks.
     """
     choice("method", method, METHODS)
     choice("balance_by", balance_by, BALANCES)
@@ -128,7 +132,8 @@ def to_spiking(
             )
     batches = checked(calibration_batches)
 
-    network = copy.deepcopy(ann).eval().double()
+    check_parts(ann, batch_norm)
+    network = copied(ann).eval().double()
     check_fit(network, batches)
     example = batches[0][:2].double()
     network, changed, found, chain = _prepared(network, example, batch_norm, max_pool)
@@ -184,8 +189,14 @@ def checked(batches: Iterable[Tensor]) -> list[Tensor]:
 
 @torch.no_grad()
 def check_fit(ann: nn.Module, batches: list[Tensor]) -> None:
-    """Raises ValueError for batches of a shape that the network itself cannot take."""
-    shapes = set()
+    """Raises ValueError for batches of a shape that the network itself cannot take, and for modules that it
+    calls and does not have registered."""
+    shapes, registered, called = set(), set(ann.modules()), list[str]()
+    hooks = [
+        module.register_forward_pre_hook(partial(_note, called, f"{place} keeps a {type(module).__name__}"))
+        for module, place in outside(ann).items()
+        if module not in registered
+    ]
     for number, batch in enumerate(batches, start=1):
         if batch.shape[1:] in shapes:
             continue
@@ -193,9 +204,24 @@ def check_fit(ann: nn.Module, batches: list[Tensor]) -> None:
         try:
             ann(batch[:2].double())
         except (RuntimeError, ValueError) as error:
+            _check_called(called)
             why = str(error).partition("\n")[0]
             sizes = ", ".join(["B", *map(str, batch.shape[1:])])
             raise ValueError(f"the network fails on calibration batch {number}, ({sizes}): {why}") from error
+    _check_called(called)
+    for hook in hooks:
+        hook.remove()
+
+
+def _note(called: list[str], what: str, module: nn.Module, args: Any) -> None:
+    called.append(what)
+
+
+def _check_called(called: list[str]) -> None:
+    if called:
+        raise ValueError(
+            f"{called[0]} outside the registered modules, and calls it; make it an nn.ModuleList"
+        )
 
 
 def _prepared(
@@ -228,14 +254,15 @@ def _into_weights(network: nn.Module, found: Survey, layers: Layers, thresholds:
     last: Any = None
     for call in found.calls:
         if isinstance(call.module, MAPS):
-            last = call.module if is_map(call.module) else None
+            last = call
         elif isinstance(call.module, nn.ReLU):
             (name, module, number), value = next(neurons)
-            if last is None or calls_of(found, last) > 1:
+            if last is None or calls_of(found, last.module) > 1:
                 raise ValueError(
                     f"balance_by='weights': {name} has no map of its own before it; take 'thresholds'"
                 )
-            last.weight.data.div_(value)
+            check_map(network, last, "take balance_by='thresholds'")
+            last.module.weight.data.div_(value)
             module.neurons[number].threshold.data.fill_(1.0)  # type: ignore[union-attr,operator]
 
 

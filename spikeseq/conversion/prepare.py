@@ -6,16 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from ..modules import check_plain, named, refuse
 from ..nn.activation import SpikingActivation, TimedDropout
 from ..nn.network import logits_of
-from .survey import BATCH_NORMS, MAPS, MAX_POOLS, RECTIFIERS, Survey, own_forward, survey
+from ..outside import outside
+from .survey import BATCH_NORMS, DROPOUTS, MAPS, MAX_POOLS, RECTIFIERS, Called, Survey, survey
 
 CLOSE = 1e-6  # relative, in float64
 HALF = 0.5
 
 
 def replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Puts `new` wherever `old` is among the modules of `model`."""
+    """Puts `new` wherever `old` is among the modules of `model`.
+
+    Raises:
+        ValueError: `old` is kept somewhere else too, where it would stay.
+    """
+    if place := outside(model).get(old):
+        path = next(path for path, module in model.named_modules() if module is old)
+        refuse(path, old, f"is kept in {place} too, where it would stay", "make that an nn.ModuleList")
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):  # named_children leaves second names out
             if child is old:
@@ -26,7 +35,8 @@ def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
     """Folds every batch normalisation into the map before it, in place; lines that say so.
 
     Raises:
-        ValueError: one that does not follow a convolution or linear map alone.
+        ValueError: one that does not follow a convolution or linear map alone; or a map whose weights are
+            made from others, seen by hooks, or shared.
     """
     found = survey(model, example)
     norms = found.order(BATCH_NORMS)
@@ -36,11 +46,12 @@ def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
     lines = []
     for norm in norms:
         source = next((call for call in found.calls if call.output is norm.input), None)
-        if source is None or not is_map(source.module) or calls_of(found, source.module) > 1:
+        if source is None or not isinstance(source.module, MAPS) or calls_of(found, source.module) > 1:
             raise ValueError(
-                f"{norm.name} ({type(norm.module).__name__}) does not follow a convolution or linear map,"
+                f"{named(norm.name, norm.module)} does not follow a convolution or linear map,"
                 " into which it could be folded; give batch_norm='keep', or train without it"
             )
+        check_map(model, source, "give batch_norm='keep'")
         fuse: Any = fuse_linear_bn_eval if isinstance(source.module, nn.Linear) else fuse_conv_bn_eval
         replace(model, source.module, fuse(source.module, norm.module))
         replace(model, norm.module, nn.Identity())
@@ -99,9 +110,9 @@ def hold_dropout(model: nn.Module) -> list[str]:
     """Dropout with one mask for all sub-steps in the place of any other, in place."""
     lines = []
     for name, module in list(model.named_modules()):
-        if not isinstance(module, nn.modules.dropout._DropoutNd):
+        if not isinstance(module, DROPOUTS):
             continue
-        kind = f"{name} ({type(module).__name__})"
+        kind = named(name, module)
         if module.p == 1:
             lines.append(f"{kind}: taken out, as it would silence everything in training")
         elif type(module) is not nn.Dropout:
@@ -110,9 +121,16 @@ def hold_dropout(model: nn.Module) -> list[str]:
     return lines
 
 
-def is_map(module: nn.Module) -> bool:
-    """Whether its output is its weight times its input: a subclass may compute another weight from it."""
-    return isinstance(module, MAPS) and not own_forward(module)
+def check_map(model: nn.Module, call: Called, otherwise: str) -> None:
+    """Raises ValueError for a map whose weights cannot be read and written in the place of a call."""
+    way_out = f"make it a plain module of torch.nn (prune.remove, remove_parametrizations), or {otherwise}"
+    check_plain(call.name, call.module, way_out, *MAPS)
+    own = {id(parameter) for parameter in call.module.parameters()}
+    for name, module in model.named_modules():
+        if module is not call.module and any(id(p) in own for p in module.parameters(recurse=False)):
+            refuse(
+                call.name, call.module, f"shares weights with {name}", f"give each its own, or {otherwise}"
+            )
 
 
 def calls_of(found: Survey, module: nn.Module) -> int:

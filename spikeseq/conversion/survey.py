@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..modules import check_plain, class_of, is_scripted, named, refuse, rewritten
+
 RECTIFIERS = (nn.ReLU,)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 MAPS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 NO_SPIKES = (
     *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.modules.instancenorm._InstanceNorm),
     *(nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, nn.Embedding, nn.LPPool2d),
@@ -78,7 +81,7 @@ def survey(model: nn.Module, example: Tensor) -> Survey:
 
     def attach(name: str, module: nn.Module) -> None:
         replaced = isinstance(module, (*RECTIFIERS, *BATCH_NORMS))
-        known = replaced or (leaf(module) and not own_forward(module))
+        known = replaced or (leaf(module) and of_torch(module))
 
         def before(module: nn.Module, args: tuple[Any, ...]) -> None:
             watch.running.append((name or "model", known))
@@ -105,12 +108,29 @@ def survey(model: nn.Module, example: Tensor) -> Survey:
 
 
 def leaf(module: nn.Module) -> bool:
-    return isinstance(module, nn.MultiheadAttention) or not any(True for _ in module.children())
+    parts = module._modules.keys() - {"parametrizations"}
+    return isinstance(module, nn.MultiheadAttention) or not parts
 
 
-def own_forward(module: nn.Module) -> bool:
-    """Whether it computes something else than the module of torch that it is, or is derived from."""
-    return not getattr(type(module).forward, "__module__", "").startswith("torch.nn")
+def of_torch(module: nn.Module) -> bool:
+    """Whether a call of it runs torch's own code."""
+    return rewritten(module) is None and class_of(module).__module__.startswith("torch.nn.")
+
+
+def check_parts(model: nn.Module, batch_norm: str) -> None:
+    """Raises ValueError for modules that would be replaced, and are not exactly what their class says.
+
+    All others are called as they are, with their hooks, parametrizations and adapters.
+    """
+    way_out = "put a plain module of torch.nn in its place, or remove that before the conversion"
+    for name, module in model.named_modules():
+        if is_scripted(module):
+            refuse(name, module, "was made by torch.jit", "convert the Python model")
+        for kinds in (RECTIFIERS, MAX_POOLS, *([BATCH_NORMS] * (batch_norm == "fold")), DROPOUTS):
+            if isinstance(module, kinds):
+                check_plain(name, module, way_out, *kinds)
+        if isinstance(module, BATCH_NORMS) and (reason := rewritten(module)):
+            refuse(name, module, reason, way_out)
 
 
 def check(found: Survey, max_pool: str) -> None:
@@ -125,13 +145,8 @@ def check(found: Survey, max_pool: str) -> None:
             wrong.append(f"{where} calls {called}: only ReLU becomes spikes")
     for call in found.calls:
         kind = type(call.module).__name__
-        where = f"{call.name} ({kind})"
-        if isinstance(call.module, (*RECTIFIERS, *BATCH_NORMS)) and own_forward(call.module):
-            wrong.append(
-                f"{where} has a forward of its own: put the modules of torch.nn that it stands for, such as"
-                " nn.BatchNorm2d and nn.ReLU, in its place, with its weights"
-            )
-        elif isinstance(call.module, BATCH_NORMS) and call.module.running_mean is None:
+        where = named(call.name, call.module)
+        if isinstance(call.module, BATCH_NORMS) and call.module.running_mean is None:
             wrong.append(f"{where} has no statistics of its own; train it with track_running_stats=True")
         elif isinstance(call.module, MAX_POOLS) and max_pool == "error":
             wrong.append(
@@ -139,7 +154,8 @@ def check(found: Survey, max_pool: str) -> None:
                 " or max_pool='spikes' to take the maximum of spikes"
             )
         elif isinstance(call.module, NO_SPIKES) or (
-            getattr(type(call.module).forward, "__module__", "") == "torch.nn.modules.activation"
+            of_torch(call.module)
+            and class_of(call.module).__module__ == "torch.nn.modules.activation"
             and not isinstance(call.module, RECTIFIERS)
         ):
             wrong.append(

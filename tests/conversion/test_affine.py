@@ -134,8 +134,11 @@ def test_subclasses_that_compute_the_same():
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"norm": NormAct(4)}, r"norm \(NormAct\) has a forward of its own: put the modules of torch.nn"),
-        ({"act": Doubled()}, r"act \(Doubled\) has a forward of its own"),
+        (
+            {"norm": NormAct(4)},
+            r"norm \(NormAct\) is a BatchNorm2d with forward .*; put a plain module",
+        ),
+        ({"act": Doubled()}, r"act \(Doubled\) is a ReLU with forward of its own"),
         ({"norm": nn.BatchNorm2d(4, track_running_stats=False)}, r"norm \(BatchNorm2d\) has no statistics"),
     ],
 )
@@ -147,7 +150,8 @@ def test_subclasses_and_normalisation_that_cannot_be_converted(parts, message, b
 def test_a_map_with_a_weight_of_another_kind():
     ann = Net(norm=nn.BatchNorm2d(4))
     ann.second = Standardised(4, 4, 3, padding=1, bias=False)
-    with pytest.raises(ValueError, match=r"norm .* does not follow a convolution or linear map"):
+    message = r"second \(Standardised\) is a Conv2d with forward .*batch_norm='keep'"
+    with pytest.raises(ValueError, match=message):
         spikeseq.to_spiking(ann, [X], substeps=3)
     spikeseq.to_spiking(ann, [X], substeps=3, batch_norm="keep")
 

@@ -1,0 +1,74 @@
+"""Networks that hold odd modules, or hold them at two places: converted as called, or refused by name."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+import spikeseq
+
+X = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
+
+
+def network(*, norm: bool = False, bias: bool = True) -> nn.Sequential:
+    torch.manual_seed(0)
+    first = [nn.Linear(3, 6, bias=bias), *([nn.BatchNorm1d(6)] * norm), nn.ReLU()]
+    return nn.Sequential(*first, nn.Linear(6, 6, bias=bias), nn.ReLU(), nn.Linear(6, 2, bias=bias)).eval()
+
+
+def convert(ann: nn.Module, **options) -> nn.Module:
+    return spikeseq.to_spiking(ann, [X], **{"substeps": 400, "calibration_substeps": 20, **options})
+
+
+def agrees(ann: nn.Module) -> None:
+    torch.testing.assert_close(convert(ann)(X) / 400, ann(X), atol=0.05, rtol=0.0)
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_pruned_maps(called):  # case 1.4
+    ann = network(norm=True)
+    prune.l1_unstructured(ann[0], "weight", 0.5)
+    if called:
+        with torch.no_grad():
+            ann(X)
+    with pytest.raises(
+        ValueError, match=r"^0 \(Linear\) has a weight that is made.*prune\.remove.*batch_norm='keep'"
+    ):
+        convert(ann)
+    ann = network()
+    prune.l1_unstructured(ann[0], "weight", 0.5)
+    agrees(ann)
+
+
+class Held(nn.Module):
+    def __init__(self, hold) -> None:
+        super().__init__()
+        self.first, self.relu, self.last = nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2)
+        self.held = hold(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.held[0](self.first(x)))
+
+
+def test_modules_outside_the_registered_ones():
+    with pytest.raises(ValueError, match=r"^held keeps a Sequential outside .*, and calls it"):
+        convert(Held(lambda m: [nn.Sequential(nn.Linear(6, 6), nn.ReLU())]))
+    with pytest.raises(ValueError, match=r"^relu \(ReLU\) is kept in held too, where it would stay"):
+        convert(Held(lambda m: [m.relu]))
+    ann = network()
+    ann.teacher = [network()]  # kept, and not called
+    agrees(ann)
+
+
+def test_shared_weights_are_not_scaled_twice():
+    ann = network(bias=False)
+    ann.add_module(
+        "more", nn.Sequential(nn.ReLU(), nn.Linear(2, 6, bias=False), nn.ReLU(), nn.Linear(6, 2, bias=False))
+    )
+    ann.more[1].weight = nn.Parameter(torch.rand(6, 2))
+    ann[2].weight = nn.Parameter(torch.rand(6, 6))
+    convert(ann, balance_by="weights")
+    ann[4].weight = nn.Parameter(torch.rand(2, 6))
+    ann.more[3].weight = ann[4].weight
+    with pytest.raises(ValueError, match=r"\(Linear\) shares weights with .*take balance_by='thresholds'"):
+        convert(ann, balance_by="weights")
