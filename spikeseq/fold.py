@@ -52,11 +52,11 @@ def fold(model: Any) -> nn.Module:
 
 @fold.register
 def _(model: SpikingClassifier) -> nn.Module:
-    first: Any = model.spiking.layers[0]
     if is_folded(model):
         raise TypeError("fold_embeddings found this SpikingClassifier folded already")
     check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT, SequenceDropout)
     check_plain("spiking", model.spiking, WAY_OUT, SpikingRNN)
+    first: Any = model.spiking.layers[0]
     check_plain("spiking.layers.0", first, WAY_OUT, SpikingLayer)
     if model.context is not None:
         check_plain("spiking.layers.0.input_map", first.input_map, WAY_OUT, Passed)
@@ -153,10 +153,9 @@ class FoldedConv(nn.Module):
 
 def is_folded(model: SpikingClassifier) -> bool:
     """Whether the first map of a classifier is in its embedding already."""
-    first: Any = model.spiking.layers[0]
-    return isinstance(model.context, FoldedConv) or (
-        model.context is None and isinstance(first.input_map, Passed)
-    )
+    first: Any = model.spiking.layers[0] if isinstance(model.spiking, SpikingRNN) else None
+    passed = isinstance(getattr(first, "input_map", None), Passed)
+    return isinstance(model.context, FoldedConv) or (model.context is None and passed)
 
 
 def fold_recurrent(
