@@ -62,11 +62,11 @@ class Counter(TorchDispatchMode):
         for name, module in model.named_modules():
             prefix = f"{name}." if name else ""
             self.readers |= {prefix + part for part in spiking_maps(module)}
-            if name in done:
+            if name in done and not oddity(module):
                 continue
             watched[name] = module
             self.packed_bytes += packed_bytes(module)
-            if known := rules.known(module):
+            if known := rules.free if name in done else rules.known(module):
                 done |= {prefix + part for part, _ in rules.covered(module, known)}
                 self.rules[id(module)] = known
                 if oddity(module):
@@ -209,7 +209,7 @@ class Counter(TorchDispatchMode):
                 frame.missed.append(f"{name} in {frame.shown}")
         if function._schema.name.startswith("aten::"):
             changed = [x for place in written for x in tensors(argument(place, args, kwargs))]
-            self.values.pass_on(name, args, kwargs, out, changed)
+            self.values.pass_on(name, args, kwargs, out, changed, mixes=kind in ("counted", "unknown"))
 
     def remove(self) -> None:
         self.watcher.close()

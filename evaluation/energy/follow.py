@@ -52,9 +52,14 @@ class Known:
             self.room = 2 * len(self.memory) + 1024
         self.memory[storage._cdata] = (StorageWeakRef(storage), values)
 
-    def pass_on(self, name: str, args: Any, kwargs: Any, out: Any, written: list[Tensor]) -> None:
-        """From what went into an operation of torch to what came out, and to what it wrote into."""
-        values = self.passed(name.removesuffix("_"), args, kwargs, out)
+    def pass_on(
+        self, name: str, args: Any, kwargs: Any, out: Any, written: list[Tensor], *, mixes: bool
+    ) -> None:
+        """From what went into an operation of torch to what came out, and to what it wrote into.
+
+        mixes: it is a product or a normalisation, whatever went in.
+        """
+        values = self.passed(name, args, kwargs, out, mixes)
         given = {address(x) for x in tensors((args, kwargs))}
         for x in tensors(out):
             if address(x) not in given:  # else it is a view, or written into
@@ -64,7 +69,7 @@ class Known:
             whole = storage is not None and x.numel() * x.element_size() == storage.nbytes()
             self.set(x, values if whole else joined([self.get(x), values]))
 
-    def passed(self, name: str, args: Any, kwargs: Any, out: Any) -> Values | None:
+    def passed(self, name: str, args: Any, kwargs: Any, out: Any, mixes: bool) -> Values | None:
         given = [x for x in tensors((args, kwargs)) if x.is_floating_point() or x.dtype == torch.bool]
         found = [self.get(x) for x in given]
         if name in THRESHOLDS:
@@ -77,11 +82,13 @@ class Known:
             return found[0] if found else None
         if name in ALIKE:
             return joined(found)
-        if name in STEPS or not given:
+        if name in STEPS:
             return None
-        if all(one is not None and one.weight for one in found):
+        if name in LOOKED_UP:
+            return ANALOG
+        if given and all(one is not None and one.weight for one in found):
             return Values(weight=True)
-        if name in MAKES_ANALOG or any(one is not None and one.height is None for one in found):
+        if mixes or any(one is not None and one.height is None for one in found):
             return ANALOG
         return None
 
@@ -276,4 +283,4 @@ ALIKE = {
 }
 STEPS = {"round", "floor", "ceil", "trunc", "fmod", "remainder", "floor_divide", "scatter", "index_fill"}
 """Whole numbers, perhaps: not known."""
-MAKES_ANALOG = {"embedding", "rand", "randn", "rand_like", "randn_like"}
+LOOKED_UP = {"embedding", "_embedding_bag", "_embedding_bag_forward_only"}

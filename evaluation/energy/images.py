@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeseq.evaluation.energy.thesis import TABLE_5_3, table_5_3_ratio
+from spikeseq.modules import class_of, refuse, rewritten
 from spikeseq.nn import LIF, SpikingNetwork
 from spikeseq.watch import Call, Watcher
 
@@ -24,8 +25,8 @@ Layers = Mapping[str, Mapping[str, float]]
 def calls(model: SpikingNetwork, x: Tensor) -> list[Call]:
     """Every call of a layer of neurons or of a map in a pass, in order."""
     found: list[Call] = []
-    kinds = LIF | nn.Conv2d | nn.Linear
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    kinds = (LIF, nn.Conv2d, nn.Linear)
+    layers = {name: module for name, module in model.named_modules() if class_of(module) in kinds}
     with Watcher(layers, after=found.append):
         model(x)
     return found
@@ -39,7 +40,7 @@ def feeding_neurons(model: SpikingNetwork, x: Tensor) -> dict[str, str | None]:
     fired: str | None = None
     found: dict[str, str | None] = {}
     for call in calls(model, x):
-        if isinstance(call.module, LIF):
+        if class_of(call.module) is LIF:
             fired = call.name
         else:
             found.setdefault(call.name, fired)
@@ -51,15 +52,19 @@ def additions_per_spike(model: SpikingNetwork, x: Tensor) -> dict[str, float]:
 
     Args:
         x: an input, (1, *).
+    Raises:
+        ValueError: a map has a forward of its own.
     """
     fired: str | None = None
     neurons: dict[str, float] = {}
     additions: dict[str, float] = {}  # were all to fire, in all sub-steps
     for call in calls(model, x):
-        if isinstance(call.module, LIF):
+        if class_of(call.module) is LIF:
             fired = call.name
             neurons[fired] = neurons.get(fired, 0.0) + call.output[0].numel()
         elif fired is not None:
+            if reason := rewritten(call.module):
+                refuse(call.name, call.module, reason, "only plain maps have additions by eq. 5.20")
             fan_in = call.module.weight[0].numel()
             additions[fired] = additions.get(fired, 0.0) + call.output.numel() * fan_in
     return {name: additions.get(name, 0.0) / count for name, count in neurons.items()}

@@ -32,7 +32,7 @@ from spikeseq.evaluation.energy.rules_recurrent import folded_recurrent, quantis
 from spikeseq.events import EventConv1d, EventLinear
 from spikeseq.fold import FoldedConv, FoldedRecurrent
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
-from spikeseq.modules import class_of, dense, oddity, rewritten
+from spikeseq.modules import class_of, dense, rewritten
 from spikeseq.nn import (
     LIF,
     AdditiveAttention,
@@ -131,13 +131,14 @@ RULES: dict[type[nn.Module], Known] = {
 def known(module: nn.Module) -> Known | None:
     """How a module is counted; None for what is not known, or is only made of others.
 
-    The `forward` must be that of its class, and the weights dense. Hooks, pruning and parametrizations are
-    counted beside it; those of parts that its rule accounts for could not be.
+    The `forward` must be that of its class, also of the parts that its rule accounts for, and the weights
+    dense. Hooks, pruning and parametrizations are counted beside it.
     """
     found = RULES.get(class_of(module))
-    if found is None or rewritten(module) or not dense(module):
+    if found is None:
         return None
-    return None if any(oddity(part) for _, part in covered(module, found)) else found
+    inside = [module, *(part for _, part in covered(module, found))]
+    return None if any(rewritten(part) or not dense(part) for part in inside) else found
 
 
 def covered(module: nn.Module, found: Known) -> list[tuple[str, nn.Module]]:

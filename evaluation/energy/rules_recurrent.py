@@ -11,6 +11,7 @@ from spikeseq.fold import FoldedRecurrent, recurrent_kind
 
 # Gates of a recurrent layer, and per hidden value: products and functions, sums, states kept.
 RECURRENT = {"LSTM": (4, 8, 1, 2), "GRU": (3, 6, 2, 1), "RNN": (1, 1, 0, 1)}
+CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def recurrent(module: Any, call: Call) -> Operations:
@@ -21,7 +22,8 @@ def recurrent(module: Any, call: Call) -> Operations:
     x = tokens_of(module, call)
     gates, functions, sums, states = RECURRENT[recurrent_kind(module)]
     layers, directions = getattr(module, "num_layers", 1), 2 if getattr(module, "bidirectional", False) else 1
-    sizes = {name: p.numel() for name, p in module.named_parameters()}
+    names = getattr(module, "_flat_weights_names", CELL)  # some may be made anew, as by pruning
+    sizes = {name: p.numel() for name in names if (p := getattr(module, name)) is not None}
     weights = sum(size for name, size in sizes.items() if name.startswith("weight"))
     biases = sum(size for name, size in sizes.items() if name.startswith("bias"))
     hidden, tokens, spikes = layers * directions * module.hidden_size, rows_of(x), call.spikes(x)

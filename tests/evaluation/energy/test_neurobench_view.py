@@ -54,3 +54,27 @@ def test_without_the_package(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "neurobench.benchmarks", None)
     with pytest.raises(ImportError, match="pip install --no-deps neurobench snntorch"):
         neurobench(model, TEXTS)
+
+
+def test_a_metric_that_fails_is_seen(model, monkeypatch):  # case 4.12
+    """The harness prints the error, which nobody sees, and reports 0.0."""
+    workload = pytest.importorskip("neurobench.metrics.workload")
+
+    def fails(self, *args):
+        raise ValueError("no such layer")
+
+    monkeypatch.setattr(workload.SynapticOperations, "__call__", fails)
+    with pytest.raises(RuntimeError, match=r"SynapticOperations failed, .* no such layer"):
+        neurobench(model, TEXTS)
+
+
+def test_twice_the_same(model):  # case 4.12
+    pytest.importorskip("neurobench")
+    assert neurobench(model, TEXTS) == neurobench(model, TEXTS)
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+
+
+def test_hooks_that_would_not_run_are_refused(model):
+    model.spiking.layers[1].register_forward_hook(lambda module, args, output: None)
+    with pytest.raises(ValueError, match=r"spiking.layers.1 \(SpikingLayer\) has forward hooks"):
+        SentimentView(model)
