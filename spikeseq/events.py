@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from .checks import choice
 from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
-from .functional.taps import flat, ranges
 from .models.sentiment import SpikingClassifier
 from .modules import check_plain, refuse, rewritten, spiking_maps
 from .nn import TokenConv1d
 from .nn.conv import over_tokens
+from .ops.taps import flat, ranges
 from .outside import copied, outside
 
 WEIGHTS = ("float32", "int8")

@@ -16,11 +16,11 @@ from torch.autograd import forward_ad
 import spikeseq
 from spikeseq.explain import TRACED, Explanation, Record, explain
 from spikeseq.functional import SpikeTime, lif
-from spikeseq.functional.events import EVENTS as EVENT_OP
 from spikeseq.functional.events import add_events
-from spikeseq.functional.taps import TAPS
 from spikeseq.nn import LIF, NormalisedLIF, SpikingConvBlock, SpikingRNN, SpikingRNNCell, TokenConv1d
 from spikeseq.ops import build, dispatch, linear_lif, recurrent
+from spikeseq.ops.events import EVENTS as EVENT_OP
+from spikeseq.ops.taps import TAPS
 
 X = torch.randn(5, 2, 3)
 SPIKES = (torch.rand(5, 2, 64, generator=torch.Generator().manual_seed(0)) < 0.1).float()

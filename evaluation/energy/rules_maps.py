@@ -9,8 +9,8 @@ from spikeseq.evaluation.energy.call import Call
 from spikeseq.evaluation.energy.operations import FLOAT, Operations, product, rows_of
 from spikeseq.events import EventConv1d
 from spikeseq.fold import FoldedConv
-from spikeseq.functional.taps import ranges
 from spikeseq.nn import TokenConv1d
+from spikeseq.ops.taps import ranges
 
 
 def linear(module: Any, call: Call) -> Operations:

@@ -9,6 +9,7 @@ Environment:
 import contextlib
 import hashlib
 import os
+import pkgutil
 import platform
 import re
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,9 @@ def _sources(device: str) -> list[Path]:
 
 
 def _load(device: str) -> Path:
+    """Builds the kernels unless they are there, loads them, and defines every op that they are for."""
+    for found in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        import_module(f"{__package__}.{found.name}")
     sources = _sources(device)
     flags = [*CFLAGS, "-march=native"] if platform.machine() in ("x86_64", "AMD64") else CFLAGS
     key = hashlib.sha256()

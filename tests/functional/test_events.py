@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeseq.functional.events import add_events, dense_events
+from spikeseq.functional.events import add_events
+from spikeseq.ops.events import dense_events
 
 quick = settings(deadline=None, max_examples=40)
 

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeseq.functional.taps import add_taps, composed
+from spikeseq.functional.taps import add_taps
 from spikeseq.nn import TokenConv1d
+from spikeseq.ops.taps import composed
 
 
 def by_torch(x, weight, before):

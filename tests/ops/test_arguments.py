@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 import spikeseq
-import spikeseq.functional.events
-import spikeseq.functional.taps
 import spikeseq.nn
+import spikeseq.ops.events
+import spikeseq.ops.taps
 
 L, B, C, T = 3, 2, 5, 2  # rows or tokens, sequences, neurons, sub-steps
 LENGTHS = torch.tensor([3, 1])

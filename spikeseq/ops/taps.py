@@ -1,0 +1,109 @@
+"""Convolution over tokens, time first: one matrix product per tap on shifted rows, nothing copied or padded.
+
+On a CPU, an input that is mostly zero (spikes) takes another way: only the weights of neurons that fired are
+read and added up, forwards and for the gradient of the weights.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from . import library
+from .dispatch import Op, no_kernel, not_wide, tell, unlike
+from .eager import traced
+
+library.define("add_taps(Tensor(a!) base, Tensor x, Tensor weight, int before) -> bool")
+library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before) -> Tensor")
+
+
+class _Taps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, base: Tensor, before: int, by_events: bool) -> Tensor:
+        ctx.mark_dirty(base)
+        ctx.save_for_backward(x, weight)
+        ctx.before = before
+        ctx.sparse = by_events and torch.ops.spikeseq.add_taps(base, x, weight, before)
+        if not ctx.sparse:
+            if by_events:
+                tell(TAPS, "the input is too dense to gain from events", begun=True)
+            for k, (given, made) in enumerate(ranges(x.shape[0], base.shape[0], weight.shape[0], before)):
+                _add_product(flat(base, made), flat(x, given), weight[k])
+        return base
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        x, weight = ctx.saved_tensors
+        grad = grads[0].to(x.dtype).contiguous()
+        taps = ranges(x.shape[0], grad.shape[0], weight.shape[0], ctx.before)
+        by_x = by_weight = None
+        if ctx.needs_input_grad[0]:
+            by_x = torch.zeros_like(x)
+            for k, (given, made) in enumerate(taps):
+                _add_product(flat(by_x, given), flat(grad, made), weight[k].t())
+        if ctx.needs_input_grad[1] and ctx.sparse:
+            by_weight = torch.ops.spikeseq.taps_weight_gradient(x, grad, len(weight), ctx.before)
+        elif ctx.needs_input_grad[1]:
+            by_weight = torch.stack([flat(x, given).t() @ flat(grad, made) for given, made in taps])
+        return by_x, by_weight, grads[0], None, None
+
+
+def fits(base: Tensor, x: Tensor, *_: Any) -> str | None:
+    """An input of a wide type on a CPU, of the type of what is added to, not traced or transformed."""
+    return (
+        traced()
+        or (None if x.is_cpu else f"on {x.device.type}")
+        or not_wide("input", x)
+        or unlike(x, input=x, base=base)
+        or no_kernel("cpu")
+    )
+
+
+def _by_events(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
+    return _Taps.apply(x, weight, base, before, True)  # type: ignore[no-any-return]
+
+
+def _by_products(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
+    if traced():  # ordinary operations, which can be traced, transformed and differentiated in any mode
+        return composed(base, x, weight, before)
+    return _Taps.apply(x, weight, base, before, False)  # type: ignore[no-any-return]
+
+
+TAPS = Op("add_taps", fits, _by_events, _by_products)
+
+
+def composed(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
+    """The same without overwriting `base`: the oracle, and what is traced."""
+    for k, (given, made) in enumerate(ranges(x.shape[0], base.shape[0], len(weight), before)):
+        rows = x[given].flatten(0, -2)
+        held = base[made].flatten(0, -2)
+        same = held.dtype == rows.dtype
+        total = torch.addmm(held, rows, weight[k]) if same else held + rows @ weight[k]
+        base = torch.cat((base[: made.start], total.view_as(base[made]), base[made.stop :]))
+    return base
+
+
+def _add_product(to: Tensor, a: Tensor, b: Tensor) -> None:
+    """to += a @ b, in one pass where all are of one type."""
+    if to.dtype == a.dtype:
+        to.addmm_(a, b)
+    else:
+        to.add_(a @ b)
+
+
+def ranges(given: int, made: int, taps: int, before: int) -> list[tuple[slice, slice]]:
+    """For every tap, the rows of the input that exist and the rows of the output that they go to."""
+    pairs = []
+    for k in range(taps):
+        shift = k - before
+        first = max(0, -shift)
+        last = max(first, min(made, given - shift))
+        pairs.append((slice(first + shift, last + shift), slice(first, last)))
+    return pairs
+
+
+def flat(x: Tensor, part: slice) -> Tensor:
+    """Some rows of (L, *, C) as a matrix, without a copy."""
+    return x[part].view(-1, x.shape[-1])
