@@ -73,9 +73,10 @@ def _(model: SpikingClassifier) -> nn.Module:
 @fold.register
 def _(model: RecurrentClassifier) -> nn.Module:
     check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT, SequenceDropout)
-    model.embedding, model.rnn = fold_recurrent(  # type: ignore[assignment]
-        model.embedding, model.rnn, ("embedding", "rnn")
-    )
+    table, folded = fold_recurrent(model.embedding, model.rnn, ("embedding", "rnn"))
+    zeros = nn.Embedding.from_pretrained(torch.zeros_like(model.embedding.weight[:1]))
+    model.behind = fold_recurrent(zeros, model.rnn)[0].weight[0].detach().clone()
+    model.embedding, model.rnn = table, folded  # type: ignore[assignment]
     return model
 
 

@@ -130,6 +130,7 @@ class RecurrentClassifier(nn.Module):
     """
 
     batch_first = False
+    behind: Tensor | None
 
     def __init__(
         self,
@@ -153,13 +154,17 @@ class RecurrentClassifier(nn.Module):
         self.pooling = pooling
         self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=0)
         self.embedding_dropout = SequenceDropout(embedding_dropout)
+        self.register_buffer("behind", None)  # what a folded model has behind a text's end in place of zeros
         self.rnn = RNNS[kind](embedding_size, hidden_size)
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden_size, classes)
 
     def outputs(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The outputs of the recurrent layer (L, B, H). Causal, so what follows a text's end does no harm."""
-        x, _ = self.embedding_dropout(cut(self.embedding(drop_words(self, tokens)), lengths))
+        x = cut(self.embedding(drop_words(self, tokens)), lengths)
+        if self.behind is not None:
+            x = torch.where(inside(lengths, x.shape[0]).unsqueeze(2), x, self.behind)
+        x, _ = self.embedding_dropout(x)
         return self.rnn(cast(x))[0]  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
