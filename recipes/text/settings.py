@@ -140,8 +140,13 @@ IDLE = (
         "on {model.name}, which has no spikes",
     ),
     Idle(
-        ("train.embedding_rate", "data.vectors", "data.vector_scale"),
+        ("train.embedding_rate", "data.vector_scale"),
         lambda config: config.model.name == "bow",
+        "on bow, which has no embedding",
+    ),
+    Idle(
+        ("data.vectors",),
+        lambda config: config.model.name == "bow" and not no_vectors(config),
         "on bow, which has no embedding",
     ),
     Idle(
