@@ -169,7 +169,7 @@ class SpikingLayer(nn.Module):
             traced()
             or unread("input_map", self.input_map, nn.Linear)
             or unread("lif", self.lif, LIF)
-            or linear_lif.fits(x, self.input_map.weight, self.input_map.bias, state)  # type: ignore[arg-type]
+            or linear_lif.tensors_fit(x, self.input_map.weight, self.input_map.bias, state)  # type: ignore[arg-type]
         )
 
     def _in_one_pass(self, x: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
@@ -194,7 +194,7 @@ class SpikingLayer(nn.Module):
             return reason
         if feedback.bias is not None:
             return ".feedback has a bias"
-        return recurrent.fits(current, state, feedback.weight, self.lif)
+        return recurrent.tensors_fit(current, state, feedback.weight, self.lif)
 
     def _feedback_in_one_pass(self, current: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
         feedback: Any = self.feedback

@@ -67,21 +67,18 @@ def no_kernel(device: str) -> str | None:
 
 def unlike(like: Tensor, **others: Tensor | None) -> str | None:
     """A kernel reads its tensors beside each other: of one type and device, dense, of no other class."""
+    dtype, device = like.dtype, like.device
     for name, t in others.items():
-        if t is None or (
-            type(t) in PLAIN
-            and t.dtype == like.dtype
-            and t.device == like.device
-            and t.layout == torch.strided
-        ):
+        if t is None:
             continue
         if type(t) not in PLAIN:
             return f"the {name} is a {type(t).__name__}"
         if t.layout != torch.strided:
             return f"the {name} is sparse"
-        if t.device != like.device:
-            return f"the {name} is on {t.device}, the input on {like.device}"
-        return f"{short(t.dtype)} {name}, {short(like.dtype)} input"
+        if t.device != device:
+            return f"the {name} is on {t.device}, the input on {device}"
+        if t.dtype != dtype:
+            return f"{short(t.dtype)} {name}, {short(dtype)} input"
     return None
 
 

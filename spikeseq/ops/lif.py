@@ -11,7 +11,7 @@ from torch import Tensor
 from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
-from .build import ensure_native
+from .build import ensure_native, is_loaded
 from .dispatch import Op, dispatch, no_kernel
 from .eager import PLAIN, forward_of, traced
 from .reference import Options, lif_adjoint, lif_reference
@@ -186,9 +186,10 @@ class _LifBackward(_Eager):
 
 def fits(current: Tensor, *_arguments: Any) -> str | None:
     """Every device and type has its kernel; of tensors without data the registration knows the shapes."""
-    if type(current) not in PLAIN or current.is_meta or traced():
+    device = current.device.type
+    if is_loaded(device) or type(current) not in PLAIN or current.is_meta or traced():
         return None
-    return no_kernel(current.device.type)
+    return no_kernel(device)
 
 
 LIF = Op("lif", fits, _Lif.apply, _Lif.apply, slow="python loop")

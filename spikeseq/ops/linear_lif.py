@@ -24,9 +24,13 @@ def fits(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any, *_rest: Any
 
     What does not fit together it does not take either: the plain way says what is wrong.
     """
+    return traced() or tensors_fit(x, weight, bias, state)
+
+
+def tensors_fit(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any) -> str | None:
+    """The same of a call that is not traced."""
     return (
-        traced()
-        or (None if x.is_cpu else f"on {x.device.type}")
+        (None if x.is_cpu else f"on {x.device.type}")
         or under_autocast("cpu")
         or not_wide("input", x)
         or unlike(x, input=x, weight=weight, bias=bias, state=state)

@@ -38,15 +38,19 @@ def fits_block(hidden: int, bytes_of_value: int) -> bool:
 
 
 def fits(current: Tensor, state: Tensor | None, weight: Tensor, neuron: Any, *_rest: Any) -> str | None:
-    """Tensors of one device and wide type, no memory, not while traced or transformed.
+    """Tensors of one device and wide type, no memory, not while traced or transformed."""
+    return traced() or tensors_fit(current, state, weight, neuron)
+
+
+def tensors_fit(current: Tensor, state: Tensor | None, weight: Tensor, neuron: Any) -> str | None:
+    """The same of a call that is not traced.
 
     What does not fit together it does not take either: the plain way says what is wrong. Args: as
     `lif_recurrent`; the neuron may be an `nn.LIF` as well, which has leak, threshold and surrogate too.
     """
     leak, threshold = neuron.leak, neuron.threshold
     return (
-        traced()
-        or not_wide("currents", current)
+        not_wide("currents", current)
         or unlike(current, currents=current, weight=weight, leak=leak, threshold=threshold, state=state)
         or (None if current.is_cpu or current.is_cuda else f"on {current.device.type}")
         or (None if _fit_together(current, state, weight, leak, threshold) else NO_FIT)
