@@ -8,8 +8,9 @@ layers with spikes between them. What it counts differently from `measure_energy
   spike by spike: the map to the integrators is called for every sub-step here;
 - look-ups, biases, neuron updates and memory traffic are nothing;
 - operations are per text, not per token;
-- it has no count for nn.LSTM, nn.GRU and nn.RNN: version 2.3.0 prints the error of a metric (nothing, if it
-  is run quietly, as here) and reports 0.0. Here a metric that fails raises.
+- it has no count for nn.LSTM, nn.GRU and nn.RNN: version 2.3.0 prints the error of the metric (nothing, if it
+  is run quietly, as here), goes on, and reports what other layers did: 0.0 of an LSTM alone. Here a metric that
+  fails raises.
 
 Two `Benchmark`s of one of its models count everything twice while the first lives, so each call here makes a
 model and a benchmark of its own and takes their hooks away again.
@@ -118,7 +119,7 @@ def neurobench(model: SpikingClassifier, texts: Sequence[Tensor]) -> dict[str, A
     if errors:
         name, error = errors[0]
         raise RuntimeError(
-            f"NeuroBench's {name} failed, and would have been reported as 0: {error}"
+            f"NeuroBench's {name} failed; the harness reports what is left: {error}"
         ) from error
     return found
 
