@@ -92,7 +92,7 @@ def count_operations(
     counter = Counter(model)
     choice("input_kind", input_kind, INPUTS)
     modes = {module: module.training for module in model.modules()}
-    whole = [module for module in model.modules() if issubclass(class_of(module), SpikingNetwork)]
+    whole: list[Any] = [module for module in model.modules() if issubclass(class_of(module), SpikingNetwork)]
     pieces = [module.piece for module in whole]
     fast = torch.backends.mha.get_fastpath_enabled()
     try:

@@ -9,8 +9,8 @@ layers with spikes between them. What it counts differently from `measure_energy
 - look-ups, biases, neuron updates and memory traffic are nothing;
 - operations are per text, not per token;
 - it has no count for nn.LSTM, nn.GRU and nn.RNN: version 2.3.0 prints the error of the metric (nothing, if it
-  is run quietly, as here), goes on, and reports what other layers did: 0.0 of an LSTM alone. Here a metric that
-  fails raises.
+  is run quietly, as here), goes on, and reports what other layers did: 0.0 of an LSTM alone. Here a metric
+  that fails raises.
 
 Two `Benchmark`s of one of its models count everything twice while the first lives, so each call here makes a
 model and a benchmark of its own and takes their hooks away again.
@@ -117,10 +117,9 @@ def neurobench(model: SpikingClassifier, texts: Sequence[Tensor]) -> dict[str, A
         finally:
             harness.workload_metric_manager.cleanup_hooks(shown)
     if errors:
-        name, error = errors[0]
-        raise RuntimeError(
-            f"NeuroBench's {name} failed; the harness reports what is left: {error}"
-        ) from error
+        name, cause = errors[0]
+        what = f"NeuroBench's {name} failed; the harness reports what is left"
+        raise RuntimeError(f"{what}: {cause}") from cause
     return found
 
 
