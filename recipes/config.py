@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -239,7 +239,7 @@ def _override(config: DictConfig, text: str) -> str:
 
 def type_name(hint: Any) -> str:
     """`int or null`, `list of float`."""
-    args = getattr(hint, "__args__", ())
+    args: tuple[Any, ...] = get_args(hint)
     if type(None) in args:
         return f"{NAMES[args[0]]} or null"
     return f"list of {NAMES[args[0]]}" if args else NAMES[hint]

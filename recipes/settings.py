@@ -7,7 +7,7 @@ and reason are told in the docstring of its class; what it accepts beside its ty
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -107,7 +107,7 @@ def always(config: Any) -> bool:
     return True
 
 
-def idle(rules: tuple[Idle, ...], config: Any) -> Iterator[tuple[str, str]]:
+def idle(rules: Sequence[Idle], config: Any) -> Iterator[tuple[str, str]]:
     """Each key that does nothing in a configuration, and why."""
     for rule in rules:
         if rule.when(config):
@@ -116,7 +116,7 @@ def idle(rules: tuple[Idle, ...], config: Any) -> Iterator[tuple[str, str]]:
                 yield key, why
 
 
-@dataclass
+@dataclass(kw_only=True)
 class DataSettings:
     """What is trained on and tested. The section `data`.
 
@@ -130,7 +130,7 @@ class DataSettings:
     split_seed: int = whole(0)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ModelSettings:
     """The section `model`.
 
@@ -140,7 +140,7 @@ class ModelSettings:
     name: str
 
 
-@dataclass
+@dataclass(kw_only=True)
 class NeuronSettings:
     """Spiking neurons, in the section `model`.
 
@@ -162,7 +162,7 @@ class NeuronSettings:
     surrogate_width: float | None = positive()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LearntNeuronSettings(NeuronSettings):
     """The same where leaks and thresholds may be held fixed.
 
@@ -182,7 +182,7 @@ def names_of(kind: type) -> tuple[str, ...]:
     return tuple(one.name for one in fields(kind))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class EvaluateSettings:
     """What is measured once a model is trained. The section `evaluate`.
 
@@ -192,7 +192,7 @@ class EvaluateSettings:
     split: str = one_of(*SPLITS)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrainSettings:
     """How a model is trained. The section `train` of every recipe.
 

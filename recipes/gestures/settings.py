@@ -36,7 +36,7 @@ WIDTHS = accepted(
 )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class GestureSettings(DataSettings):
     """
     encoding: what a recording becomes: "blocks" of one image, or "frames"; --method.
@@ -65,7 +65,7 @@ class GestureSettings(DataSettings):
     sensor_shift: int = field(metadata=SHIFT)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class GestureModel(LearntNeuronSettings, ModelSettings):
     """
     method: --method.
@@ -90,7 +90,7 @@ class GestureModel(LearntNeuronSettings, ModelSettings):
     leaks: list[float] = field(metadata=LEAKS)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class GestureEvaluate(EvaluateSettings):
     """
     energy_recordings: recordings that the energy account runs on.

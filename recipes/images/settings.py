@@ -33,7 +33,7 @@ METHODS = {
 """The methods, and those whose runs they start from."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ImageSettings(DataSettings):
     """
     recipe: which classes, size and colours.
@@ -52,7 +52,7 @@ class ImageSettings(DataSettings):
     erase: int = whole(0)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ImageModel(LearntNeuronSettings, ModelSettings):
     """
     method: --method.
@@ -77,7 +77,7 @@ class ImageModel(LearntNeuronSettings, ModelSettings):
     chunk: int | None = whole()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ConversionSettings:
     """From an ANN to thresholds (thesis algorithm 1). The section `conversion`.
 
@@ -95,7 +95,7 @@ class ConversionSettings:
     substeps: int | None = whole(1, WIDEST)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class DistillationSettings:
     """Answers of the ANN that a run goes back to, as targets beside the labels. The section `distillation`.
 
@@ -107,7 +107,7 @@ class DistillationSettings:
     temperature: float = positive()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ImageEvaluate(EvaluateSettings):
     """
     images: tested images, evenly from all classes; null: all.

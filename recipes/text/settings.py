@@ -22,7 +22,7 @@ from spikeseq.recipes.settings import (
 )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TextData(DataSettings):
     """
     text_column, label_column: names of the columns in files that have columns.
@@ -58,7 +58,7 @@ class TextData(DataSettings):
     vector_scale: float = positive()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SizeSettings:
     """
     embedding_size: numbers of a word's vector.
@@ -74,7 +74,7 @@ class SizeSettings:
     word_dropout: float = share()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SpikingModel(NeuronSettings, SizeSettings, ModelSettings):
     """
     kernel_size: tokens that the first map sees; 3 also sees the two before.
@@ -89,7 +89,7 @@ class SpikingModel(NeuronSettings, SizeSettings, ModelSettings):
     per_channel: bool = field()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RecurrentModel(SizeSettings, ModelSettings):
     """
     pooling: of outputs: mean, over the text, or last, of the last token.
@@ -98,7 +98,7 @@ class RecurrentModel(SizeSettings, ModelSettings):
     pooling: str = one_of("mean", "last")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TextEvaluate(EvaluateSettings):
     """
     shuffled: also test on texts with shuffled tokens: what is left without their order.

@@ -23,7 +23,7 @@ from spikeseq.recipes.settings import (
 )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ParallelData(DataSettings):
     """
     source_language, target_language: ends of the files' names; BLEU must know the target's tokens.
@@ -51,7 +51,7 @@ class ParallelData(DataSettings):
     longest: int | None = whole()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SideSettings(NeuronSettings, ModelSettings):
     """
     layers: of either side.
@@ -68,7 +68,7 @@ class SideSettings(NeuronSettings, ModelSettings):
     residual: bool = field()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ConvModel(SideSettings):
     """
     channels: of all layers and embeddings.
@@ -86,7 +86,7 @@ class ConvModel(SideSettings):
     norm: str = one_of("layer", "batch", "none")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RecurrentModel(SideSettings):
     """
     embedding_size: numbers of a token's vector, in both languages.
@@ -110,7 +110,7 @@ class RecurrentModel(SideSettings):
     norm: str = one_of("layer", "none")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TranslationEvaluate(EvaluateSettings):
     """
     beam: live hypotheses of the search that tests; 1 is greedy.
@@ -124,7 +124,7 @@ class TranslationEvaluate(EvaluateSettings):
     energy_texts: int = whole()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TranslationTrain(TrainSettings):
     """
     batch_tokens: padded tokens per batch on either side.
