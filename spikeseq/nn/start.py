@@ -21,7 +21,7 @@ class Start:
 
     def __call__(self) -> None:
         if self.own:
-            type(self.module).reset_parameters(self.module)  # type: ignore[operator]
+            type(self.module).reset_parameters(self.module)  # type: ignore[attr-defined]
         with torch.no_grad():
             self.fill(self.module, **self.arguments)
 
