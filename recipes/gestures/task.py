@@ -1,6 +1,5 @@
 """Gesture classification as a task for the engine: moved recordings, loss after every frame, figures."""
 
-import random
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -13,6 +12,7 @@ from spikeseq.recipes.engine import Task
 from spikeseq.recipes.gestures.data import GestureData, GestureSplit
 from spikeseq.recipes.gestures.frames import shifted
 from spikeseq.recipes.gestures.sample import CLASSES
+from spikeseq.recipes.shared.batches import shuffled
 from spikeseq.recipes.shared.precision import products
 
 DIRECTIONS = [(CLASSES.index(f"{arm} arm cw"), CLASSES.index(f"{arm} arm ccw")) for arm in ("Right", "Left")]
@@ -38,13 +38,7 @@ class GestureTask(Task):
     one_by_one: bool = False
 
     def batches(self, epoch: int) -> list[list[int]]:
-        order = list(range(len(self.corpus.splits["train"])))
-        random.Random(f"{self.seed} {epoch}").shuffle(order)
-        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        if len(batches) > 1 and len(batches[-1]) == 1:  # batch normalisation of one image is no use
-            alone = batches.pop()
-            batches[-1] += alone
-        return batches
+        return shuffled(len(self.corpus.splits["train"]), self.batch_size, f"{self.seed} {epoch}")
 
     def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor]:
         split = self.corpus.splits["train"]

@@ -1,6 +1,5 @@
 """Image classification as a task for the engine: shuffled batches, augmentation, loss, validation, test."""
 
-import random
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,6 +11,7 @@ from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.engine import Task
 from spikeseq.recipes.images.data import ImageData, ImageSplit
 from spikeseq.recipes.images.distillation import Teacher
+from spikeseq.recipes.shared.batches import shuffled
 from spikeseq.recipes.shared.precision import products
 
 
@@ -81,13 +81,7 @@ class ImageTask(Task):
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def batches(self, epoch: int) -> list[list[int]]:
-        order = list(range(len(self.corpus.splits["train"])))
-        random.Random(f"{self.seed} {epoch}").shuffle(order)
-        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        if len(batches) > 1 and len(batches[-1]) == 1:  # batch normalisation of one image is no use
-            alone = batches.pop()
-            batches[-1] += alone
-        return batches
+        return shuffled(len(self.corpus.splits["train"]), self.batch_size, f"{self.seed} {epoch}")
 
     def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor]:
         split = self.corpus.splits["train"]
