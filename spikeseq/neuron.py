@@ -66,7 +66,8 @@ class Neuron(NamedTuple):
                 raise ValueError(f"window only goes with readout 'rate' or 'membrane', got {window!r}")
             window = 1
         window = substeps if window is None else positive_int("window", window)
-        if steps > MOST_SUBSTEPS:
+        # Asked while shapes are traced, it would bound them for ever; the kernel asks again.
+        if not torch.compiler.is_compiling() and steps > MOST_SUBSTEPS:
             rows = current.shape[0]
             raise ValueError(f"substeps {substeps} times {rows} rows are more than {MOST_SUBSTEPS}")
         if steps % window:

@@ -98,9 +98,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif(
   sizes[0] = shape.steps() / window;
   at::Tensor out = Device::empty(sizes, current.options());
   at::Tensor final_state = at::empty(state.sizes(), state.options());
-  std::vector<int64_t> saved = state.sizes().vec();
-  saved.insert(saved.begin(), shape.checkpoints());
-  at::Tensor checkpoints = Device::empty(saved, state.options());
+  at::Tensor checkpoints = Device::empty({shape.checkpoints() * state.numel()}, state.options());
   if (shape.neurons() == 0) return {out, final_state, checkpoints};
   dispatch(current.scalar_type(), [&](auto in, auto s) {
     using In = decltype(in);
@@ -127,13 +125,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
   const auto lengths = dense(lengths_);
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
   const Checks check = check_lif(current, "final_state", final_state, leak, threshold, lengths, choice);
-  std::vector<int64_t> made = current.sizes().vec(), saved = final_state.sizes().vec();
+  std::vector<int64_t> made = current.sizes().vec();
   made[0] = check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes) / window;
   const Shape shape = shape_of(current, leak, lengths, substeps, window);
-  saved.insert(saved.begin(), shape.checkpoints());
   check.of_type("grad_out", grad_out, made, current.scalar_type());
   check("grad_final", grad_final, final_state.sizes());
-  check("checkpoints", checkpoints, saved);
+  check("checkpoints", checkpoints, {shape.checkpoints() * final_state.numel()});
 
   at::Tensor grad_current = Device::empty(current.sizes(), current.options());
   at::Tensor grad_state = at::empty(final_state.sizes(), final_state.options());

@@ -52,7 +52,7 @@ struct Forward {
   const S* threshold;   // (channels,)
   In* out;              // (L * substeps / window, N)
   S* final_state;       // (P, N)
-  S* checkpoints;       // (ceil(L * substeps / kInterval), P, N); rows past every length stay unwritten
+  S* checkpoints;       // (ceil(L * substeps / kInterval), P, N) in one row; rows past every length stay unwritten
 };
 
 template <typename In, typename S>

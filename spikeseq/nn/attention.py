@@ -49,6 +49,7 @@ class AdditiveAttention(nn.Module):
         """Keys and values of source states (S, B, K).
 
         lengths: (B,), as they are handed to `forward` later: what is behind them is then taken out once.
+            Without them states behind the later lengths must be finite: the gradient of the map reads them.
         """
         states = cut(states, lengths)
         return Prepared(self.key_map(states), states, None if lengths is None else lengths.unsqueeze(0))

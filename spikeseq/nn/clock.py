@@ -48,12 +48,13 @@ class Clock:
         Raises:
             ValueError: N is neither.
         """
-        if len(x) == self.rows * self.batch:
+        count = x.shape[0]
+        if count == self.rows * self.batch:
             return self.rows, self.hold
-        if len(x) == self.rows * self.hold * self.batch:
+        if count == self.rows * self.hold * self.batch:
             return self.rows * self.hold, 1
         inputs = f"{self.rows} inputs of {self.hold} sub-steps for {self.batch} sequences"
-        raise ValueError(f"a layer got {len(x)} rows, which are not those of {inputs}")
+        raise ValueError(f"a layer got {count} rows, which are not those of {inputs}")
 
     def recall(self) -> Tensor | None:
         """What the layer that is called now remembers of earlier passes."""

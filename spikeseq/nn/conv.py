@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..checks import check_tensor, positive_int
 from ..functional.taps import add_taps
+from ..ops.eager import traced
 
 
 def over_tokens(
@@ -42,8 +43,8 @@ def over_tokens(
     if not conv.causal:
         return out, None
     rows = given.shape[0]
-    if rows < kept:
-        given = torch.cat((given.new_zeros((kept - rows, *given.shape[1:])), given))
+    if state is None and (traced() or rows < kept):  # not asked while traced: it would fix the number
+        given = torch.cat((given.new_zeros((kept, *given.shape[1:])), given))
     return out, given[given.shape[0] - kept :]
 
 

@@ -45,6 +45,10 @@ class SpikingRNN(nn.Module):
             and float64, on layers without norm and feedback.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
+
+    Length and batch may be dynamic in torch.export and torch.compile. With `recurrent=True` only the batch: a
+    trace holds every sub-step, so that torch.export refuses a dynamic length and torch.compile compiles each
+    length anew. What is exported takes padded sequences and `lengths`, no PackedSequence.
     """
 
     def __init__(

@@ -43,8 +43,8 @@ def _lif_any_device(
         return torch.ops.spikeseq.lif(current, state, leak, threshold, lengths, *options)  # type: ignore[no-any-return]
     check_values(len(current), leak, threshold, lengths)
     out, final_state = lif_reference(current, state, leak, threshold, lengths, *options)
-    checkpoints = state.new_zeros((_checkpoints(current, Options(*options)), *state.shape))
-    checkpoints[0] = state
+    checkpoints = state.new_zeros(_checkpoints(current, state, Options(*options)))
+    checkpoints[: state.numel()] = state.flatten()
     return out, final_state.clone(), checkpoints
 
 
@@ -73,15 +73,17 @@ def _lif_backward_any_device(
         return torch.ops.spikeseq.lif_backward(  # type: ignore[no-any-return]
             grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *options
         )
-    return lif_adjoint(grad_out, grad_final, current, checkpoints[0], leak, threshold, lengths, *options)
+    state = checkpoints[: final_state.numel()].view_as(final_state)
+    return lif_adjoint(grad_out, grad_final, current, state, leak, threshold, lengths, *options)
 
 
 library.impl("lif", _lif_any_device, "CompositeExplicitAutograd")
 library.impl("lif_backward", _lif_backward_any_device, "CompositeExplicitAutograd")
 
 
-def _checkpoints(current: Tensor, o: Options) -> Any:
-    return (current.shape[0] * o.substeps + INTERVAL - 1) // INTERVAL
+def _checkpoints(current: Tensor, state: Tensor, o: Options) -> Any:
+    """How many values are saved, in one row: a trace must not hang on how many states they are."""
+    return (current.shape[0] * o.substeps + INTERVAL - 1) // INTERVAL * state.numel()
 
 
 @torch.library.register_fake("spikeseq::lif", lib=library)
@@ -91,7 +93,7 @@ def _lif_fake(
     check_alike(current=current, state=state, leak=leak, threshold=threshold, lengths=lengths)
     o = Options(*options)
     out = current.new_empty((current.shape[0] * o.substeps // o.window, *current.shape[1:]))
-    return out, state.new_empty(state.shape), state.new_empty((_checkpoints(current, o), *state.shape))
+    return out, state.new_empty(state.shape), state.new_empty(_checkpoints(current, state, o))
 
 
 @torch.library.register_fake("spikeseq::lif_backward", lib=library)

@@ -21,5 +21,5 @@ def _fake(x: Tensor, state: Tensor, weights: Any, biases: Any, leaks: Any, thres
     lists = {"weight": weights, "bias": biases, "leak": leaks, "threshold": thresholds}
     parts = {f"{name} of layer {i}": t for name, all_of in lists.items() for i, t in enumerate(all_of)}
     check_alike(x=x, state=state, **parts)
-    rows = len(x) * substeps if readout == "spikes" else len(x)
+    rows = x.shape[0] * (substeps if readout == "spikes" else 1)
     return x.new_empty((rows, *state.shape[1:])), torch.empty_like(state)

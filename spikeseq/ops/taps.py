@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 from . import library
 from .dispatch import Op, no_kernel, not_wide, tell, unlike
@@ -75,14 +76,19 @@ TAPS = Op("add_taps", fits, _by_events, _by_products)
 
 
 def composed(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
-    """The same without overwriting `base`: the oracle, and what is traced."""
-    for k, (given, made) in enumerate(ranges(x.shape[0], base.shape[0], len(weight), before)):
-        rows = x[given].flatten(0, -2)
-        held = base[made].flatten(0, -2)
-        same = held.dtype == rows.dtype
-        total = torch.addmm(held, rows, weight[k]) if same else held + rows @ weight[k]
-        base = torch.cat((base[: made.start], total.view_as(base[made]), base[made.stop :]))
-    return base
+    """The same without overwriting `base`: the oracle, and what is traced.
+
+    Rows that do not exist are padded: `ranges` compares numbers of rows, and would fix them in a trace.
+    """
+    made, taps = base.shape[0], weight.shape[0]
+    behind = made + taps - 1 - before - x.shape[0]
+    padded = pad(x, (*[0, 0] * (x.dim() - 1), before, behind))
+    total = base.flatten(0, -2)
+    for k in range(taps):
+        rows = padded[k : k + made].flatten(0, -2)
+        same = total.dtype == rows.dtype
+        total = torch.addmm(total, rows, weight[k]) if same else total + rows @ weight[k]
+    return total.view_as(base)
 
 
 def _add_product(to: Tensor, a: Tensor, b: Tensor) -> None:

@@ -37,7 +37,7 @@ def lif() -> dict[str, Any]:
 
 def lif_backward() -> dict[str, Any]:
     return {"grad_out": draw(L * T, B, C), "grad_final": draw(1, B, C), "current": draw(L, B, C),
-            "checkpoints": draw(1, 1, B, C), "final_state": draw(1, B, C), "leak": draw(C),
+            "checkpoints": draw(B * C), "final_state": draw(1, B, C), "leak": draw(C),
             "threshold": draw(C), "lengths": LENGTHS,
             "options": (T, 1, "soft", "spikes", *NEURON)}  # fmt: skip
 
