@@ -137,7 +137,7 @@ def check_parameter(name: str, value: Tensor | float, current: Tensor, dtype: to
         if not value.is_floating_point():
             raise TypeError(f"{name} must be a floating-point tensor, got {value.dtype}")
         channels = current.shape[2] if current.dim() > 2 else 1
-        if value.dim() > 1 or value.numel() not in (1, channels):
+        if value.dim() > 1 or (value.numel() != 1 and value.numel() != channels):
             raise ValueError(f"{name} must have shape (), (1,) or ({channels},), got {tuple(value.shape)}")
         return value.reshape(-1).to(dtype)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -191,19 +191,22 @@ def sequence_lengths(lengths: Any, x: Tensor) -> Tensor | None:
     if lengths is None:
         return None
     most, batch = x.shape[:2]
-    wanted = f"lengths must be {batch} integers in [0, {most}], one per sequence"
+
+    def wanted() -> str:  # where it is needed: to write sizes down fixes them in a trace
+        return f"lengths must be {batch} integers in [0, {most}], one per sequence"
+
     if not isinstance(lengths, Tensor):
         try:
             lengths = torch.as_tensor(lengths)
         except (RuntimeError, TypeError, ValueError):
-            raise TypeError(f"{wanted}, got {lengths!r}") from None
+            raise TypeError(f"{wanted()}, got {lengths!r}") from None
     if lengths.dtype not in WHOLE_NUMBERS or lengths.shape != (batch,):
-        raise ValueError(f"{wanted}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
+        raise ValueError(f"{wanted()}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
     # The feedback loop of `recurrent=True` hides the values from the op's own check.
     if lengths.device.type == "cpu" and has_values(lengths):
         for value in lengths.tolist():
             if not 0 <= value <= most:
-                raise ValueError(f"{wanted}, got {value}")
+                raise ValueError(f"{wanted()}, got {value}")
     return check_lengths(lengths, x)
 
 

@@ -76,7 +76,7 @@ def normalised(
         ("leak", neuron.leak, (1, channels)),
         ("threshold", neuron.threshold, (1, channels)),
     ):
-        if check_tensor(name, value).dim() != 1 or value.numel() not in sizes:  # type: ignore[arg-type, union-attr]
+        if check_tensor(name, value).dim() != 1 or all(value.numel() != n for n in sizes):  # type: ignore[union-attr]
             accepted = " or ".join(f"({size},)" for size in dict.fromkeys(sizes))
             raise ValueError(f"{name} must have shape {accepted}, got {tuple(value.shape)}")  # type: ignore[union-attr]
     if lengths is not None:
