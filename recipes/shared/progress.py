@@ -34,7 +34,9 @@ def bars(console: Console) -> Iterator[Progress]:
             display.update(current["task"], advance=1, loss=text)
 
         def end_epoch(record: dict[str, Any]) -> None:
-            scores = ", ".join(f"{k} {v:.2f}" for k, v in record["validation"].items() if k != "score")
+            figures = record["validation"]
+            named = {k: v for k, v in figures.items() if k != "score"} or figures
+            scores = ", ".join(f"{k} {v:.2f}" for k, v in named.items())
             text = f"epoch {record['epoch']}: loss {record['loss']:.4f}, validation {scores}"
             display.console.print(f"{text}, {record['seconds']:.0f} s", highlight=False)
 

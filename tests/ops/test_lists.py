@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from spikeseq import functional
 from spikeseq.functional import READOUTS, RESETS, SURROGATES
 from spikeseq.ops.build import CSRC
 
@@ -27,6 +28,14 @@ def test_both_languages_have_the_same_names(kind, header, names):
     missing, extra = set(names) - found, found - set(names)
     assert not missing, f"{sorted(missing)}: in Python, not in the list of csrc/{header} (CONTRIBUTING.md)"
     assert not extra, f"{sorted(extra)}: in the list of csrc/{header}, but not in Python (CONTRIBUTING.md)"
+
+
+@pytest.mark.parametrize("cls", SURROGATES.values(), ids=list(SURROGATES))
+def test_surrogates_are_public(cls):
+    name = cls.__name__
+    assert name in functional.__all__ and getattr(functional, name, None) is cls, (
+        f"{name} is in SURROGATES, not in spikeseq/functional/__init__.py and its __all__ (CONTRIBUTING.md)"
+    )
 
 
 @pytest.mark.parametrize("name", SURROGATES)

@@ -22,7 +22,7 @@ from spikeseq.recipes.config import (
     type_name,
 )
 from spikeseq.recipes.images import start
-from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.registry import CLASSES, RECIPES
 from spikeseq.recipes.settings import idle, meanings
 from spikeseq.recipes.text import corpus as text_corpus
 from spikeseq.recipes.translation import corpus as parallel_corpus
@@ -151,6 +151,11 @@ def test_every_setting_is_read_or_refused(recipe, models, fresh_start, request):
         for key in refused:
             with pytest.raises(ConfigError, match="has no effect"):
                 refuse_idle(config, [key])
+
+
+def test_a_recipe_of_every_room_is_looked_at():
+    missing = set(CLASSES.values()) - {CLASSES[name] for name in QUICK}
+    assert not missing, f"no recipe of {sorted(missing)} in QUICK of this file (CONTRIBUTING.md)"
 
 
 SMALL_MODEL = {
