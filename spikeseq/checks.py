@@ -238,6 +238,9 @@ def check_values(rows: int, leak: Tensor, threshold: Tensor, lengths: Tensor | N
 
 def check_input(x: Tensor, features: int, like: Tensor) -> None:
     """Refuses an input with other features than the layer's, or another device or type than `like`'s."""
+    if x.is_nested or x.layout != torch.strided:
+        kind = "a nested tensor" if x.is_nested else f"layout {x.layout}"
+        raise TypeError(f"input must be a dense tensor, or a PackedSequence, got {kind}")
     if x.shape[-1] != features:
         raise ValueError(f"input must have {features} features, got {tuple(x.shape)}")
     if x.device != like.device:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .modules import check_initialised, is_scripted
 from .ops.dispatch import FUSED, Op, listening
 
 TRACED = "traced by torch.compile"
@@ -77,10 +78,12 @@ def explain(model: nn.Module, *inputs: Any, **kwargs: Any) -> Explanation:
     Returns:
         The records, whose `str` is a line for each.
     Raises:
-        TypeError: model is not an nn.Module. What the call raises.
+        TypeError: model is not an nn.Module.
+        ValueError: its weights have no sizes yet (`torch.nn.LazyLinear`). What the call raises.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
+    check_initialised(model)
     listener = _Listener(model)
     with _unchanged(model, (*inputs, *kwargs.values())), _uncompiled():
         token = listening.set(listener)
@@ -176,5 +179,7 @@ def _unchanged(model: nn.Module, inputs: tuple[Any, ...]) -> Iterator[None]:
 
 
 def _held_by(module: nn.Module) -> list[dict[str, Any]]:
+    if is_scripted(module):  # its attributes are in C++
+        return []
     own = vars(module)
     return [own, *(own[name] for name in ("_parameters", "_buffers", "_modules") if name in own)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .models.sentiment import RecurrentClassifier, SpikingClassifier
-from .modules import check_plain, refuse, rewritten
+from .modules import check_plain, named, refuse, rewritten
 from .nn import SequenceDropout, SpikingRNN, TokenConv1d
 from .nn.layer import Passed, SpikingLayer
 from .outside import copied
@@ -85,7 +85,7 @@ def _(model: nn.Sequential) -> nn.Module:
     parts = list(model)
     expected = len(parts) > 1 and isinstance(parts[0], nn.Embedding)
     if not (expected and isinstance(parts[1], nn.Linear | TokenConv1d)):
-        kinds = ", ".join(type(part).__name__ for part in parts[:2])
+        kinds = ", ".join(named(*one) for one in list(model._modules.items())[:2])  # type: ignore[arg-type]
         raise TypeError(
             "an nn.Sequential must begin with an nn.Embedding and an nn.Linear or TokenConv1d, got"
             f" {kinds or 'none'}"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as everywhere
+from torch.nn.modules.lazy import LazyModuleMixin
 
 KNOWN = ("torch.nn.", "torch.ao.nn.", "spikeseq.")
 """Where classes are defined of which we know what they compute."""
@@ -134,6 +135,22 @@ def dense(module: nn.Module) -> bool:
 def is_scripted(module: nn.Module) -> bool:
     """Whether torch.jit made it: nothing of what it computes can be seen."""
     return isinstance(module, torch.jit.ScriptModule)
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """Whether it is one of torch's modules with weights of 8 bits, which are not among its parameters."""
+    return ".quantized." in f"{class_of(module).__module__}."
+
+
+def check_initialised(model: nn.Module) -> None:
+    """Refuses a model of which weights get their sizes only from its first call, as of an nn.LazyLinear.
+
+    Raises:
+        ValueError: naming the first such module.
+    """
+    for path, module in model.named_modules():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            refuse(path, module, "has weights without sizes yet", "call the model once before")
 
 
 def check_plain(path: str, module: nn.Module, way_out: str, *kinds: type[nn.Module]) -> None:

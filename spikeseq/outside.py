@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from .modules import named
+from .modules import check_initialised, is_scripted, named
 
 Model = TypeVar("Model", bound=nn.Module)
 _NOTHING = (str, bytes, int, float, complex, Tensor, type, ModuleType)
@@ -41,9 +41,10 @@ def copied(model: Model) -> Model:
     """A deep copy of a model that has nothing in common with it.
 
     Raises:
-        ValueError: it cannot be copied, or a function or weak reference in it would go on calling the
-            original.
+        ValueError: it cannot be copied, as one whose weights have no sizes yet (`torch.nn.LazyLinear`),
+            or a function or weak reference in it would go on calling the original.
     """
+    check_initialised(model)
     memo = {id(tensor): tensor.detach().clone() for tensor in _made_anew(model)}
     try:
         copy = deepcopy(model, dict(memo))
@@ -84,7 +85,7 @@ def _can_be_copied(module: nn.Module, memo: dict[int, Tensor]) -> bool:
 def _made_anew(model: nn.Module) -> Iterator[Tensor]:
     """Weights that every call makes from others, as pruning and the old weight_norm have it."""
     for module in model.modules():
-        for name in module._parameters:
+        for name in () if is_scripted(module) else module._parameters:
             made = vars(module).get(name.rpartition("_")[0])
             if isinstance(made, Tensor) and made.grad_fn is not None:
                 yield made

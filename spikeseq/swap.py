@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .modules import check_plain, is_scripted, named, refuse
+from .checks import CURRENT_DTYPES
+from .modules import check_initialised, check_plain, is_scripted, named, refuse
 from .nn import SpikingRNN, SpikingRNNCell
 from .outside import copied, outside
 
@@ -171,6 +172,7 @@ def swap(
         raise ValueError(f"swap cannot serve a surrogate with memory in (h, c), got {neuron['surrogate']!r}")
     if not (scale > 0 and math.isfinite(scale)):
         raise ValueError(f"scale must be positive and finite, got {scale}")
+    check_initialised(model)
     found = _find(model)
     if not inplace:
         try:
@@ -236,6 +238,11 @@ def _check(path: str, module: Any) -> None:
     if getattr(module, "num_layers", 1) > 1 and not 0 <= module.dropout < 1:
         refuse(path, module, f"has dropout={module.dropout}", "dropout between layers must lie in [0, 1)")
     for index, parameters in enumerate(_layers(module)):
+        if kinds := {parameter.dtype for parameter in parameters.values()}.difference(CURRENT_DTYPES):
+            refuse(
+                path, module, f"is in {kinds.pop()}",
+                "a spiking layer is in float32, float64, bfloat16 or float16",
+            )  # fmt: skip
         if len({parameter.requires_grad for parameter in parameters.values()}) > 1:
             frozen = ", ".join(name for name, p in parameters.items() if not p.requires_grad)
             refuse(

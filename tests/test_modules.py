@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from odd_modules import EVERY_MODULE, ODDITIES, made_odd, subclass
 from torch import nn
 
+import spikeseq
 from spikeseq import modules
+from spikeseq.evaluation.energy import measure_energy
 from spikeseq.modules import check_plain, class_of, is_a, oddity, refuse, rewritten, spiking_maps
 from spikeseq.nn import LIF, CausalConv1d, LIFCell, NormalisedLIF, SpikingRNN, TokenConv1d
 from spikeseq.outside import copied, outside
@@ -194,3 +196,36 @@ def test_copies_have_nothing_in_common():
     model.cache = model(torch.ones(1, 2))
     with pytest.raises(ValueError, match=r"^the model \(Sequential\) cannot be copied"):
         copied(model)
+
+
+WITHOUT_SIZES = [
+    lambda m, x: spikeseq.to_spiking(m, [x]),
+    lambda m, x: swap(nn.Sequential(m, nn.LSTM(4, 4))),
+    lambda m, x: swap(nn.Sequential(m, nn.LSTM(4, 4)), inplace=True),
+    lambda m, x: spikeseq.fold_embeddings(nn.Sequential(nn.Embedding(5, 3), *m)),
+    lambda m, x: measure_energy(m, [(x,)], tokens=1.0),
+    spikeseq.explain,
+]
+
+
+@pytest.mark.parametrize("run", WITHOUT_SIZES)
+def test_weights_without_sizes_are_refused(run):
+    lazy = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(ValueError, match=r"(0|0\.0|1) \(LazyLinear\) has weights without sizes yet; call"):
+        run(lazy, torch.randn(5, 3))
+    assert lazy[0].has_uninitialized_params()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scripted_parts_are_copied_and_explained():
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), torch.jit.script(nn.Linear(3, 2)))
+    ids = torch.tensor([1, 4])
+    torch.testing.assert_close(spikeseq.fold_embeddings(model)(ids), model(ids))
+    spikeseq.explain(model, ids)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn])
+def test_swap_refuses_what_no_neuron_computes_in(dtype):
+    with pytest.raises(ValueError, match=rf"^0 \(LSTM\) is in {dtype}; a spiking layer is in float32"):
+        swap(nn.Sequential(nn.LSTM(3, 4).to(dtype)))

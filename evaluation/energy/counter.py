@@ -16,7 +16,7 @@ from spikeseq.evaluation.energy.follow import ANALOG, BINARY, Known, Values, ten
 from spikeseq.evaluation.energy.operations import FLOAT, Operations, spikes_in, spikes_of_height
 from spikeseq.evaluation.energy.products import COUNTED, Seen, kind_of
 from spikeseq.evaluation.energy.rules_recurrent import quantised_sizes
-from spikeseq.modules import class_of, oddity, spiking_maps
+from spikeseq.modules import check_initialised, class_of, oddity, spiking_maps
 from spikeseq.nn import SpikingRNN
 from spikeseq.watch import Watcher
 
@@ -47,6 +47,7 @@ class Counter(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module) -> None:
+        check_initialised(model)
         super().__init__()
         self.layers: dict[str, Operations] = {}
         self.unknown: dict[str, None] = {}

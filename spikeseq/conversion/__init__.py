@@ -203,7 +203,7 @@ def check_fit(ann: nn.Module, batches: list[Tensor]) -> None:
         shapes.add(batch.shape[1:])
         try:
             ann(batch[:2].double())
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             _check_called(called)
             why = str(error).partition("\n")[0]
             sizes = ", ".join(["B", *map(str, batch.shape[1:])])

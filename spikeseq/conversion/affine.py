@@ -60,16 +60,16 @@ def _gated(model: nn.Module) -> Iterator[None]:
             del module.forward
 
 
-def _pass(x: Tensor) -> Tensor:
-    points = x.unflatten(0, (POINTS, len(x) // POINTS))
+def _pass(input: Tensor) -> Tensor:
+    points = input.unflatten(0, (POINTS, len(input) // POINTS))
     return (points * (points[0] > 0)).flatten(0, 1)
 
 
-def _take(pool: Any, name: str) -> Callable[[Tensor], Tensor]:
+def _take(pool: Any, name: str) -> Callable[..., Tensor]:
     own = pool.forward
 
-    def taken(x: Tensor) -> Tensor:
-        points = x.unflatten(0, (POINTS, len(x) // POINTS))
+    def taken(input: Tensor) -> Tensor:
+        points = input.unflatten(0, (POINTS, len(input) // POINTS))
         if (points[0] < 0).any():
             raise ValueError(
                 f"{name} ({type(pool).__name__}) comes before nn.ReLU, where there are no spikes to take the"

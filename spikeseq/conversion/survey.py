@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..modules import check_plain, class_of, is_scripted, named, refuse, rewritten
+from ..modules import check_plain, class_of, is_quantised, is_scripted, named, refuse, rewritten
 
 RECTIFIERS = (nn.ReLU,)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
@@ -86,15 +86,16 @@ def survey(model: nn.Module, example: Tensor) -> Survey:
         def before(module: nn.Module, args: tuple[Any, ...]) -> None:
             watch.running.append((name or "model", known))
 
-        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             watch.running.pop()
             if replaced or leaf(module):
-                given = args[0] if args and isinstance(args[0], Tensor) else None
+                first = next(iter((*args, *kwargs.values())), None)
+                given = first if isinstance(first, Tensor) else None
                 made = output if isinstance(output, Tensor) else None
                 found.calls.append(Called(name, module, given, made))
 
         hooks.append(module.register_forward_pre_hook(before))
-        hooks.append(module.register_forward_hook(after))
+        hooks.append(module.register_forward_hook(after, with_kwargs=True))
 
     for name, module in model.named_modules():
         attach(name, module)
@@ -126,6 +127,8 @@ def check_parts(model: nn.Module, batch_norm: str) -> None:
     for name, module in model.named_modules():
         if is_scripted(module):
             refuse(name, module, "was made by torch.jit", "convert the Python model")
+        if is_quantised(module):
+            refuse(name, module, "is quantised", "convert the model as it was before")
         for kinds in (RECTIFIERS, MAX_POOLS, *([BATCH_NORMS] * (batch_norm == "fold")), DROPOUTS):
             if isinstance(module, kinds):
                 check_plain(name, module, way_out, *kinds)

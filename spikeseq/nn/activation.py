@@ -51,7 +51,7 @@ class SpikingActivation(nn.Module):
         self.heights.fill_(1.0)
         self.scaled = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         clock = current_clock()
         if clock is None:
             raise RuntimeError(
@@ -60,7 +60,7 @@ class SpikingActivation(nn.Module):
         call = clock.count(self)
         if call >= len(self.neurons):
             raise RuntimeError(f"SpikingActivation was made for {len(self.neurons)} calls a pass, got more")
-        spikes = fire(self.neurons[call], x, clock, self.initial)  # type: ignore[arg-type]
+        spikes = fire(self.neurons[call], input, clock, self.initial)  # type: ignore[arg-type]
         return spikes * self.heights[call].to(spikes.dtype) if self.scaled else spikes
 
     def set_height(self, call: int, height: float) -> None:
@@ -130,18 +130,18 @@ class TimedDropout(nn.Module):
         super().__init__()
         self.p = check_share(p)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         clock = current_clock()
         mask = None if clock is None else clock.recall()
         if self.training and self.p:
-            rows = 1 if clock is None else clock.layout(x)[0]
-            x = with_time(x, rows)
+            rows = 1 if clock is None else clock.layout(input)[0]
+            input = with_time(input, rows)
             if mask is None:
-                mask = dropout_mask(x[0].shape, self.p, x)
-            x = (x * mask).flatten(0, 1)
+                mask = dropout_mask(input[0].shape, self.p, input)
+            input = (input * mask).flatten(0, 1)
         if clock is not None:
             clock.remember(mask)
-        return x
+        return input
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -173,16 +173,16 @@ class StepBatchNorm(nn.Module):
         nn.init.ones_(self.weight)
         nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         clock = current_clock()
-        pixels = x if x.dim() == 4 else x[..., None, None]
+        pixels = input if input.dim() == 4 else input[..., None, None]
         if clock is None or clock.fired == 0:
             parts = [self.norms[0](pixels)]
         else:
             done = clock.recall()  # sub-steps so far, one number for each sequence as all state has
             start, last = (0 if done is None else int(done[0])), len(self.norms) - 1
-            steps = with_time(pixels, clock.layout(x)[0]).unbind()
+            steps = with_time(pixels, clock.layout(input)[0]).unbind()
             parts = [self.norms[min(start + t, last)](row) for t, row in enumerate(steps)]
-            clock.remember(torch.full((clock.batch,), start + len(steps), device=x.device))
+            clock.remember(torch.full((clock.batch,), start + len(steps), device=input.device))
         out = torch.cat(parts) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
-        return out.view_as(x) if x.dim() == 2 else out
+        return out.view_as(input) if input.dim() == 2 else out

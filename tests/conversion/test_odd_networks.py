@@ -72,3 +72,32 @@ def test_shared_weights_are_not_scaled_twice():
     ann.more[3].weight = ann[4].weight
     with pytest.raises(ValueError, match=r"\(Linear\) shares weights with .*take balance_by='thresholds'"):
         convert(ann, balance_by="weights")
+
+
+class ByKeyword(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for part in self:
+            x = part(input=x)
+        return x
+
+
+def test_parts_that_are_called_by_keyword():
+    ann = ByKeyword(*network(norm=True), nn.Dropout(0.1)).eval()
+    agrees(ann)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_parts_are_named():
+    ann = torch.ao.quantization.quantize_dynamic(network(), {nn.Linear})
+    with pytest.raises(ValueError, match=r"^0 \(Linear\) is quantised; convert the model as it was before"):
+        convert(ann)
+
+
+class Scaled(ByKeyword):
+    def forward(self, x: torch.Tensor, scale: float) -> torch.Tensor:
+        return super().forward(x) * scale
+
+
+def test_networks_of_several_inputs_are_refused():
+    with pytest.raises(ValueError, match=r"fails on calibration batch 1, \(B, 3\): .*'scale'"):
+        convert(Scaled(*network()))

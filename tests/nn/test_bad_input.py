@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from spikeseq.nn import LIF, Integrator, LIFCell, SequenceDropout, SpikingRNN, SpikingRNNCell
 
 X = torch.randn(5, 3, 4)
+JAGGED = torch.nested.nested_tensor([X[:3, 0], X[:2, 0]], layout=torch.jagged)
 PACKED = pack_padded_sequence(X, torch.tensor([5, 4, 1]))
 
 BUILD = [
@@ -48,6 +49,8 @@ RNN = [
     (X.double(), {}, TypeError, "input must be torch.float32 as the layer is, got torch.float64"),
     (X.long(), {}, TypeError, "input must be torch.float32 as the layer is, got torch.int64"),
     (X.to("meta"), {}, ValueError, "input is on meta, the layer on cpu"),
+    (X.to_sparse(), {}, TypeError, "input must be a dense tensor, .*, got layout torch.sparse_coo"),
+    (JAGGED, {}, TypeError, "input must be a dense tensor, or a PackedSequence, got a nested tensor"),
     (X, {"hx": (torch.zeros(2, 3, 5), torch.zeros(2, 3, 5))}, TypeError, "hx must be a Tensor, got tuple"),
     (X, {"hx": torch.zeros(3, 5)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(3, 5\)"),
     (X, {"hx": torch.zeros(1, 3, 5)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(1, 3, 5\)"),
