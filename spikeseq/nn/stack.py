@@ -3,6 +3,7 @@
 A token of a stream costs a few microseconds of arithmetic; going through modules costs many times that.
 """
 
+from collections.abc import Iterable
 from itertools import chain
 from operator import attrgetter, is_, itemgetter
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ _DROPOUT = itemgetter("training", "p")
 _FORWARD = attrgetter("forward")
 _DTYPE = attrgetter("dtype")
 _ON_CPU = attrgetter("is_cpu")
+_END = object()
 
 
 class Parts(NamedTuple):
@@ -49,40 +51,38 @@ class Plan:
     """
 
     def __init__(self, layers: nn.ModuleList, between: nn.Module, parts: Parts) -> None:
-        self.layers, self.between, self.parts = layers, between, parts
+        self.parts = parts
         inside: list[Any] = [part for layer in layers for part in (layer, layer.input_map, layer.lif)]
         self.modules = [layers, between, *inside]
-        self.classes = list(map(type, self.modules))
-        self.kinds = list(dict.fromkeys(self.classes))
-        self.forwards = list(map(_FORWARD, self.kinds))
+        self.kinds = list(dict.fromkeys(map(type, self.modules)))
         self.instances = [vars(module) for module in self.modules]
-        self.held = list(chain.from_iterable(map(_HELD, self.instances)))
-        self.hooks = list(chain.from_iterable(map(_HOOKS, self.instances)))
-        self.all_hooks = [*self.hooks, *EVERYWHERE]
-        self.sized = [*self.instances, *self.held]
-        self.sizes = list(map(len, self.sized))
-        self.values = list(chain.from_iterable(map(dict.values, self.held)))
+        self.sizes = list(map(len, self.instances))
         self.neurons = [vars(layer.lif) for layer in inside[::3]]
-        self.kind = list(map(_NEURON, self.neurons))
         self.dropout = _DROPOUT(vars(between))
         self.tensors = [*parts.weights, *parts.biases, *parts.leaks, *parts.thresholds]
+        self.seen = list(self._look(layers, between))
+
+    def _look(self, layers: Any, between: Any) -> Iterable[Any]:
+        """All that must be the very same objects, in one flat run; an end shows that there are not more."""
+        held = chain.from_iterable(map(_HELD, self.instances))
+        return chain(
+            (layers, between),
+            chain.from_iterable(map(dict.values, held)),
+            map(type, self.modules),
+            map(_FORWARD, self.kinds),
+            chain.from_iterable(map(_NEURON, self.neurons)),
+            (_END,),
+        )
 
     def holds(self, layers: Any, between: Any, dtype: torch.dtype) -> bool:
         """Whether `layers` and `between` are what was read, and all tensors of `dtype` on a CPU."""
-        instances = self.instances
         return (
-            layers is self.layers
-            and between is self.between
-            and not any(self.all_hooks)
+            not any(chain.from_iterable(map(_HOOKS, self.instances)))
+            and not any(EVERYWHERE)
             and not watched(*self.modules)
-            and list(map(len, self.sized)) == self.sizes
-            and all(map(is_, chain.from_iterable(map(_HELD, instances)), self.held))
-            and all(map(is_, chain.from_iterable(map(_HOOKS, instances)), self.hooks))
-            and all(map(is_, chain.from_iterable(map(dict.values, self.held)), self.values))
-            and list(map(type, self.modules)) == self.classes
-            and list(map(_FORWARD, self.kinds)) == self.forwards
-            and list(map(_NEURON, self.neurons)) == self.kind
-            and _DROPOUT(instances[1]) == self.dropout
+            and list(map(len, self.instances)) == self.sizes
+            and all(map(is_, self._look(layers, between), self.seen))
+            and _DROPOUT(self.instances[1]) == self.dropout
             and set(map(_DTYPE, self.tensors)) == {dtype}
             and all(map(_ON_CPU, self.tensors))
         )
