@@ -17,6 +17,7 @@ from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows, 
 from spikeseq.evaluation.report import figures
 from spikeseq.evaluation.report.content import Content, read_content
 from spikeseq.files import write_whole
+from spikeseq.recipes.comparison import compared_by
 from spikeseq.recipes.config import changes
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared import plots
@@ -30,7 +31,7 @@ def write_report(folders: Sequence[Path], out: Path, text: str | None = None) ->
         out: the file; it is written in one piece.
         text: what membranes, spikes and attention are shown on; default a sentence of our own.
     Raises:
-        ValueError: not an .html file, runs of several recipes, or one that is not finished.
+        ValueError: not an .html file, runs of several recipes or on other data, or one that is not finished.
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out takes an .html file, got {out}")
@@ -38,8 +39,9 @@ def write_report(folders: Sequence[Path], out: Path, text: str | None = None) ->
     recipes = {content.config.recipe for content in contents}
     if len(recipes) > 1:
         raise ValueError(f"a report is about runs of one recipe, got {', '.join(sorted(recipes))}")
-    for what in ("data", "split"):
-        values = sorted({str(content.metrics.get(what, "test")) for content in contents})
+    compared = [compared_by(content.folder, content.metrics) for content in contents]
+    for what in dict.fromkeys(key for one in compared for key in one if key != "seed"):
+        values = sorted({str(one.get(what)) for one in compared})
         if len(values) > 1:
             raise ValueError(f"runs on different {what} cannot be compared: {', '.join(values)}")
     write_whole(out, render(contents, text).encode("utf-8"))

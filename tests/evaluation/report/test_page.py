@@ -1,5 +1,6 @@
 """The page of `spikeseq report`: what it holds, that it needs nothing else, and how a browser shows it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -123,6 +124,14 @@ def test_runs_that_cannot_be_compared(cli, runs, tmp_path):
     )
     message = refused(cli("report", runs / "bow", tmp_path / "run", "--out", tmp_path / "r.html"))
     assert message == "runs on different split cannot be compared: test, validation"
+    # Case 4.8, of the report: the same file, other rows of it.
+    few = tmp_path / "few"
+    shutil.copytree(runs / "bow", few)
+    metrics = json.loads((few / "metrics.json").read_text())
+    metrics["used"]["data.limit"] = 7
+    (few / "metrics.json").write_text(json.dumps(metrics))
+    message = refused(cli("report", runs / "bow", few, "--out", tmp_path / "r.html"))
+    assert message == "runs on different data.limit cannot be compared: 120, 7"
 
 
 def test_a_damaged_log_is_named(cli, runs, tmp_path):
