@@ -148,8 +148,10 @@ def check_initialised(model: nn.Module) -> None:
     Raises:
         ValueError: naming the first such module.
     """
+    module: Any
     for path, module in model.named_modules():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+        lazy = isinstance(module, LazyModuleMixin)
+        if lazy and module.has_uninitialized_params():
             refuse(path, module, "has weights without sizes yet", "call the model once before")
 
 
