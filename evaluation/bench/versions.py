@@ -11,9 +11,11 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -59,8 +61,12 @@ class Worker:
     @classmethod
     def start(cls, python: str, names: Sequence[str]) -> "Worker":
         """Raises RuntimeError if the environment has no benchmarks of those names."""
-        command = [python, "-c", WORKER, *names]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [str(Path(python).absolute()), "-c", WORKER, *names]
+        # Not from here: a source tree in the current folder would come before the environment's version.
+        elsewhere = tempfile.gettempdir()
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=elsewhere
+        )
         return cls(process, json.loads(cls.read(process, python)))
 
     @staticmethod
