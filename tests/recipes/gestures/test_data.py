@@ -108,6 +108,7 @@ def test_splits_of_a_folder(sample):
     assert data.facts() == {
         "recordings": {"train": 88, "validation": 44, "test": 132},
         "subjects": {"train": 2, "validation": 1, "test": 3},
+        "events": {name: int(split.arrived[:, -1].sum()) for name, split in data.splits.items()},
     }
     users = [set(split.subjects.tolist()) for split in data.splits.values()]
     assert set.union(*users) == {1, 2, 3, 24, 25, 26} and sum(map(len, users)) == 6
