@@ -37,7 +37,7 @@ def read_parquet(files: Sequence[Path]) -> Rows:
             parquet.column_of(str(path), schema.names, IMAGE_COLUMNS)
             column = parquet.column_of(str(path), schema.names, LABEL_COLUMNS)
             labels.append(_labels(str(path), file.read(columns=[column]).column(column)))
-            names = names or parquet.class_names(schema.metadata, column)
+            names = names or parquet.class_names(schema.metadata, column) or None
     starts = np.cumsum([0, *map(len, labels)])
 
     def take(rows: Sequence[int]) -> Iterator[Image]:
