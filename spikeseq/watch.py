@@ -145,6 +145,8 @@ def _forget(key: int) -> None:
 
 # By identity: modules may define equality, and a copy is another module.
 _eyes: dict[int, tuple[_Eye, ...]] = {}
+WATCHED = _eyes
+"""Changes whenever a module begins or ceases to be watched."""
 _plain: Callable[..., Any] = nn.Module.__call__
 
 

@@ -160,6 +160,10 @@ class SpikingRNN(nn.Module):
 
     def _run(self, x: Tensor, hx: Tensor | None, lengths: Any) -> tuple[Tensor, Tensor]:
         """(L, B, input_size), time first, through every layer."""
+        if lengths is None and not torch.compiler.is_compiling():
+            done = stack.again(self, x, hx)
+            if done is not None:
+                return done
         return dispatch(STACK, self, x, hx, lengths, stack.parts_of(self, x, hx, lengths))  # type: ignore[no-any-return]
 
     def _layer_by_layer(

@@ -3,33 +3,28 @@
 A token of a stream costs a few microseconds of arithmetic; going through modules costs many times that.
 """
 
-from collections.abc import Iterable
-from itertools import chain
-from operator import attrgetter, is_, itemgetter
+import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from ..modules import EVERYWHERE
-from ..ops import stack as _stack  # noqa: F401  defines the op
-from ..ops.dispatch import NO_FIT, no_kernel, not_wide, under_autocast, unlike
+from ..ops.dispatch import NO_FIT, listening, no_kernel, not_wide, under_autocast, unlike
 from ..ops.eager import traced
-from ..watch import watched
+from ..ops.stack import plan_maker
+from ..watch import WATCHED
 from .dropout import SequenceDropout
 from .layer import SpikingLayer, unread
 from .lif import LIF, SMALLEST_THRESHOLD
 
 # What modules keep their parts and hooks in.
-_HELD = itemgetter("_parameters", "_buffers", "_modules")
-_HOOKS = itemgetter("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_NEURON = itemgetter("reset", "surrogate")
-_DROPOUT = itemgetter("training", "p")
-_FORWARD = attrgetter("forward")
-_DTYPE = attrgetter("dtype")
-_ON_CPU = attrgetter("is_cpu")
-_END = object()
+_HELD = (
+    *("_parameters", "_buffers", "_modules"),
+    *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
+)
 
 
 class Parts(NamedTuple):
@@ -42,54 +37,50 @@ class Parts(NamedTuple):
     reset: str
 
 
-class Plan:
-    """Parts that were read, for as long as `holds` says that nothing has happened to the modules they are of.
+class Plan(NamedTuple):
+    """Parts that were read, called with the next tokens for as long as they are the right ones.
 
-    Everything that `oddity` and `_read` look at is compared with what was there: classes and their forwards,
-    which parameters, buffers and parts there are, hooks, attributes put in beside them, dropout, neurons.
-    Values may change, as tensors are kept and not copied. It takes a fraction of reading anew.
+    `call` (csrc/cpu/plan.cpp) compares everything that `oddity` and `_read` look at with what was there:
+    classes and their forwards, which parameters, buffers and parts there are, hooks, attributes, whether
+    anything is watched. It gives None where something is another object now, or where the op would not go
+    straight to its kernel (gradients, autocast, tracing, transforms, modes, a profiler); else what the op
+    gives. Values may change, as tensors are kept and not copied.
     """
 
-    def __init__(self, layers: nn.ModuleList, between: nn.Module, parts: Parts) -> None:
-        self.parts = parts
-        inside: list[Any] = [part for layer in layers for part in (layer, layer.input_map, layer.lif)]
-        self.modules = [layers, between, *inside]
-        self.kinds = list(dict.fromkeys(map(type, self.modules)))
-        self.instances = [vars(module) for module in self.modules]
-        self.sizes = list(map(len, self.instances))
-        self.neurons = [vars(layer.lif) for layer in inside[::3]]
-        self.dropout = _DROPOUT(vars(between))
-        self.tensors = [*parts.weights, *parts.biases, *parts.leaks, *parts.thresholds]
-        self.seen = list(self._look(layers, between))
-
-    def _look(self, layers: Any, between: Any) -> Iterable[Any]:
-        """All that must be the very same objects, in one flat run; an end shows that there are not more."""
-        held = chain.from_iterable(map(_HELD, self.instances))
-        return chain(
-            (layers, between),
-            chain.from_iterable(map(dict.values, held)),
-            map(type, self.modules),
-            map(_FORWARD, self.kinds),
-            chain.from_iterable(map(_NEURON, self.neurons)),
-            (_END,),
-        )
-
-    def holds(self, layers: Any, between: Any, dtype: torch.dtype) -> bool:
-        """Whether `layers` and `between` are what was read, and all tensors of `dtype` on a CPU."""
-        return (
-            not any(chain.from_iterable(map(_HOOKS, self.instances)))
-            and not any(EVERYWHERE)
-            and not watched(*self.modules)
-            and list(map(len, self.instances)) == self.sizes
-            and all(map(is_, self._look(layers, between), self.seen))
-            and _DROPOUT(self.instances[1]) == self.dropout
-            and set(map(_DTYPE, self.tensors)) == {dtype}
-            and all(map(_ON_CPU, self.tensors))
-        )
+    rnn: weakref.ref[Any]
+    call: Callable[..., tuple[Tensor, Tensor] | None]
 
 
-# By SpikingRNN; beside them and not in them, so that nothing of it is copied or saved.
-_plans: WeakKeyDictionary[nn.Module, Plan] = WeakKeyDictionary()
+# By identity of the SpikingRNN; beside them and not in them, so that nothing of it is copied or saved.
+_plans: dict[int, Plan] = {}
+
+
+def _plan(rnn: Any, parts: Parts) -> None:
+    """Keeps `parts` for the calls to come, where this can be done."""
+    _plans.pop(id(rnn), None)
+    make = plan_maker()
+    if make is None or WATCHED:
+        return
+    key, *tensors, reset = id(rnn), *parts
+    layers = rnn._modules["layers"]
+    inside = [part for layer in layers for part in (layer, layer.input_map, layer.lif)]
+    modules = [layers, rnn._modules["between"], *inside]
+    states = list(map(vars, modules))
+    held = [state[name] for state in states for name in _HELD]
+    call = make(
+        modules, [rnn._modules, *states, *held, *EVERYWHERE, WATCHED], tensors, SMALLEST_THRESHOLD, reset
+    )
+    forget = partial(_plans.pop, key, None)
+    _plans[key] = Plan(weakref.ref(rnn, lambda _: forget()), call)
+
+
+def again(rnn: Any, x: Any, hx: Any) -> tuple[Tensor, Tensor] | None:
+    """Read-out and membranes, if a call before has found that the op can stand in for the layers, and nothing
+    has happened since; None where that has to be asked again."""
+    plan = _plans.get(id(rnn))
+    if plan is None or listening.get() is not None or rnn.bidirectional:
+        return None
+    return plan.call(rnn._modules, x, hx, rnn.substeps, rnn.readout)
 
 
 def parts_of(rnn: Any, x: Any, hx: Any, lengths: Any) -> Parts | str:
@@ -115,21 +106,18 @@ def parts_of(rnn: Any, x: Any, hx: Any, lengths: Any) -> Parts | str:
     if rnn.bidirectional:
         return "it reads in both directions"
     layers, between = rnn._modules["layers"], rnn._modules["between"]
-    plan = _plans.get(rnn)
-    if plan is None or not plan.holds(layers, between, x.dtype):
-        _plans.pop(rnn, None)
-        parts = _read(layers, between, x)
-        if isinstance(parts, str):
-            return parts
-        plan = _plans[rnn] = Plan(layers, between, parts)
-    weights = plan.parts.weights
+    parts = _read(layers, between, x)
+    if isinstance(parts, str):
+        return parts
+    weights = parts.weights
     width, features = weights[0].shape if weights[0].dim() == 2 else (0, 0)
     tokens, batch, given = x.shape
     if not tokens or given != features:
         return NO_FIT
     if hx is not None and (unlike(x, state=hx) is not None or hx.shape != (len(weights), batch, width)):
         return NO_FIT
-    return plan.parts
+    _plan(rnn, parts)
+    return parts
 
 
 def _read(layers: Any, between: Any, x: Tensor) -> Parts | str:

@@ -14,6 +14,7 @@ import platform
 import re
 import shutil
 import sys
+import sysconfig
 import tempfile
 import threading
 import warnings
@@ -132,6 +133,13 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _python() -> list[str]:
+    """Where Python's headers are, `csrc/cpu/plan.cpp` is compiled with them, for this Python alone."""
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return []
+    return [f"-DSPIKESEQ_PYTHON={sysconfig.get_config_var('SOABI')}"]
+
+
 def _sources(device: str) -> list[Path]:
     """What is compiled: every source file in the device's folder."""
     if device not in ("cpu", "cuda"):
@@ -145,6 +153,8 @@ def _load(device: str) -> Path:
         import_module(f"{__package__}.{found.name}")
     sources = _sources(device)
     flags = [*CFLAGS, "-march=native"] if platform.machine() in ("x86_64", "AMD64") else CFLAGS
+    if device == "cpu":
+        flags = [*flags, *_python()]
     key = hashlib.sha256()
     for path in sorted(CSRC.rglob("*.[hc]*")):  # headers, too, in all folders
         key.update(f"{path.relative_to(CSRC)}\n".encode() + path.read_bytes())

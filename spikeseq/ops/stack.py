@@ -1,5 +1,8 @@
 """Inference by layers of LIF neurons as one op, for streams and single sequences: schema and shapes."""
 
+import ctypes
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,3 +26,11 @@ def _fake(x: Tensor, state: Tensor, weights: Any, biases: Any, leaks: Any, thres
     check_alike(x=x, state=state, **parts)
     rows = x.shape[0] * (substeps if readout == "spikes" else 1)
     return x.new_empty((rows, *state.shape[1:])), torch.empty_like(state)
+
+
+@cache
+def plan_maker() -> Callable[..., Any] | None:
+    """What makes plans (csrc/cpu/plan.cpp) of the kernels that are loaded; None if they were built without
+    Python's headers."""
+    address = torch.ops.spikeseq.plan_maker()
+    return ctypes.PYFUNCTYPE(ctypes.py_object)(address)() if address else None

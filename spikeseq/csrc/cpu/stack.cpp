@@ -1,6 +1,6 @@
 // Inference by layers of LIF neurons in one call, for streams and single sequences: every sequence is followed through
-// all layers, sub-step by sub-step, with membranes and spikes in cache. Spikes go from layer to layer as lists of the
-// neurons that fired; no gradients, nothing is kept.
+// all layers, a few sub-steps at a time, with membranes and spikes in cache. Only weights of neurons that fired are read;
+// no gradients, nothing is kept.
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
@@ -9,14 +9,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "../binding.h"
 #include "../problem.h"
-#include "fired.h"
+#include "events.h"
 #include "memory.h"
 #include "rows.h"
+#include "stack.h"
 #include "vectors.h"
 
 namespace spikeseq {
@@ -33,36 +36,92 @@ struct Layer {
   std::vector<S> leak, threshold;
 };
 
+// The spikes of a layer in a block of sub-steps: bit t of a neuron's word is the spike at the t-th. A layer does the
+// whole block before the next one begins, which then reads its weights once.
+template <typename S>
+struct Block {
+  using Word = std::conditional_t<sizeof(S) == 4, int32_t, int64_t>;
+  using V = Vector<S>;
+  using Words = typename Vector<Word>::Lanes;
+  static constexpr int64_t kSteps = V::kLanes;
+
+  int64_t n;
+  std::vector<Word> words, masks;
+  std::vector<int32_t> neurons;
+
+  explicit Block(int64_t n) : n(n), words(n), masks(n * kSteps), neurons(n + kGroup) {}
+
+  void clear() { std::fill(words.begin(), words.end(), Word(0)); }
+
+  void mark(const S* u, const S* threshold, int64_t t) {
+    Word* w = words.data();
+    const Word bit = Word(1) << t;
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) w[j] |= fires(u[j], threshold[j]) ? bit : Word(0);
+  }
+
+  // to (steps, n) = the bias and the weights of what fired at each sub-step, added in the order of the neurons.
+  void currents(const Layer<S>& layer, int64_t steps, S* to) {
+    if (layer.turned) return by_columns(layer, steps, to);
+    for (int64_t t = 0; t < steps; ++t, to += n) {
+      int64_t count = 0;
+      for (int64_t j = 0; j < n; ++j) {
+        neurons[count] = static_cast<int32_t>(j);
+        count += words[j] >> t & 1;
+      }
+      if (layer.bias) std::copy_n(layer.bias, n, to);
+      else std::fill_n(to, n, S(0));
+      add_rows(neurons.data(), count, layer.weight, n, to);
+    }
+  }
+
+ private:
+  // The sub-steps lie side by side in a vector; so many sums at once that none waits for itself.
+  void by_columns(const Layer<S>& layer, int64_t steps, S* to) {
+    constexpr int64_t kRows = 8;
+    Words bit;
+    for (int64_t t = 0; t < kSteps; ++t) bit[t] = Word(1) << t;
+    int64_t count = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      const Words mask = ((words[j] & bit) != 0);
+      std::memcpy(&masks[count * kSteps], &mask, sizeof mask);
+      neurons[count] = static_cast<int32_t>(j);
+      count += words[j] != 0;
+    }
+    for (int64_t k = 0; k < n; k += kRows) {
+      const S* rows[kRows];
+      typename V::Lanes sums[kRows];
+      for (int64_t r = 0; r < kRows; ++r) {
+        const int64_t row = std::min(k + r, n - 1);  // the last ones are summed again and not stored
+        rows[r] = layer.weight + row * n;
+        sums[r] = typename V::Lanes{} + (layer.bias ? layer.bias[row] : S(0));
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        const Words mask = Vector<Word>::load(&masks[i * kSteps]);
+#pragma GCC unroll 8
+        for (int64_t r = 0; r < kRows; ++r) {
+          const typename V::Lanes weight = typename V::Lanes{} + rows[r][neurons[i]];
+          sums[r] += reinterpret_cast<typename V::Lanes>(reinterpret_cast<Words>(weight) & mask);
+        }
+      }
+      for (int64_t r = 0; r < std::min(kRows, n - k); ++r)
+        for (int64_t t = 0; t < steps; ++t) to[t * n + k + r] = sums[r][t];
+    }
+  }
+};
+
 // One value per neuron, moved into its bounds as `nn.LIF` does it.
 template <typename S>
 std::vector<S> bounded(const char* name, const at::Tensor& values, int64_t size, S least, S most) {
   const S* v = values.const_data_ptr<S>();
+  const int64_t count = std::min(values.numel(), size);  // one for all, or one for each
   std::vector<S> spread(size);
-  for (int64_t j = 0; j < size; ++j) {
-    const S value = v[values.numel() == 1 ? 0 : j];
-    TORCH_CHECK_VALUE(std::isfinite(value), name, " must be a finite number, got ", value);
-    spread[j] = std::clamp(value, least, most);
+  for (int64_t j = 0; j < count; ++j) {
+    TORCH_CHECK_VALUE(std::isfinite(v[j]), name, " must be a finite number, got ", v[j]);
+    spread[j] = std::clamp(v[j], least, most);
   }
+  for (int64_t j = count; j < size; ++j) spread[j] = spread[0];
   return spread;
-}
-
-// As `add_rows`, in the same order, from the transposed weights: so many sums at once that none waits for itself.
-template <typename S>
-void add_columns(const int32_t* neurons, int64_t count, const S* weight, int64_t n, S* to) {
-  constexpr int64_t kSums = 8;
-  int64_t k = 0;
-  for (; k + kSums <= n; k += kSums) {
-    S sums[kSums];
-    std::copy_n(to + k, kSums, sums);
-    for (int64_t i = 0; i < count; ++i) {
-      const S* column = weight + k * n + neurons[i];
-#pragma GCC unroll 8
-      for (int64_t s = 0; s < kSums; ++s) sums[s] += column[s * n];
-    }
-    std::copy_n(sums, kSums, to + k);
-  }
-  for (; k < n; ++k)
-    for (int64_t i = 0; i < count; ++i) to[k] += weight[k * n + neurons[i]];
 }
 
 // Currents of the first layer, x (L, B, I) by weight (H, I). For a few tokens the loop below is done before a library
@@ -98,40 +157,40 @@ at::Tensor first_currents(const at::Tensor& x, const at::Tensor& weight, const s
 template <typename S>
 void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout readout, int64_t substeps,
              int64_t tokens, int64_t batch, int64_t b, const S* current, S* membranes, S* out) {
-  const int64_t n = layers[0].size;
-  std::vector<S> input(n), next(n), count(n, S(0));
-  std::vector<int32_t> neurons(n + kGroup);
+  const int64_t n = layers[0].size, most = Block<S>::kSteps;
+  std::vector<S> input(most * n), next(n), count(n, S(0));
+  Block<S> block(n);
+  const S* threshold = layers.back().threshold.data();
+  const auto read_out = [&](int64_t l, int64_t t, const S* u) {
+    S* o = out + (l * batch + b) * n;
+    if (readout == Readout::spikes) {
+      o = out + ((l * substeps + t) * batch + b) * n;
+      for (int64_t j = 0; j < n; ++j) o[j] = fires(u[j], threshold[j]) ? S(1) : S(0);
+    } else if (readout == Readout::rate) {
+      for (int64_t j = 0; j < n; ++j) count[j] += fires(u[j], threshold[j]) ? S(1) : S(0);
+      if (t + 1 < substeps) return;
+      for (int64_t j = 0; j < n; ++j) o[j] = count[j] / S(substeps);
+      std::fill(count.begin(), count.end(), S(0));
+    } else if (t + 1 == substeps) {
+      std::copy_n(u, n, o);
+    }
+  };
   for (int64_t l = 0; l < tokens; ++l) {
-    for (int64_t t = 0; t < substeps; ++t) {
-      int64_t spikes = 0;
+    for (int64_t start = 0; start < substeps; start += most) {
+      const int64_t steps = std::min(most, substeps - start);
       for (size_t i = 0; i < layers.size(); ++i) {
         const Layer<S>& layer = layers[i];
         S* u = membranes + (i * batch + b) * n;
-        const S* given = current + (l * batch + b) * n;
-        if (i > 0) {
-          if (layer.bias) std::copy_n(layer.bias, n, input.data());
-          else std::fill(input.begin(), input.end(), S(0));
-          if (layer.turned) add_columns(neurons.data(), spikes, layer.weight, n, input.data());
-          else add_rows(neurons.data(), spikes, layer.weight, n, input.data());
-          given = input.data();
+        if (i > 0) block.currents(layer, steps, input.data());
+        block.clear();
+        for (int64_t t = 0; t < steps; ++t) {
+          const S* given = i > 0 ? input.data() + t * n : current + (l * batch + b) * n;
+          rows.update(n, u, given, layer.leak.data(), layer.threshold.data(), next.data());
+          std::copy_n(next.data(), n, u);
+          if (i + 1 < layers.size()) block.mark(u, layer.threshold.data(), t);
+          else read_out(l, start + t, u);
         }
-        rows.update(n, u, given, layer.leak.data(), layer.threshold.data(), next.data());
-        std::copy_n(next.data(), n, u);
-        if (i + 1 < layers.size()) spikes = fired(n, u, layer.threshold.data(), neurons.data());
       }
-      const S *u = membranes + ((layers.size() - 1) * batch + b) * n, *v = layers.back().threshold.data();
-      if (readout == Readout::spikes) {
-        S* o = out + ((l * substeps + t) * batch + b) * n;
-        for (int64_t j = 0; j < n; ++j) o[j] = fires(u[j], v[j]) ? S(1) : S(0);
-      } else if (readout == Readout::rate) {
-        for (int64_t j = 0; j < n; ++j) count[j] += fires(u[j], v[j]) ? S(1) : S(0);
-      } else if (t + 1 == substeps) {
-        std::copy_n(u, n, out + (l * batch + b) * n);
-      }
-    }
-    if (readout == Readout::rate) {
-      for (int64_t j = 0; j < n; ++j) out[(l * batch + b) * n + j] = count[j] / S(substeps);
-      std::fill(count.begin(), count.end(), S(0));
     }
   }
 }
@@ -157,7 +216,8 @@ void check_stack(const at::Tensor& x, const at::Tensor& state, const at::TensorL
   }
 }
 
-// Read-out (L or L * substeps, B, H) and the membranes after it.
+}  // namespace
+
 std::tuple<at::Tensor, at::Tensor> lif_stack(
     const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
     const at::TensorList leaks, const at::TensorList thresholds, double smallest_threshold, int64_t substeps,
@@ -195,8 +255,6 @@ std::tuple<at::Tensor, at::Tensor> lif_stack(
   });
   return {out, membranes};
 }
-
-}  // namespace
 
 TORCH_LIBRARY_IMPL(spikeseq, CPU, m) { m.impl("lif_stack", &lif_stack); }
 
