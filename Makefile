@@ -24,8 +24,9 @@ demo: $(READY)
 	  | $(BIN)/spikeseq classify runs/demo/snn --trace runs/demo/trace.png
 	@echo "plots: runs/demo/*/learning.png, runs/demo/trace.png"
 
+# A worker for every core, up to eight, each with one thread; a worker that is done takes tests from another.
 test: $(READY) lint types native
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 # Against other spiking libraries, without the torchvision and torchaudio that two of them name.
 bench: $(READY)

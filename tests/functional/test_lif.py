@@ -27,8 +27,9 @@ def assert_same(ours, theirs):
 @dtypes
 @pytest.mark.parametrize("substeps", [1, 3, 5])
 def test_forward(device, reset, surrogate, dtype, substeps):
-    for rows, ragged, readout in itertools.product((1, 7, 63), (False, True), READOUTS):
-        if rows == 63 and readout != ("membrane" if ragged else "spikes"):
+    many = 63 if substeps == 1 else 21
+    for rows, ragged, readout in itertools.product((1, 7, many), (False, True), READOUTS):
+        if rows == many and readout != ("membrane" if ragged else "spikes"):
             continue  # the oracle takes its time
         case = Case(
             rows, dtype=dtype, substeps=substeps, reset=reset, surrogate=surrogate, readout=readout,
@@ -43,19 +44,20 @@ def test_forward(device, reset, surrogate, dtype, substeps):
 @surrogates
 @dtypes
 def test_a_thousand_tokens(device, reset, surrogate, dtype):
-    """Forward bit for bit, and the gradients of the same oracle run where they stay finite."""
-    kinds = {torch.float32: (1, False), torch.float64: (3, True), torch.bfloat16: (1, True)}
-    substeps, ragged = kinds.get(dtype, (1, False))
-    case = Case(
-        1000, (2, 3), dtype, substeps, reset, surrogate, ragged=ragged, channels=(3, 3), device=device
-    )
+    """Forward bit for bit in every precision; gradients in float64, where rounding stays small."""
+    exact = dtype == torch.float64
+    ragged = dtype in (torch.float64, torch.bfloat16)
+    case = Case(1000, (2, 3), dtype, 1, reset, surrogate, ragged=ragged, channels=(3, 3), device=device)
     x = case.inputs()
-    ours, theirs = case.op(x), case.oracle(x)
+    ours = case.op(x)
+    with torch.set_grad_enabled(exact):
+        theirs = case.oracle(x)
     assert_same(ours, theirs)
+    if not exact:
+        return
     grads = random_grads(*theirs)
     expected = gradients(theirs, x, grads)
-    # Rounding grows with the products of a thousand factors; in float64 it stays small.
-    if dtype == torch.float64 and all(bool(g.isfinite().all()) and g.abs().max() < 1e6 for g in expected):
+    if all(bool(g.isfinite().all()) and g.abs().max() < 1e6 for g in expected):
         assert_gradients_close(gradients(ours, x, grads), expected, 1e-8)
 
 

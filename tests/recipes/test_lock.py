@@ -1,21 +1,28 @@
 """One training a run folder (case 4.14), with real processes."""
 
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from recipe_case import quick, refused, sets
 
 from spikeseq.recipes import lock
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.runs import RunError, finished
+from spikeseq.recipes.train import train
 
 pytestmark = pytest.mark.skipif(lock.fcntl is None, reason="a system without file locks")
-SETTINGS = sets(quick("bow", **{"train.epochs": 40, "train.patience": 0}))
+HOLDER = """
+import pathlib, sys, time
+from spikeseq.recipes.lock import held
+with held(pathlib.Path(sys.argv[1]), print):
+    print("held", flush=True)
+    time.sleep(300)
+"""
 
 
-def started(folder, *options, settings=SETTINGS):
+def started(folder, *options, settings):
     command = [sys.executable, "-m", "spikeseq.cli", "train", "imdb", "--model", "bow", "--out", folder]
     return subprocess.Popen(
         [*map(str, command), *settings, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -24,23 +31,33 @@ def started(folder, *options, settings=SETTINGS):
 
 def test_a_folder_in_training_is_in_use_until_its_process_ends(cli, tmp_path, cache):
     folder = tmp_path / "run"
-    training = started(folder)
-    try:
-        until = time.monotonic() + 120
-        while not (folder / "resume.pt").exists() and training.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
-        assert training.poll() is None, training.communicate()
-        training.send_signal(signal.SIGSTOP)
+    settings = quick("bow")
+    call = ("train", "imdb", "--model", "bow", "--out", folder, *sets(settings))
+
+    def others_are_refused(record=None):
         for option in ([], ["--resume"]):
-            line = refused(cli("train", "imdb", "--model", "bow", "--out", folder, *SETTINGS, *option))
+            line = refused(cli(*call, *option))
             assert line == f"{folder} is in use: another training writes to it; choose another --out"
         assert "is not finished" in refused(cli("classify", folder, stdin=b"good\n"))
-    finally:
-        training.send_signal(signal.SIGKILL)
-        training.communicate()
+        if record:
+            raise InterruptedError  # after the first of two epochs
+
+    with pytest.raises(InterruptedError):
+        train(
+            load_config("imdb", model="bow", overrides=settings),
+            folder,
+            progress=Progress(end_epoch=others_are_refused),
+        )
+    assert (folder / "resume.pt").exists() and not (folder / ".lock").exists()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, folder], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "held\n"
+            others_are_refused()
+        finally:
+            other.kill()
     assert (folder / ".lock").exists()  # a file that nobody holds keeps nobody out
-    done = cli("train", "imdb", "--model", "bow", "--out", folder, *SETTINGS, "--resume")
-    assert done.code == 0 and finished(folder)["epochs"] == 40, done.err
+    done = cli(*call, "--resume")
+    assert done.code == 0 and finished(folder)["epochs"] == 2, done.err
     assert not (folder / ".lock").exists()
 
 

@@ -18,6 +18,10 @@ OLD = Path(__file__).parents[1] / "data" / "old_runs"
 RECORDED = json.loads((OLD / "answers.json").read_text(encoding="utf-8"))
 RUNS = ["dvs128-frames", "imdb-bow", "imdb-snn", "mnist-ann", "mnist-convert", "mnist-diet", "multi30k-conv"]
 CUT = ["dvs128-frames-cut", "imdb-snn-cut", "mnist-direct-cut", "multi30k-conv-cut"]
+# Processors and numbers of threads round convolutions differently. Of few frames, one spike that falls the
+# other way moves the second loss by 1 %, and which epoch is best may change. Without the saved weights it
+# moves by 26 %, without the saved random numbers by 8 %; what costs less to forget, the other runs tell.
+ROUNDED = {"dvs128-frames-cut": 0.03}
 TEXTS = [
     "The acting was superb, and I loved it.",
     "dull from the first scene to the last",
@@ -44,6 +48,11 @@ def answers_of(name):
     pixels = (torch.arange(3 * 16 * 16).view(3, 1, 16, 16) * 7 % 251).to(torch.uint8)
     inputs = {"imdb": TEXTS, "mnist": pixels, "dvs128": [a_recording()]}
     return [{"label": one.label, "scores": one.scores} for one in opened.predict(inputs[recipe])]
+
+
+def best(scores):
+    """The epoch whose weights are kept."""
+    return max(range(len(scores)), key=lambda epoch: scores[epoch]["score"])
 
 
 def test_every_folder_is_here():
@@ -98,11 +107,13 @@ def test_a_run_that_was_cut_off_goes_on_as_it_would_have(name, tmp_path, cache):
         written.write_text(written.read_text().replace("/data/gestures", str(tmp_path / "gestures")))
     metrics, wanted = train(read_config(folder), folder, resume=True, device="cpu"), RECORDED["resumed"][name]
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert [record["loss"] for record in records] == pytest.approx(wanted["loss"], rel=1e-4)
-    for record, scores in zip(records, wanted["validation"], strict=True):
-        assert record["validation"] == pytest.approx(scores, rel=1e-3)
-    figures = {key: value for key, value in metrics["test"].items() if isinstance(value, float)}
-    assert figures == pytest.approx({key: wanted["test"][key] for key in figures}, abs=1e-2)
-    assert metrics["spike_rate"] == pytest.approx(wanted["spike_rate"], rel=1e-3)
+    losses, scores = ([record[key] for record in records] for key in ("loss", "validation"))
+    assert losses == pytest.approx(wanted["loss"], rel=ROUNDED.get(name, 1e-4))
+    for found, recorded in zip(scores, wanted["validation"], strict=True):
+        assert found == pytest.approx(recorded, rel=ROUNDED.get(name, 1e-3))
+    if name not in ROUNDED or best(scores) == best(wanted["validation"]):
+        figures = {key: value for key, value in metrics["test"].items() if isinstance(value, float)}
+        assert figures == pytest.approx({key: wanted["test"][key] for key in figures}, abs=1e-2)
+        assert metrics["spike_rate"] == pytest.approx(wanted["spike_rate"], rel=1e-3)
     assert not (folder / "resume.pt").exists()
     assert spikeseq.load(folder) is not None
