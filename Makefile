@@ -26,7 +26,7 @@ demo: $(READY)
 
 # A worker for every core, up to eight, each with one thread; a worker that is done takes tests from another.
 test: $(READY) lint types native
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 # Against other spiking libraries, without the torchvision and torchaudio that two of them name.
 bench: $(READY)

@@ -54,3 +54,16 @@ def training(session_cache, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPIKESEQ_CACHE", str(session_cache))
         yield tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory):
+    """The generated gestures, fewer and shorter, as tonic keeps them; to be read only."""
+    pytest.importorskip("tonic.datasets")
+    from gesture_case import SMALL
+
+    from spikeseq.recipes.gestures.sample import write_gesture_sample
+
+    folder = tmp_path_factory.mktemp("recordings")
+    write_gesture_sample(folder, 7, **SMALL)
+    return folder

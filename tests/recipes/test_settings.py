@@ -6,7 +6,6 @@ from typing import get_type_hints
 
 import pytest
 import torch
-from gesture_case import SMALL
 from omegaconf import DictConfig, OmegaConf
 
 from spikeseq.models import build_classifier
@@ -77,16 +76,6 @@ def step(task):
 
 def silent(text):
     pass
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    pytest.importorskip("tonic.datasets")
-    from spikeseq.recipes.gestures.sample import write_gesture_sample
-
-    folder = tmp_path_factory.mktemp("recordings")
-    write_gesture_sample(folder, 7, **SMALL)
-    return folder
 
 
 @pytest.fixture

@@ -35,10 +35,8 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sample")
-    write_gesture_sample(folder, 7, **SMALL)
-    return folder
+def sample(recordings):
+    return recordings
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import socket
 import numpy as np
 import pytest
 import torch
-from gesture_case import SMALL, event_list
+from gesture_case import event_list
 from recipe_case import refused, sets
 
 import spikeseq
 from spikeseq.recipes.config import ConfigError, load_config
 from spikeseq.recipes.gestures.data import GestureData, GestureSplit
 from spikeseq.recipes.gestures.files import read_recording
-from spikeseq.recipes.gestures.sample import CLASSES, write_gesture_sample
+from spikeseq.recipes.gestures.sample import CLASSES
 from spikeseq.recipes.gestures.task import GestureTask, direction_accuracy
 from spikeseq.recipes.train import train
 
@@ -37,10 +37,8 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sample")
-    write_gesture_sample(folder, 7, **SMALL)
-    return folder
+def sample(recordings):
+    return recordings
 
 
 @pytest.fixture(scope="module")
