@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -94,7 +95,9 @@ def defaults(recipe: str, model: str | None, method: str | None, data: str) -> D
     plain = _read(recipe).copy()
     sample = plain.pop("sample", None)
     layers = [sample if data == "sample" else None]
-    chosen = {"variants": model or plain.model.name, "methods": method or plain.model.get("method")}
+    usual = {"variants": plain.model.name, "methods": plain.model.get("method")}
+    chosen = {"variants": model, "methods": method}
+    chosen = {section: usual[section] if name is None else name for section, name in chosen.items()}
     for section, what in (("variants", "model"), ("methods", "method")):
         known, name = plain.pop(section, {}), chosen[section]
         if name is None:
@@ -106,6 +109,8 @@ def defaults(recipe: str, model: str | None, method: str | None, data: str) -> D
         own = known[name].copy() if known[name] else OmegaConf.create()
         own_sample, of_model = own.pop("sample", None), own.pop("variants", {}).get(chosen["variants"])
         layers += [own, own_sample if data == "sample" else None, of_model]
+    if not data:  # an unset variable of a shell
+        raise ConfigError("--data is empty; expected sample, hub or a path")
     # A path is made absolute, because the run folder is read from other places too.
     source = data if data in ("sample", "hub") else os.path.abspath(os.path.expanduser(data))
     chosen_so = {"recipe": recipe, "model": {"name": chosen["variants"]}, "data": {"source": source}}
@@ -152,7 +157,7 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def default_config(config: DictConfig) -> DictConfig:
     """That of the same recipe, model, method and data, with nothing else chosen."""
-    return defaults(config.recipe, config.model.name, config.model.get("method"), config.data.source)
+    return defaults(config.recipe, config.model.name, config.model.get("method"), str(config.data.source))
 
 
 def changes(config: DictConfig) -> dict[str, Any]:
@@ -166,12 +171,24 @@ def check_config(config: DictConfig) -> None:
     """What can be told of a configuration before data is read.
 
     Raises:
-        ValueError: naming the setting, its value and what is accepted; a changed one that has no effect.
+        ValueError: as `check_kept`; for a changed setting that has no effect.
     """
+    check_kept(config)
+    refuse_idle(config, changes(config))
+
+
+def check_kept(config: DictConfig) -> None:
+    """What must hold of a run's configuration, of this version or an older one.
+
+    Raises:
+        ValueError: naming the setting, its value and what is accepted.
+    """
+    if type(config.seed) is not int:
+        raise ConfigError(f"seed must be an integer, got {config.seed!r}")
+    _check_bits("seed", config.seed)
     for section, settings in config.items():
         if isinstance(settings, DictConfig):
             check_values(str(section), OmegaConf.to_object(settings))
-    refuse_idle(config, changes(config))
 
 
 def refuse_idle(config: DictConfig, keys: Iterable[str], rules: Sequence[Idle] | None = None) -> None:
@@ -193,6 +210,16 @@ def renamed(recipe: str, config: DictConfig) -> DictConfig:
     if hasattr(module, "renew"):
         module.renew(config)
     return config
+
+
+def check_once(overrides: Iterable[str], epochs: int | None) -> None:
+    """Raises ConfigError for a setting that a command line gives twice: one of the values would be lost."""
+    given = {} if epochs is None else {"train.epochs": f"--epochs {epochs}"}
+    for text in overrides:
+        key = text.partition("=")[0]
+        if key in given:
+            raise ConfigError(f"{key} is given twice, by {given[key]} and --set {text}; leave one out")
+        given[key] = f"--set {text}"
 
 
 def _override(config: DictConfig, text: str) -> str:
@@ -219,13 +246,13 @@ def _override(config: DictConfig, text: str) -> str:
     except Exception as error:
         raise ConfigError(f"{key}={value!r} is not a YAML value ({type(error).__name__})") from None
     _check_bits(key, new)
+    _check_decimal(key, new, value)
     section, _, name = key.partition(".")
     old = settings[key]
     try:
         OmegaConf.update(config, key, new)
         stored = OmegaConf.select(config, key)
-        # OmegaConf takes "1" for a number and 1 for true; only whole numbers for others may pass.
-        same_kind = type(stored) is type(new) or (type(new) is int and type(stored) is float)
+        same_kind = _same_kind(stored, new)
     except OmegaConfBaseException:
         same_kind = False
     if not same_kind:
@@ -235,6 +262,23 @@ def _override(config: DictConfig, text: str) -> str:
         about = f" ({said.rstrip('.')})" if said else ""
         raise ConfigError(f"{key} must be {accepted}, such as {old!r}; got {value!r}{about}")
     return key
+
+
+def _same_kind(stored: Any, given: Any) -> bool:
+    """OmegaConf takes "1" for a number and 1 for true; only whole numbers for others may pass."""
+    if isinstance(stored, ListConfig):
+        pairs = list(zip(stored, given, strict=True))
+        return all(not isinstance(one, ListConfig) and _same_kind(one, other) for one, other in pairs)
+    return type(stored) is type(given) or (type(given) is int and type(stored) is float)
+
+
+def _check_decimal(key: str, new: Any, text: str) -> None:
+    """Refuses what YAML 1.1 takes for another number than it looks: 010 is 8, and 1:30 is 90."""
+    numbers = new if isinstance(new, ListConfig) else [new]
+    if any(type(number) in (int, float) for number in numbers):
+        odd = re.search(r"(?<![\w.])0[0-9_]+|[0-9_]+:[0-9_:.]+", text)
+        if odd is not None:
+            raise ConfigError(f"{key}={text!r}: {odd[0]} is no decimal number; write numbers like 10 or 0.5")
 
 
 def type_name(hint: Any) -> str:

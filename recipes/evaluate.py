@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from spikeseq.events import compile_events, weights_read
+from spikeseq.events import WEIGHTS, compile_events, weights_read
 from spikeseq.recipes import runs
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.registry import RECIPES
@@ -25,10 +25,14 @@ def evaluate(
     """
     if split not in SPLITS:
         raise ValueError(f"--split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if data == "":  # an unset variable of a shell
+        raise ValueError("--data is empty; expected sample, hub or a path")
+    if events is not None and events not in WEIGHTS:
+        raise ValueError(f"--events must be one of {', '.join(WEIGHTS)}, got {events!r}")
     opened = runs.load(run)
     config = opened.config
     recipe = RECIPES[config.recipe]
-    task = recipe.reopen(opened, run, data or config.data.source, split, say)
+    task = recipe.reopen(opened, run, config.data.source if data is None else data, split, say)
     model = opened.model if events is None else driven_by_events(opened.model, events)
     result = recipe.test(config, task, model, split, torch.device("cpu"))
     if events is not None:

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.config import default_config, flat, renamed
+from spikeseq.recipes.config import check_kept, check_recipe, default_config, flat, renamed
 from spikeseq.recipes.engine import LOG_FILE
 from spikeseq.recipes.registry import RECIPES
 
@@ -79,6 +79,9 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         raise RunError(f"{path} is damaged ({error}); expected a whole safetensors file") from None
     if version != FORMAT:
         raise RunError(f"{path} has format {version!r}; this version reads {FORMAT!r}")
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise RunError(f"{path} is damaged: {name} holds {float(tensor[~tensor.isfinite()][0])}")
     try:
         tied = tied_names(model)
         whole = model.state_dict()
@@ -104,6 +107,7 @@ def read_config(folder: Path) -> DictConfig:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
             raise ValueError("not a mapping")
+        check_recipe(str(config.recipe))
         config = renamed(config.recipe, config)
         # A run of an older version lacks settings that were added since, but no section; a cut file does.
         defaults = default_config(config)
@@ -114,9 +118,11 @@ def read_config(folder: Path) -> DictConfig:
         lost = sorted(flat(defaults).keys() - flat(merged).keys())
         if lost:
             raise ValueError(f"it has no {lost[0]}")
+        check_kept(merged)
     except Exception as error:  # the readers of YAML have many
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise RunError(f"{path} is damaged: {reason[0]}") from None
+        key = getattr(error, "full_key", None)  # which omegaconf tells in a line of its own
+        reason = [f"{key}: "] * bool(key) + (str(error).splitlines() or [type(error).__name__])[:1]
+        raise RunError(f"{path} is damaged: {''.join(reason)}") from None
     assert isinstance(merged, DictConfig)
     return merged
 

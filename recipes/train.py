@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from spikeseq.files import write_whole
+from spikeseq.files import check_place, write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, flat
 from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, fit, watch_spikes
@@ -187,6 +187,8 @@ def untrained(task: Task, device: torch.device) -> tuple[nn.Module, State]:
 
 def _finished(folder: Path, config: DictConfig, resume: bool) -> bool:
     """Whether the folder holds this run, finished; an error if something else is in the way."""
+    if not folder.exists():
+        check_place(folder, parents=True)
     if folder.exists() and (not folder.is_dir() or _inhabited(folder)):
         if not resume:
             raise runs.RunError(f"{folder} exists; go on with --resume, or choose another --out")

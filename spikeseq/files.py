@@ -28,3 +28,20 @@ def write_whole(path: Path, data: bytes | str) -> None:
             raise
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from None
+
+
+def check_place(path: Path, parents: bool = False) -> None:
+    """That a file can be written at `path`, or with `parents` a folder be made: asked before work is lost.
+
+    Raises:
+        ValueError: naming the path, and what is in its way.
+    """
+    if not parents and path.is_dir():
+        raise ValueError(f"{path} is a folder; expected a file")
+    places = [place for place in path.parents if place.exists()] if parents else [path.parent]
+    place = path if parents and path.exists() else places[0]
+    if not place.is_dir():
+        problem = f"{place} is a file" if place.exists() else f"there is no folder {place}"
+        raise ValueError(f"{path} cannot be written: {problem}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(f"{path} cannot be written: {place} is closed to you")

@@ -46,12 +46,12 @@ def test_train_prints_one_object_and_a_table(cli, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         first = cli("train", "imdb", "--model", "lstm", *sets(quick("lstm")), "--out", out / "lstm")
-        done = cli("train", "imdb", *sets(quick()), "--epochs", 1, "--out", out / "snn", "--json")
+        done = cli("train", "imdb", *sets(quick()), "--out", out / "snn", "--json")
     assert first.code == 0 and first.out == ""
     assert done.code == 0 and done.out.count("\n") == 1
     metrics = json.loads(done.out)
     assert metrics == json.loads((out / "snn" / "metrics.json").read_text())
-    assert metrics["model"] == "snn" and metrics["epochs"] == 2  # --set comes after --epochs
+    assert metrics["model"] == "snn" and metrics["epochs"] == 2
     assert "imdb on sample, test split, seed 1" in done.err
     for word in ("snn", "lstm", "test %", "shuffled", "parameters", "MAC/token", "nJ/token", "epoch 2: loss"):
         assert word in done.err, word
@@ -177,6 +177,10 @@ def test_help(cli):
         (["train"], ["argument"]),
         (["train", "imdb", "--modle", "snn"], ["--modle", "--model"]),
         (["train", "imdb", "--epochs", "many"], ["--epochs", "integer"]),
+        (["train", "imdb", "--epochs", "1", "--set", "train.epochs=2"], ["given twice, by --epochs 1"]),
+        (["train", "imdb", "--data", ""], ["--data is empty"]),
+        (["train", "imdb", "--out", ""], ["--out", "expected a path, got nothing"]),
+        (["train", "imdb", "--out", "/dev/null/x"], ["/dev/null/x cannot be written: /dev/null is a file"]),
         (["train", "imdb", "--epochs", "0"], ["epochs must be at least 1", "0"]),
         (["train", "imbd"], ["no recipe 'imbd'", "did you mean 'imdb'"]),
         (["train", "imdb", "--model", "snnn"], ["no model 'snnn'", "did you mean 'snn'", "bow"]),
@@ -191,6 +195,10 @@ def test_help(cli):
         (["train", "imdb", "--set", "data.vectors=train", "--set", "data.vector_size=7"], ["7 and 100"]),
         (["train", "imdb", "--device", "gpu"], ["--device must be auto, cpu or cuda, got 'gpu'"]),
         (["train", "imdb", "--data", "/nowhere/at/all.csv"], ["/nowhere/at/all.csv: no such file"]),
+        (["report", "/nowhere", "--out", "/no/x.html"], ["/no/x.html cannot be written: there is no"]),
+        (["classify", "/nowhere", "--trace", "/no/x.png"], ["/no/x.png cannot be written"]),
+        (["evaluate", "/nowhere", "--data", ""], ["--data is empty"]),
+        (["evaluate", "/nowhere", "--events", "no"], ["--events must be one of float32, int8, got 'no'"]),
         (["evaluate", "/nowhere"], ["/nowhere is not a run folder: no such folder"]),
         (["classify", "/nowhere"], ["/nowhere is not a run folder"]),
         (["energy", "/nowhere"], ["/nowhere is not a run folder"]),
@@ -292,7 +300,7 @@ def test_wrong_arguments_of_other_commands(cli, runs, tmp_path):
     assert "first line" in refused(cli("classify", runs / "snn", "--trace", png))
     assert not png.exists()
     done = cli("classify", runs / "snn", stdin=b"good\n\xff\xfe\n")
-    assert done.code == 2 and "line 2 of standard input is not UTF-8 (byte 0)" in done.err
+    assert done.code == 2 and "standard input, line 2: byte 1 is 0xff, which is not UTF-8" in done.err
     assert len(done.out.splitlines()) == 1
 
 

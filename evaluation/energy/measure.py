@@ -21,12 +21,14 @@ def measure_energy(
     tokens: float,
     rate_tokens: Mapping[str, int] | None = None,
     input_kind: str = "unknown",
+    unit: str = "token",
     energy_models: Sequence[EnergyModel] = ALL_MODELS,
 ) -> dict[str, Any]:
     """Counts operations while `model(*args)` runs for every args in `inputs`, and prices them.
 
     Args:
         model, inputs, tokens, rate_tokens, input_kind: as `count_operations`.
+        unit: what `tokens` counts, as signatures call it.
         energy_models: the first is that of "picojoules"; the default is the thesis's, and "full" at every
             level of memory beside it.
     Returns:
@@ -43,7 +45,7 @@ def measure_energy(
     first, *others = energy_models
     modules: list[Any] = list(model.modules())
     steps = sorted({module.substeps for module in modules if hasattr(module, "substeps")})
-    what = f"per token{f', T = {steps[-1]}' if steps and account.spike_rate is not None else ''}"
+    what = f"per {unit}{f', T = {steps[-1]}' if steps and account.spike_rate is not None else ''}"
     return {
         **priced(account.total, first),
         "core": priced(added(core_layers(model, account)), first),

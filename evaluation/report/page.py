@@ -21,6 +21,7 @@ from spikeseq.recipes.comparison import compared_by
 from spikeseq.recipes.config import changes
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared import plots
+from spikeseq.tokenizers.words import whole_characters
 
 
 def write_report(folders: Sequence[Path], out: Path, text: str | None = None) -> None:
@@ -35,6 +36,7 @@ def write_report(folders: Sequence[Path], out: Path, text: str | None = None) ->
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out takes an .html file, got {out}")
+    text = None if text is None else whole_characters(text)
     contents = [read_content(folder, text) for folder in folders]
     recipes = {content.config.recipe for content in contents}
     if len(recipes) > 1:

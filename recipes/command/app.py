@@ -12,5 +12,15 @@ app = typer.Typer(
     help="Sequence learning on spiking layers: train, test and measure.",
 )
 
+
+def path(text: str) -> Path:
+    """A path of the command line; `~` is the home folder, as in `--data`."""
+    if not text:  # an unset variable of a shell
+        raise typer.BadParameter("expected a path, got nothing")
+    return Path(text).expanduser()
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `spikeseq train`.")]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=path, help="A run folder made by `spikeseq train`.")
+]

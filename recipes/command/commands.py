@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spikeseq.recipes.command.app import Json, Run, app
+from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, people, say, show_runs, show_table
 from spikeseq.recipes.registry import RECIPES
 
@@ -25,7 +25,8 @@ def train(
         typer.Option(help="Which way of training, in recipes that have several. A wrong name lists them."),
     ] = None,
     from_: Annotated[
-        Path | None, typer.Option("--from", metavar="RUN", help="The run that a method goes on from.")
+        Path | None,
+        typer.Option("--from", metavar="RUN", parser=path, help="The run that a method goes on from."),
     ] = None,
     data: Annotated[
         str | None,
@@ -37,7 +38,8 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; default runs/RECIPE-MODEL[-METHOD]-SEED.")
+        Path | None,
+        typer.Option(metavar="DIR", parser=path, help="Run folder; default runs/RECIPE-MODEL[-METHOD]-SEED."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -48,7 +50,7 @@ def train(
 ) -> None:
     """Train a model of a recipe, test it once, and leave a run folder."""
     from spikeseq.recipes.comparison import neighbours, split_of
-    from spikeseq.recipes.config import ConfigError, check_recipe, load_config
+    from spikeseq.recipes.config import ConfigError, check_once, check_recipe, load_config
     from spikeseq.recipes.runs import cut_off, run_name
     from spikeseq.recipes.shared.progress import bars
     from spikeseq.recipes.train import train as run
@@ -61,6 +63,7 @@ def train(
         if not torch.cuda.is_available():
             raise ConfigError("--device cuda: there is no usable GPU here; use auto or cpu")
     settings = set_ or []
+    check_once(settings, epochs)
     if from_ is not None:
         # A run that goes on has its settings in its own folder.
         folders = [out] if out else Path("runs").glob(run_name(recipe, model or "*", method, seed))
@@ -68,12 +71,16 @@ def train(
         check_recipe(recipe)
         known = RECIPES[recipe]
         start = known.inherited(from_, recipe, model, method) if own is None else known.taken_over(own)
-        model, data, settings = model or start.model, data or start.source, [*start.settings, *settings]
+        model, data, settings = (
+            model or start.model,
+            start.source if data is None else data,
+            [*start.settings, *settings],
+        )
     config = load_config(
         recipe,
         model=model,
         method=method,
-        data=data or "sample",
+        data="sample" if data is None else data,
         seed=seed,
         epochs=epochs,
         overrides=settings,
@@ -106,10 +113,14 @@ def evaluate(
     data: Annotated[str | None, typer.Option(help="Other data than it was trained with.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     against: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Another translation run: paired bootstrap of BLEU.")
+        Path | None,
+        typer.Option(metavar="RUN", parser=path, help="Another translation run: paired bootstrap of BLEU."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the translations and their references, a line each.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", parser=path, help="Folder for the translations and their references, a line each."
+        ),
     ] = None,
     events: Annotated[
         str | None, typer.Option(help="Driven by events, with weights of float32 or int8.")
@@ -117,13 +128,15 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Test a trained model on a split."""
-    from spikeseq.files import write_whole
+    from spikeseq.files import check_place, write_whole
     from spikeseq.recipes.evaluate import compare
     from spikeseq.recipes.evaluate import evaluate as test
     from spikeseq.recipes.runs import read_config
 
     if out is not None and (against is not None or not RECIPES[read_config(run).recipe].writes_lines):
         raise ValueError("--out is for the translations of one run; leave it out")
+    if out is not None:
+        check_place(out, parents=True)
     if against is not None and events is not None:
         raise ValueError("--events tests one run; leave --against out")
     if against is not None:
@@ -150,7 +163,9 @@ def evaluate(
 
 @app.command()
 def energy(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders to compare.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", parser=path, help="Run folders to compare.")
+    ],
     data: Annotated[str | None, typer.Option(help="Measure on the test split of other data.")] = None,
     prices: Annotated[
         str | None, typer.Option(help="One more column: a YAML file with your prices in pJ, or full:LEVEL.")
@@ -204,14 +219,21 @@ def energy(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one recipe.")],
-    out: Annotated[Path, typer.Option(help="The page, an .html file.")] = Path("report.html"),
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", parser=path, help="Run folders of one recipe.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", parser=path, help="The page, an .html file.")] = Path(
+        "report.html"
+    ),
     text: Annotated[
         str | None, typer.Option(help="What membranes, spikes and attention are shown on.")
     ] = None,
 ) -> None:
     """One self-contained HTML page about a run, or runs side by side."""
-    from spikeseq.evaluation.report import write_report
+    from spikeseq.files import check_place
+
+    check_place(out)
+    from spikeseq.evaluation.report import write_report  # late: it takes long
 
     write_report(runs, out, text)
     say(f"wrote {out}")
@@ -229,7 +251,8 @@ def bench(
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw how cost grows: a picture of `growth`.")
+        Path | None,
+        typer.Option(metavar="FILE", parser=path, help="Draw how cost grows: a picture of `growth`."),
     ] = None,
     json_: Json = False,
 ) -> None:

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikeseq.files import check_place
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -61,6 +63,7 @@ def show_table(lines: list[dict[str, str]], title: str) -> None:
 
 
 def check_picture(option: str, path: Path) -> None:
-    """Raises ValueError for a file whose suffix names no picture."""
+    """Raises ValueError for a file whose suffix names no picture, or that cannot be written."""
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{option} takes a .png, .pdf or .svg file, got {path}")
+    check_place(path)

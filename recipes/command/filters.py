@@ -1,15 +1,16 @@
 """The commands that answer the lines of standard input."""
 
-import codecs
 import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from spikeseq.recipes.command.app import Json, Run, app
+from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, say
+from spikeseq.recipes.shared.utf8 import lines
 
 
 @app.command()
@@ -21,7 +22,7 @@ def translate(
         typer.Option(min=1, help="Lines translated together; 1 answers each at once."),
     ] = 1,
     attention: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the attention for the first line.")
+        Path | None, typer.Option(metavar="FILE", parser=path, help="Draw the attention for the first line.")
     ] = None,
 ) -> None:
     """Translate the lines of standard input: one line out for every line in."""
@@ -32,17 +33,17 @@ def translate(
     translator = load(run)
     if not translator.translates:
         raise ValueError(f"{run} does not translate; try `spikeseq classify {run}`")
-    lines, penalty = utf8_lines(), translator.config.evaluate.length_penalty
+    coming, penalty = utf8_lines(), translator.config.evaluate.length_penalty
     if attention is not None:
-        first = next(lines, None)
+        first = next(coming, None)
         if first is None:
             raise ValueError("--attention draws the first line of standard input, which is empty")
         from spikeseq.recipes.shared.plots import plot_attention
 
         plot_attention(attention, *translator.attention(first, beam=beam, length_penalty=penalty))
         say(f"wrote {attention}")
-        lines = itertools.chain([first], lines)
-    for line in translator.translate_stream(lines, beam=beam, length_penalty=penalty, batch_size=batch):
+        coming = itertools.chain([first], coming)
+    for line in translator.translate_stream(coming, beam=beam, length_penalty=penalty, batch_size=batch):
         print(line, flush=True)
 
 
@@ -51,7 +52,11 @@ def classify(
     run: Run,
     trace: Annotated[
         Path | None,
-        typer.Option(help="Draw the read-out, word by word or frame by frame, for the first line."),
+        typer.Option(
+            metavar="FILE",
+            parser=path,
+            help="Draw the read-out, word by word or frame by frame, for the first line.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -85,13 +90,8 @@ def classify(
         emit({"results": [vars(prediction) for prediction in results]})
 
 
-def utf8_lines() -> Any:
-    """The lines of standard input, as they come, without a byte-order mark; a clear error where they are not
-    UTF-8."""
-    for number, raw in enumerate(sys.stdin.buffer, start=1):
-        if number == 1:
-            raw = raw.removeprefix(codecs.BOM_UTF8)
-        try:
-            yield raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"line {number} of standard input is not UTF-8 (byte {error.start})") from None
+def utf8_lines() -> Iterator[str]:
+    """The lines of standard input, as they come. Raises DataError where they are not UTF-8."""
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; expected lines")
+    return lines(sys.stdin.buffer, "standard input")

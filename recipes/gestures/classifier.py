@@ -1,7 +1,7 @@
 """A trained gesture classifier, as `spikeseq.load(run)` returns it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from spikeseq.models.gesture import Encoding, GestureStream
 from spikeseq.models.gesture.frames import check_events, check_fields
 from spikeseq.recipes.gestures.data import GESTURES_FILE, GestureData
 from spikeseq.recipes.gestures.files import read_recording
-from spikeseq.recipes.gestures.frames import encode
+from spikeseq.recipes.gestures.frames import encode, encoding_of
 from spikeseq.recipes.gestures.models import gesture_network, one_by_one
 from spikeseq.recipes.gestures.task import GestureTask
-from spikeseq.recipes.runs import RunError
-from spikeseq.recipes.shared.opened import Opened, Prediction, predictions
+from spikeseq.recipes.runs import CONFIG_FILE, RunError
+from spikeseq.recipes.shared.opened import Opened, Prediction, checked_classes, predictions
 
 
 @dataclass
@@ -36,7 +36,7 @@ class GestureClassifier(Opened):
     classifies = True
     reads = "path"
 
-    def predict(self, recordings: Sequence[str | Path | np.ndarray]) -> list[Prediction]:
+    def predict(self, recordings: Iterable[str | Path | np.ndarray]) -> list[Prediction]:
         """One prediction a recording, in order.
 
         Args:
@@ -45,8 +45,13 @@ class GestureClassifier(Opened):
         Raises:
             TypeError, ValueError: something else, or a recording that is damaged, empty or out of order.
         """
-        if isinstance(recordings, str | Path | np.ndarray):
+        if isinstance(recordings, str | Path | np.ndarray) or not isinstance(recordings, Iterable):
             raise TypeError(f"recordings must be a list, got one {type(recordings).__name__}")
+        recordings = list(recordings)
+        for one in recordings:
+            if not isinstance(one, str | Path | np.ndarray):
+                got = type(one).__name__
+                raise TypeError(f"recordings must be paths or arrays of events; one of them is {got}")
         return [predictions(self.classes, self.trace(one)[-1:])[0] for one in recordings]
 
     @torch.no_grad()
@@ -86,8 +91,10 @@ def open_gesture_classifier(folder: Path, config: DictConfig) -> GestureClassifi
     path = folder / GESTURES_FILE
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        encoding = Encoding(**about["encoding"])
-        model = gesture_network(config, len(about["classes"]))
-        return GestureClassifier(model.eval(), about["classes"], encoding, config)
+        classes, encoding = checked_classes(about["classes"]), Encoding(**about["encoding"])
+        if encoding != encoding_of(config.data):
+            raise ValueError(f"{encoding} is not what {CONFIG_FILE} says, {encoding_of(config.data)}")
+        model = gesture_network(config, len(classes))
+        return GestureClassifier(model.eval(), classes, encoding, config)
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}") from None

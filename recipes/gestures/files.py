@@ -117,7 +117,7 @@ def check_recording(path: Path) -> None:
     """
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged head raises whatever its reader stumbles over
         raise DataError(f"{path}: not a whole .npy file ({shown(str(error), 120)})") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         raise DataError(f"{path}: holds {getattr(array, 'dtype', 'no array')}; expected an array of numbers")

@@ -61,11 +61,8 @@ class GestureClassification(Recipe):
         rows = by_class[torch.linspace(0, len(data) - 1, count).long()].tolist()
         inputs = [(task.sequence(data.frames[row : row + 1]),) for row in rows]
         account = evaluation.measure_energy(
-            model, inputs, tokens=len(inputs), input_kind="spikes"
+            model, inputs, tokens=len(inputs), input_kind="spikes", unit=self.unit
         )  # counts of events
-        account["signature"] = account["signature"].replace("per token", "per gesture")
-        for name, text in account["signatures"].items():
-            account["signatures"][name] = text.replace("per token", "per gesture")
         return account
 
     def open(self, folder: Path, config: Any) -> GestureClassifier:

@@ -205,7 +205,7 @@ def _side(settings: Any) -> int | None:
 def _load(settings: Any, part: Part, say: Say) -> Loaded:
     """The part's chosen rows, from the cache if they are there."""
     choice = None if settings.limit is None else (settings.limit, settings.split_seed)
-    facts = ("images", 1, settings.recipe, part.facts, _side(settings), choice)
+    facts = ("images", 2, settings.recipe, part.facts, _side(settings), choice)
     folder = corpus_folder(facts)
     kept = _read(folder)
     if kept is not None:

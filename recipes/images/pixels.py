@@ -84,12 +84,13 @@ def decode(where: str, image: Any, channels: int, size: int | None) -> tuple[np.
 
 def _picture(where: str, image: bytes | Path, mode: str) -> tuple[Any, bool]:
     """The decoded image in this mode of Pillow's, and whether it was a JPEG."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         picture = Image.open(
             io.BytesIO(image) if isinstance(image, bytes) else image, formats=("JPEG", "PNG")
         )
+        ImageOps.exif_transpose(picture, in_place=True)  # a photograph as its camera was held
         converted = picture.convert(mode)
     except Exception as error:  # a damaged file raises whatever its decoder stumbles over
         damage = shown(str(error), 80)

@@ -92,10 +92,9 @@ class ImageClassification(Recipe):
         steps = getattr(model, "substeps", 1)
         inputs = [(task.normalised(part, device),) for part in images.pixels.split(max(1, 20 // steps))]
         torch.manual_seed(config.seed)
-        account = evaluation.measure_energy(model, inputs, tokens=len(images), input_kind="analog")
-        account["signature"] = account["signature"].replace("per token", "per image")
-        for name, text in account["signatures"].items():
-            account["signatures"][name] = text.replace("per token", "per image")
+        account = evaluation.measure_energy(
+            model, inputs, tokens=len(images), input_kind="analog", unit=self.unit
+        )
         if isinstance(model, SpikingNetwork):
             plain = config.copy()
             if plain.model.norm != "none":

@@ -68,7 +68,7 @@ class ImageModel(LearntNeuronSettings, ModelSettings):
 
     method: str = field()
     start: str | None = field()
-    width: float = positive()
+    width: float = accepts("above 0 and at most 1000", lambda value: 0 < value <= 1000)
     hidden: int = whole(1, WIDEST)
     dropout: float = share()
     norm: str = one_of("batch", "batch-steps", "none")

@@ -59,6 +59,16 @@ class Opened:
         return Seen()
 
 
+def checked_classes(found: Any) -> list[str]:
+    """The names of classes that a run folder keeps. Raises ValueError for something else."""
+    if not isinstance(found, list) or len(found) < 2 or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"the classes are {found!r:.60}; expected a list of two or more names")
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise ValueError(f"the class {twice!r} is there twice; expected different names")
+    return found
+
+
 def predictions(classes: Sequence[str], logits: Tensor) -> list[Prediction]:
     """One prediction for each row of logits (N, classes)."""
     found = []

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.checks import positive_int, strings
 from spikeseq.models import build_classifier
 from spikeseq.recipes.runs import RunError
-from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, predictions
+from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, checked_classes, predictions
 from spikeseq.recipes.text.corpus import CLASSES_FILE, VOCAB_FILE
 from spikeseq.recipes.text.data import clean
 from spikeseq.recipes.text.task import crop
@@ -22,16 +22,9 @@ from spikeseq.tokenizers import Vocab, build_tokenizer
 def read_classes(path: Path) -> list[str]:
     """The names of the classes, in the order of the model's outputs."""
     try:
-        classes = json.loads(path.read_text(encoding="utf-8"))
+        return checked_classes(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from None
-    if (
-        not isinstance(classes, list)
-        or len(classes) < 2
-        or not all(isinstance(name, str) for name in classes)
-    ):
-        raise RunError(f"{path} is damaged: expected a list of two or more names")
-    return classes
 
 
 @dataclass

@@ -16,6 +16,7 @@ from typing import Any
 
 from spikeseq.recipes.shared import parquet
 from spikeseq.recipes.shared.errors import DataError, listed, quoted, shown
+from spikeseq.recipes.shared.utf8 import decoded, lines, read_bytes
 
 UNLABELLED = -1
 LONGEST_FIELD = 2**31 - 1  # characters, the most that the csv module takes on every system
@@ -121,7 +122,7 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> Contents:
 
 
 def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
-    records = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
+    records = csv.reader(io.StringIO(decoded(read_bytes(path), str(path)), newline=""), strict=True)
     header: list[str] | None = None
     line = 1
     limit = csv.field_size_limit(LONGEST_FIELD)  # of the whole process, so it is put back
@@ -150,12 +151,12 @@ def _read_jsonl(path: Path, columns: tuple[str, ...]) -> Contents:
 
 
 def _jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
-    for line, content in enumerate(_decoded(path).split("\n"), start=1):
+    for line, content in enumerate(lines(io.BytesIO(read_bytes(path)), str(path)), start=1):
         if not content.strip():
             continue
         where = f"{path}, line {line}"
         try:
-            record = json.loads(content)
+            record = json.loads(content, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{where}: malformed JSON ({error}) in {shown(content)}; expected one object"
@@ -166,17 +167,13 @@ def _jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
         yield line, tuple(record[name] for name in columns)
 
 
-def _decoded(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a file") from None
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = f"byte {error.start} (line {line}) is 0x{content[error.start]:02x}"
-        raise DataError(f"{path}: {byte}, which is not UTF-8; save the file as UTF-8") from None
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError for a key that it has twice, of which `json` keeps the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {shown(next(name for name in names if names.count(name) > 1))} twice")
+    return found
 
 
 READERS: dict[str, Callable[[Path, tuple[str, ...]], Contents]] = {
@@ -190,4 +187,7 @@ def _check_columns(where: str, present: Sequence[str], columns: Iterable[str]) -
     for name in columns:
         if present.count(name) != 1:
             problem = "no column" if name not in present else "more than one column"
-            raise DataError(f"{where}: {problem} {shown(name)}; the columns are {quoted(present)}")
+            raise DataError(
+                f"{where}: {problem} {shown(name)}; the columns are {quoted(present)};"
+                " data.text_column and data.label_column choose"
+            )

@@ -6,6 +6,7 @@ Whatever is wrong with the input is a one-line DataError.
 """
 
 import gzip
+import io
 import os
 import random
 import zlib
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spikeseq.recipes.shared.errors import DataError, listed, shown
+from spikeseq.recipes.shared.utf8 import lines, read_bytes
 from spikeseq.recipes.translation import sample as parallel_sample
 from spikeseq.recipes.translation.lines import clean
 
@@ -292,20 +294,14 @@ def _paired(sides: list[list[str]], origins: list[str], training: bool) -> Pairs
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
+    content = read_bytes(path)
+    if path.suffix == ".gz":
+        try:
             content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: a damaged or truncated gzip file ({error}); expected a whole one") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a file") from None
-    try:
-        text = content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = f"byte {error.start} (line {line}) is 0x{content[error.start]:02x}"
-        raise DataError(f"{path}: {byte}, which is not UTF-8; save the file as UTF-8") from None
-    if not text:
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            damage = f"a damaged or truncated gzip file ({error})"
+            raise DataError(f"{path}: {damage}; expected a whole one") from None
+    found = [clean(line) for line in lines(io.BytesIO(content), str(path))]
+    if not found:
         raise DataError(f"{path}: empty; expected one sentence a line")
-    return [clean(line) for line in text.removesuffix("\n").split("\n")]
+    return found

@@ -2,7 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from spikeseq.models import CLASSIFIERS, build_classifier
-from spikeseq.recipes.config import CONFIGS, ConfigError, flat, load_config, recipe_names
+from spikeseq.recipes.config import CONFIGS, ConfigError, check_once, flat, load_config, recipe_names
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 
@@ -150,3 +150,44 @@ def test_a_method_may_have_settings_for_some_models():
     whole = OmegaConf.load(CONFIGS / "cifar10.yaml")
     for method in whole.methods.values():
         assert set(method.get("variants", {})) <= set(whole.variants)
+
+
+@pytest.mark.parametrize("value", ["010", "-010", "1:30", "[4, 010]", "[1:30]", "0_7"])
+def test_numbers_that_yaml_takes_for_others(value):
+    key = "model.widths" if "[" in value else "train.epochs"
+    with pytest.raises(ConfigError, match=f"{key}=.* is no decimal number; write numbers like 10"):
+        load_config("dvs128", overrides=[f"{key}={value}"])
+
+
+@pytest.mark.parametrize("value", ["0x10", "1_000", "0", "100"])
+def test_whole_numbers_that_are_what_they_look_like(value):
+    config = load_config("imdb", overrides=[f"train.warmup={value}", "train.clip=0.05"])
+    assert (config.train.warmup, config.train.clip) == (int(value, 0), 0.05)
+
+
+@pytest.mark.parametrize("setting", ["model.widths=[[1]]", "model.widths=[1.0]", "model.leaks=['0.1', 0.2]"])
+def test_what_a_list_holds(setting):
+    with pytest.raises(ConfigError, match=r"must be list of (int|float)"):
+        load_config("dvs128", method="frames", overrides=[setting])
+
+
+def test_a_name_that_is_empty_is_not_the_default():
+    for option, message in (
+        ("model", "no model ''"),
+        ("method", "no method ''"),
+        ("data", "--data is empty"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config("cifar10", **{option: ""})
+
+
+def test_a_setting_is_given_once():
+    check_once(["train.epochs=3", "train.clip=1"], None)
+    with pytest.raises(
+        ConfigError, match=r"train.clip is given twice, by --set train.clip=1 and --set train.clip=2"
+    ):
+        check_once(["train.clip=1", "train.clip=2"], 3)
+    with pytest.raises(
+        ConfigError, match=r"train.epochs is given twice, by --epochs 3 and --set train.epochs=3"
+    ):
+        check_once(["train.epochs=3"], 3)

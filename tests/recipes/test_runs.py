@@ -134,7 +134,8 @@ def test_damaged_files_are_named(run, name):
 @pytest.mark.parametrize(
     "damage",
     ["recipe: [1]", "recipe: other", "model: snn", "model: {name: other}", "data: 3", "data: {tokenizer: no}",
-     "model: {surrogate: none}", "model: {dropout: 7}", "model: {nonsense: 1}"],
+     "model: {surrogate: none}", "model: {dropout: 7}", "model: {nonsense: 1}", "seed: x", "seed: null",
+     "train: {batch_size: 0}", "data: {kept_tokens: -3}", "data: {source: null}", "evaluate: {split: no}"],
 )  # fmt: skip
 def test_a_config_with_other_contents(run, damage):
     folder = run()
@@ -164,6 +165,23 @@ def test_a_leak_out_of_bounds_is_refused(run):
     tensors[name] = torch.tensor([1.5])
     save_file(tensors, folder / "model.safetensors", {"format": "1"})
     assert "leak" in refusal(folder) and "1.5" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_refused(run, value):
+    folder = run("bow")  # which has no neurons, whose values are checked
+    tensors = load_file(folder / "model.safetensors")
+    name = min(tensors)
+    tensors[name].view(-1)[0] = value
+    save_file(tensors, folder / "model.safetensors", {"format": "1"})
+    assert f"model.safetensors is damaged: {name} holds {value}" in refusal(folder)
+
+
+@pytest.mark.parametrize("classes", [["a", "a", "b"], "abc", [1, 2, 3], ["a"], {"a": 1, "b": 2}])
+def test_classes_that_are_no_names(run, classes):
+    folder = run()
+    (folder / "classes.json").write_text(json.dumps(classes))
+    assert re.search(r"classes\.json is damaged: the class.* expected", refusal(folder))
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"recipe": "imdb"', b"\xff"])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...checks import positive_int
+from ...checks import positive_int, strings
 from .frames import Encoding, FrameStream
 from .networks import RecurrentNet, State, VotingNet
 
@@ -57,11 +57,13 @@ class GestureStream:
             raise TypeError("window counts votes, which a GRU does not give; expected None")
         if model.training:
             raise ValueError("model must be in evaluation mode; call model.eval()")
-        self.model, self.classes = model, list(classes)
+        self.model, self.classes = model, strings("classes", classes)
         with torch.no_grad():
             outputs = model(torch.zeros(1, 1, encoding.channels, encoding.size, encoding.size)).shape[-1]
         if outputs != len(self.classes):
             raise ValueError(f"classes are {len(self.classes)}, the model has {outputs} outputs")
+        if len(set(self.classes)) < outputs:
+            raise ValueError(f"classes must have different names, got {self.classes}")
         self.frames = FrameStream(encoding)
         self.state: State | None = None
         self.recent: deque[Tensor] | None = None

@@ -270,7 +270,10 @@ def test_a_bad_recording(copy, array, problem):
     assert found.startswith(str(path)) and problem in found
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", None])
+HEAD = b"\x93NUMPY\x01\x00\x10\x00{'descr': '<i4', (\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", HEAD, None])
 def test_a_truncated_file(copy, content):
     path = copy / TRAIN / "user02_natural/0.npy"
     path.write_bytes(path.read_bytes()[:-5] if content is None else content)

@@ -1,6 +1,7 @@
 """The recipe for gestures end to end: recordings in tonic's layout, read by tonic's class, no network."""
 
 import json
+import shutil
 import socket
 
 import numpy as np
@@ -10,6 +11,7 @@ from gesture_case import event_list
 from recipe_case import refused, sets
 
 import spikeseq
+from spikeseq.models.gesture import GestureStream
 from spikeseq.recipes.config import ConfigError, load_config
 from spikeseq.recipes.gestures.data import GestureData, GestureSplit
 from spikeseq.recipes.gestures.files import read_recording
@@ -130,6 +132,14 @@ def test_what_a_classifier_refuses(runs, tmp_path):
     classifier = spikeseq.load(runs[0] / "snn")
     with pytest.raises(TypeError, match="recordings must be a list"):
         classifier.predict("0.npy")
+    with pytest.raises(TypeError, match="recordings must be a list, got one int"):
+        classifier.predict(5)
+    with pytest.raises(TypeError, match="paths or arrays of events; one of them is list"):
+        classifier.predict([[]])
+    with pytest.raises(ValueError, match="classes must have different names"):
+        GestureStream(classifier.model, classifier.encoding, ["a"] * len(CLASSES))
+    with pytest.raises(TypeError, match="classes must be a list of strings, got one string"):
+        GestureStream(classifier.model, classifier.encoding, "abcdefghijk")
     np.save(tmp_path / "0.npy", np.zeros((0, 4), np.int32))
     with pytest.raises(ValueError, match="an empty recording"):
         classifier.predict([tmp_path / "0.npy"])
@@ -142,6 +152,16 @@ def test_what_a_classifier_refuses(runs, tmp_path):
     (tmp_path / "1.npy").write_bytes((tmp_path / "0.npy").read_bytes()[:40])
     with pytest.raises(ValueError, match=r"1.npy: not a whole .npy file"):
         classifier.predict([tmp_path / "1.npy"])
+
+
+@pytest.mark.parametrize("change", [{"frames": 5}, {"clip": 2}])
+def test_another_encoding_than_that_of_the_run(runs, tmp_path, change):
+    folder = shutil.copytree(runs[0] / "snn", tmp_path / "snn")
+    about = json.loads((folder / "gestures.json").read_text())
+    about["encoding"] |= change
+    (folder / "gestures.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"gestures\.json is damaged: .* is not what config.yaml says"):
+        spikeseq.load(folder)
 
 
 def test_the_command_line(runs, sample, tmp_path, cli):

@@ -1,3 +1,4 @@
+import io
 import pickle
 
 import numpy as np
@@ -276,3 +277,15 @@ def test_known_names():
     assert same_names("imagenette", ["n01440764", "else"]) == ["tench", "else"]
     assert same_names("cifar100", ["couch", "cra"]) == ["couch", "crab"]
     assert same_names("cifar10", ["cra"]) == ["cra"]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_photograph_is_upright_as_its_exif_says(form):
+    array = np.zeros((8, 8, 3), np.uint8)
+    array[:4] = 255  # the upper half is bright
+    turned, upright = io.BytesIO(), Image.fromarray(array)
+    exif = Image.Exif()
+    exif[0x112] = 6  # to be turned by 90 degrees, clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(turned, form, exif=exif, quality=100)
+    pixels, _ = decode_images([("a", turned.getvalue())], 1, 3, None)
+    assert pixels[0, :, :4].min() > 250 and pixels[0, :, 4:].max() < 5

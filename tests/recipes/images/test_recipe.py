@@ -1,6 +1,7 @@
 """The recipe for images end to end, on the sample: every method, chained by run folders."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -179,3 +180,16 @@ def test_a_sample_is_taken_evenly():
     data = load_images(load_config("cifar10").data).splits["test"]
     some = some_of(data, 50)
     assert some.labels.bincount().tolist() == [5] * 10 and some_of(data, None) is data
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [({"mean": [0.5, float("nan"), 0.5]}, "mean is"), ({"std": [0, 1, 1]}, "std is"), ({"std": [1]}, "std"),
+     ({"classes": ["a"] * 10}, "'a' is there twice"), ({"size": 10**9}, ""), ({"mean": 0.5}, "")],
+)  # fmt: skip
+def test_what_a_run_keeps_of_its_images_is_checked(runs, tmp_path, change, problem):
+    folder = shutil.copytree(runs / "ann", tmp_path / "ann")
+    about = json.loads((folder / "images.json").read_text()) | change
+    (folder / "images.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=rf"images.json is damaged: .*{problem}"):
+        spikeseq.load(folder)

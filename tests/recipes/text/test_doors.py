@@ -149,3 +149,27 @@ def test_a_sentence_is_read_as_it_is_asked(tmp_path, monkeypatch, text):
     asked = {clean(line) for line in standard_input(monkeypatch, content.encode())}
     data = load_parallel_data(tmp_path / "corpus", validation_share=0.25, test_share=0.25)
     assert {line for part in (data.train, data.validation, data.test) for line in part.sources} == asked
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.de"])
+def test_lines_that_end_in_cr_alone_are_refused_where_lf_ends_them(tmp_path, monkeypatch, name):
+    content = b'{"text": "a", "label": 0}\r{"text": "b", "label": 1}\r'
+    for path in (tmp_path / name, tmp_path / "a.en"):
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=f"{name}, line 1: lines end in CR alone; expected LF or CR LF"):
+        load_parallel_data(tmp_path / "a") if name == "a.de" else read(tmp_path / name, ("text", "label"))
+    with pytest.raises(DataError, match="standard input, line 1: lines end in CR alone"):
+        standard_input(monkeypatch, content)
+    assert standard_input(monkeypatch, b"a\rb\nc\r") == ["a\rb", "c"]
+
+
+def test_a_closed_standard_input(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ValueError, match="standard input is closed; expected lines"):
+        utf8_lines()
+
+
+def test_a_key_that_a_json_line_has_twice(tmp_path):  # as a column of CSV
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "text": "b", "label": 1}\n')
+    with pytest.raises(DataError, match=r"a.jsonl, line 1: malformed JSON .the key 'text' twice"):
+        read(tmp_path / "a.jsonl", ("text", "label"))

@@ -217,7 +217,7 @@ def test_an_empty_file(tmp_path, content, suffix):
 def test_a_file_that_is_not_utf_8(tmp_path, suffix):
     write_pairs(tmp_path / "a", numbered(3), suffix)
     path = write(tmp_path / f"a.de{suffix}", "eins\nzwei\ncaf\xe9\n".encode("latin-1"))
-    assert f"{path}: byte 13 (line 3) is 0xe9, which is not UTF-8" in failure(tmp_path / "a")
+    assert f"{path}, line 3: byte 4 is 0xe9, which is not UTF-8" in failure(tmp_path / "a")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "plain", "header"])
