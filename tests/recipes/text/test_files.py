@@ -157,7 +157,7 @@ def test_bytes_that_are_not_utf_8(tmp_path):
     for name, content in (("a.csv", b"text,label\nfine,1\ncaf\xe9,0\n"), ("a.jsonl", b"\n\ncaf\xe9\n")):
         text = message(write(tmp_path / name, content))
         assert f"{name}, line 3: byte 4 is 0xe9, which is not UTF-8" in text
-    assert "byte 0 (line 1) is 0xff" in message(write(tmp_path / "b.csv", "text,label\na,1".encode("utf-16")))
+    assert "line 1: byte 1 is 0xff" in message(write(tmp_path / "b.csv", "text,label\na,1".encode("utf-16")))
     column = pa.array([b"fine", b"caf\xe9"], pa.binary()).view(pa.string())
     text = message(parquet(tmp_path / "a.parquet", text=column, label=[0, 1]))
     assert "row 2: byte 3 of b'caf\\xe9' is not UTF-8" in text
