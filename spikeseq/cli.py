@@ -1,14 +1,17 @@
 """The console script `spikeseq`: results on standard output, everything for people on standard error."""
 
+import _thread
 import os
 import sys
-from typing import NoReturn
+import threading
+from typing import Any, NoReturn
 
 
 def main() -> NoReturn:
     """Runs the command line. Exit status 2 for what the user can mend, 130 after Ctrl-C."""
     # torch reads it at its first allocation: large tensors come in large pages, which are touched faster.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    told, sys.unraisablehook = sys.unraisablehook, interrupt_again
     try:
         try:
             from spikeseq.recipes.command import commands, filters  # noqa: F401  whose commands join the app
@@ -28,9 +31,21 @@ def main() -> NoReturn:
         if not isinstance(error.__cause__, KeyboardInterrupt):  # which some versions of typer wrap
             fail(described(error))
         status = 130
+    finally:
+        sys.unraisablehook = told
     if status == 130:
         fail("interrupted", 130)
     sys.exit(status or 0)
+
+
+def interrupt_again(lost: Any) -> None:
+    """A Ctrl-C that came while Python cleared up objects is lost; it comes again once that is done."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    timer = threading.Timer(0.01, _thread.interrupt_main)
+    timer.daemon = True
+    timer.start()
 
 
 def fail(text: str, status: int = 2) -> NoReturn:

@@ -380,3 +380,18 @@ def test_the_core_needs_none_of_the_extra_packages():
         r"spikeseq: the command line needs more packages \(.*\): pip install 'spikeseq\[recipes\]'\n",
         done.stderr,
     )
+
+
+def test_ctrl_c_while_objects_are_cleared_up_is_not_lost(cli, monkeypatch):
+    class Cleared:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def app(**options):
+        Cleared()
+        time.sleep(5)
+
+    monkeypatch.setattr("spikeseq.recipes.command.app.app", app)
+    hook, started = sys.unraisablehook, time.monotonic()
+    assert cli("info").code == 130
+    assert time.monotonic() - started < 4 and sys.unraisablehook is hook
