@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import sys
 import threading
 from typing import Any, NoReturn
@@ -43,9 +44,14 @@ def interrupt_again(lost: Any) -> None:
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    timer = threading.Timer(0.01, _thread.interrupt_main)
-    timer.daemon = True
-    timer.start()
+
+    def again() -> None:
+        if hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        else:  # Windows
+            _thread.interrupt_main()
+
+    threading.Timer(0.01, again).start()
 
 
 def fail(text: str, status: int = 2) -> NoReturn:
