@@ -115,6 +115,7 @@ def read_config(folder: Path) -> DictConfig:
         if cut:
             raise ValueError(f"it has no {cut[0]}")
         merged = OmegaConf.merge(defaults, config)
+        assert isinstance(merged, DictConfig)
         lost = sorted(flat(defaults).keys() - flat(merged).keys())
         if lost:
             raise ValueError(f"it has no {lost[0]}")
@@ -123,7 +124,6 @@ def read_config(folder: Path) -> DictConfig:
         key = getattr(error, "full_key", None)  # which omegaconf tells in a line of its own
         reason = [f"{key}: "] * bool(key) + (str(error).splitlines() or [type(error).__name__])[:1]
         raise RunError(f"{path} is damaged: {''.join(reason)}") from None
-    assert isinstance(merged, DictConfig)
     return merged
 
 
