@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from spikeseq.explain import uncompiled
 from spikeseq.nn import SpikingActivation
 from spikeseq.watch import Call, Watcher
 
@@ -28,7 +29,7 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str
 
     kinds = SpikingActivation | nn.ReLU
     layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
-    with Watcher(layers, before=see):
+    with Watcher(layers, before=see), uncompiled():
         loss = nn.functional.cross_entropy(model(images).float(), labels)
     if not seen:
         raise ValueError("the model has no SpikingActivation and no nn.ReLU that gradients reach")

@@ -117,6 +117,13 @@ def only_shapes(tensor: Tensor) -> bool:
     return tensor.is_meta or bare
 
 
+def check_dtype(dtype: torch.dtype | None) -> torch.dtype | None:
+    """`dtype` if neurons can be of it, or None; else a TypeError that names it."""
+    if dtype is not None and dtype not in CURRENT_DTYPES:
+        raise TypeError(f"dtype must be float32, float64, bfloat16 or float16, got {dtype}")
+    return dtype
+
+
 def check_current(current: Tensor) -> None:
     """Refuses what no neuron takes as its currents (L, B, *)."""
     check_tensor("current", current)
@@ -252,10 +259,17 @@ def check_input(x: Tensor, features: int, like: Tensor) -> None:
             raise TypeError(f"input must be {like.dtype} as the layer is, got {x.dtype}")
 
 
-def check_hx(hx: Tensor, expected: tuple[int, ...]) -> None:
-    """Refuses a state of another shape."""
+def check_hx(hx: Tensor, expected: tuple[int, ...], x: Tensor) -> None:
+    """Refuses a state of another shape, or another device or type than an input `x` wants."""
     if tuple(check_tensor("hx", hx).shape) != expected:
         raise ValueError(f"hx must have shape {expected}, got {tuple(hx.shape)}")
+    if hx.layout != torch.strided:
+        raise TypeError(f"hx must be dense, got layout {hx.layout}")
+    if hx.device != x.device:
+        raise ValueError(f"hx is on {hx.device}, the input on {x.device}")
+    wanted = torch.promote_types(x.dtype, torch.float32)
+    if hx.dtype != wanted:
+        raise TypeError(f"hx must be {wanted} for an input in {x.dtype}, got {hx.dtype}")
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype | None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .modules import check_initialised, is_scripted
+from .modules import check_initialised, is_compiled, is_scripted
 from .ops.dispatch import FUSED, Op, listening
 
 TRACED = "traced by torch.compile"
@@ -85,7 +85,7 @@ def explain(model: nn.Module, *inputs: Any, **kwargs: Any) -> Explanation:
         raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
     check_initialised(model)
     listener = _Listener(model)
-    with _unchanged(model, (*inputs, *kwargs.values())), _uncompiled():
+    with _unchanged(model, (*inputs, *kwargs.values())), uncompiled():
         token = listening.set(listener)
         try:
             model(*inputs, **kwargs)
@@ -141,15 +141,8 @@ class _Listener:
         self.records = [record for record in self.records if record.calls]
 
 
-def is_compiled(module: nn.Module) -> bool:
-    """Whether torch.compile traces the calls of `module`, without importing what compiles."""
-    made = sys.modules.get("torch._dynamo.eval_frame")
-    return module._compiled_call_impl is not None or (
-        made is not None and isinstance(module, made.OptimizedModule)
-    )
-
-
-def _uncompiled() -> Any:
+def uncompiled() -> Any:
+    """While it is open, what torch.compile has made runs as it was written."""
     if "torch._dynamo" in sys.modules:
         return torch.compiler.set_stance("force_eager")
     return nullcontext()

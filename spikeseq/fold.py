@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .models.sentiment import RecurrentClassifier, SpikingClassifier
-from .modules import check_plain, named, refuse, rewritten
+from .modules import check_plain, is_compiled_around, named, refuse, rewritten
 from .nn import SequenceDropout, SpikingRNN, TokenConv1d
 from .nn.layer import Passed, SpikingLayer
 from .outside import copied
@@ -35,6 +35,8 @@ def fold_embeddings(model: nn.Module) -> nn.Module:
         ValueError: a part that would be read or would see other values, from the embedding to the first map,
             is not exactly what its class says (`modules.oddity`): naming path, class, reason and what to do.
     """
+    if isinstance(model, nn.Module) and is_compiled_around(model):
+        refuse("", model, "was compiled", "fold the model before torch.compile")
     if isinstance(model, SpikingClassifier | RecurrentClassifier) and (reason := rewritten(model)):
         refuse("", model, f"{reason}, which may use what is folded", "fold a model of the class itself")
     with torch.no_grad():

@@ -5,6 +5,7 @@ Whoever reads a module's weights in the place of calling it (`swap`, `to_spiking
 parametrizations and pruning all change what a call does without changing what stands in `weight`.
 """
 
+import sys
 from collections.abc import Iterator
 from inspect import get_annotations
 from types import FunctionType
@@ -135,6 +136,17 @@ def dense(module: nn.Module) -> bool:
 def is_scripted(module: nn.Module) -> bool:
     """Whether torch.jit made it: nothing of what it computes can be seen."""
     return isinstance(module, torch.jit.ScriptModule)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile traces the calls of `module`, without importing what compiles."""
+    return module._compiled_call_impl is not None or is_compiled_around(module)
+
+
+def is_compiled_around(module: nn.Module) -> bool:
+    """Whether `module` is what `torch.compile(other)` gave: the other stands inside."""
+    made = sys.modules.get("torch._dynamo.eval_frame")
+    return made is not None and isinstance(module, made.OptimizedModule)
 
 
 def is_quantised(module: nn.Module) -> bool:

@@ -51,7 +51,7 @@ class Monitor:
         self._costs = costs
         self._counts = {name: _Count() for name in layers}
         self._tokens = {name: substeps or _token(model, name) for name in layers}
-        self._watcher = Watcher(layers, after=self._see)
+        self._watcher = Watcher(layers, after=self._see, threads=True)
 
     def _see(self, call: Call) -> None:
         name, given, steps = call.name, call.arguments, substeps_of(call.module, call.arguments)
@@ -182,8 +182,9 @@ def monitor(
     unless `penalty`. So monitor some batches, not a timing run. Attach it before a compiled model is first
     called.
 
-    It sees the layers that the model has when it is attached, not copies of them, and each call once, not
-    what is computed again for its gradient (`spikeseq.watch.Watcher`). The model itself stays as it is.
+    It sees the layers that the model has when it is attached, in whatever thread, not copies of them, and
+    each call once, not what is computed again for its gradient (`spikeseq.watch.Watcher`). The model itself
+    stays as it is.
 
     Args:
         model: with at least one LIF layer.

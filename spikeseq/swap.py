@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from .checks import CURRENT_DTYPES
-from .modules import check_initialised, check_plain, is_scripted, named, refuse
+from .modules import check_initialised, check_plain, is_compiled, is_scripted, named, refuse
 from .nn import SpikingRNN, SpikingRNNCell
 from .outside import copied, outside
 
@@ -203,6 +203,8 @@ def _find(model: nn.Module) -> dict[str, nn.Module]:
                 f"{named(path, module)} is a torch.jit.ScriptModule; swap the Python model before it is"
                 " scripted"
             )
+        if is_compiled(module) and isinstance(getattr(module, "_orig_mod", module), _RNNS):
+            refuse(path, module, "was compiled", "swap the model before torch.compile")
         if isinstance(module, _RNNS):
             found[path] = module
     for module, place in outside(model).items():

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from threading import RLock, get_ident
 from typing import Any
 
 import torch
@@ -56,34 +57,48 @@ class Watcher:
 
     Args:
         modules: by name. A module of two names has the first.
+        threads: whether calls in all threads are seen, one after the other, or only those in the thread that
+            opens it: what others do with the model meanwhile is none of its business then.
         before, after: called as a call begins and ends, with its `Call`. What they compute is no part of
             what a checkpoint computes again.
     """
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], *, before: See | None = None, after: See | None = None
+        self,
+        modules: Mapping[str, nn.Module],
+        *,
+        before: See | None = None,
+        after: See | None = None,
+        threads: bool = False,
     ) -> None:
         self.before, self.after = before, after
+        self.thread = None if threads else get_ident()
         self.running: list[Call] = []
-        """Calls that have begun and not ended, the innermost last."""
+        """Calls that have begun and not ended, the innermost last; of one thread only."""
         self._watched: dict[int, _Eye] = {}
         for name, module in modules.items():
             self._watched.setdefault(id(module), _Eye(self, name, module))
         self.closed = False
-        if self._watched:
+        if not self._watched:
+            return
+        # As it is imported, it remembers what a call of a module is that it need not look into. Optimisers
+        # import it, so that it is mostly there.
+        import_module("torch._dynamo")
+        with _changing:
             _install()
-        for key, eye in self._watched.items():
-            _eyes[key] = (*_eyes.get(key, ()), eye)
+            for key, eye in self._watched.items():
+                _eyes[key] = (*_eyes.get(key, ()), eye)
 
     def close(self) -> None:
         """Sees nothing from now on, also of calls that are running."""
         self.closed = True
-        for key, eye in self._watched.items():
-            left = tuple(other for other in _eyes.get(key, ()) if other is not eye)
-            if left:
-                _eyes[key] = left
-            else:
-                _forget(key)
+        with _changing:
+            for key, eye in self._watched.items():
+                left = tuple(other for other in _eyes.get(key, ()) if other is not eye)
+                if left:
+                    _eyes[key] = left
+                else:
+                    _forget(key)
         self._watched = {}
 
     def __enter__(self) -> "Watcher":
@@ -139,8 +154,9 @@ class _Eye:
 
 
 def _forget(key: int) -> None:
-    _eyes.pop(key, None)
-    _uninstall()
+    with _changing:
+        _eyes.pop(key, None)
+        _uninstall()
 
 
 # By identity: modules may define equality, and a copy is another module.
@@ -148,6 +164,7 @@ _eyes: dict[int, tuple[_Eye, ...]] = {}
 WATCHED = _eyes
 """Changes whenever a module begins or ceases to be watched."""
 _plain: Callable[..., Any] = nn.Module.__call__
+_changing, _seeing = RLock(), RLock()  # who is watched; what is seen in several threads
 
 
 def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
@@ -161,7 +178,15 @@ def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
 def _seen(eyes: tuple[_Eye, ...], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not eyes:
         return _plain(module, *args, **kwargs)
-    watcher, call = eyes[0].watcher, eyes[0].call(module, args, kwargs)
+    watcher = eyes[0].watcher
+    if watcher.thread is not None and not torch.compiler.is_compiling() and watcher.thread != get_ident():
+        return _seen(eyes[1:], module, args, kwargs)
+    call = eyes[0].call(module, args, kwargs)
+    if watcher.thread is None:
+        _show(watcher, watcher.before, call)
+        call.output = _seen(eyes[1:], module, args, kwargs)
+        _show(watcher, watcher.after, call)
+        return call.output
     watcher.running.append(call)
     try:
         _show(watcher, watcher.before, call)
@@ -175,7 +200,8 @@ def _seen(eyes: tuple[_Eye, ...], module: nn.Module, args: tuple[Any, ...], kwar
 def _show(watcher: Watcher, see: See | None, call: Call) -> None:
     if see is None or watcher.closed:
         return
-    with _kept_apart():
+    alone = watcher.thread is not None or torch.compiler.is_compiling()
+    with nullcontext() if alone else _seeing, _kept_apart():
         see(call)
 
 
@@ -200,9 +226,6 @@ class _Probe(nn.Module):
 def _install() -> None:
     """Lets calls of modules pass through `_call`, unless they do so already."""
     global _plain
-    # As it is imported, it remembers what a call of a module is that it need not look into. Optimisers import
-    # it, so that it is mostly there.
-    import_module("torch._dynamo")
     probe, met = _Probe(), list[Call]()
     watcher = Watcher({}, before=met.append)
     _eyes[id(probe)] = (_Eye(watcher, "", probe),)

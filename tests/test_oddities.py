@@ -172,3 +172,27 @@ def test_as_called_or_refused(operation, model, path, odd, how):
         assert [name for name, _ in modules] == [name for name, _ in model.named_modules()]
         assert all(a[1] is b[1] for a, b in zip(modules, model.named_modules(), strict=True))
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_was_compiled_is_refused_or_replaced_inside():  # the wrapper of torch.compile calls what it held
+    model = rnn()
+    compiled = torch.compile(model, backend="eager")
+    assert not any(isinstance(part, nn.LSTM) for part in spikeseq.swap(compiled).modules())
+    lstm = model["encoder"][0]
+    model["encoder"][0] = torch.compile(lstm, backend="eager")
+    with pytest.raises(
+        ValueError, match=r"^encoder\.0 \(OptimizedModule\) was compiled; swap the model before"
+    ):
+        spikeseq.swap(model)
+    lstm.compile(backend="eager")
+    model["encoder"][0] = lstm
+    with pytest.raises(ValueError, match=r"^encoder\.0 \(LSTM\) was compiled; swap the model before"):
+        spikeseq.swap(model, inplace=True)
+    with pytest.raises(
+        ValueError, match=r"^the model \(OptimizedModule\) was compiled; convert the model bef"
+    ):
+        spikeseq.to_spiking(torch.compile(ann(), backend="eager"), [CODES])
+    with pytest.raises(
+        ValueError, match=r"^the model \(OptimizedModule\) was compiled; fold the model before"
+    ):
+        spikeseq.fold_embeddings(torch.compile(classifier(), backend="eager"))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -40,6 +41,23 @@ class Frame:
     missed: list[str] = field(default_factory=list)
 
 
+class Apart:
+    """Stands for the forward of a module while its forward pre-hooks run, and is gone when it is called.
+
+    Copies of the module have their own forward in its place.
+    """
+
+    def __init__(self, module: nn.Module, run: Any) -> None:
+        self.module, self.run = module, run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        vars(self.module).pop("forward", None)
+        return self.run(self.module, args, kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self.module, "forward")
+
+
 class Counter(TorchDispatchMode):
     """Watches every module of a model, and the operations below them.
 
@@ -57,7 +75,7 @@ class Counter(TorchDispatchMode):
         self.packed_bytes = 0
         self.busy = False
         self.rules: dict[int, rules.Known] = {}  # by identity: modules may define equality
-        self.wrapped: list[nn.Module] = []
+        self.open: list[nn.Module] = []  # those whose forward is seen apart from their hooks
         self.readers: set[str] = set()  # maps whose input is spikes, as the layers that they are parts of say
         watched, done = {}, set[str]()  # by the rule of the module that they are parts of
         for name, module in model.named_modules():
@@ -71,7 +89,7 @@ class Counter(TorchDispatchMode):
                 done |= {prefix + part for part, _ in rules.covered(module, known)}
                 self.rules[id(module)] = known
                 if oddity(module):
-                    self._wrap(module)
+                    self.open.append(module)
         for x in [*model.parameters(), *model.buffers()]:
             self.values.set(x, Values(weight=True))
         self.watcher = Watcher(watched, before=self._begins, after=self._ends)
@@ -97,7 +115,9 @@ class Counter(TorchDispatchMode):
         call.note = frame
         if id(module) not in self.rules:
             frame.batch = self._ragged(module, call.arguments, frame.shown) or frame.batch
-        elif not any(module is one for one in self.wrapped):
+        elif any(module is one for one in self.open):
+            vars(module)["forward"] = Apart(module, self._seen)
+        else:
             frame.ruled = True
             frame.values = self._known(call.arguments)
 
@@ -111,21 +131,18 @@ class Counter(TorchDispatchMode):
         elif not silent:
             self.unknown.update(dict.fromkeys(frame.missed))
 
-    def _wrap(self, module: nn.Module) -> None:
-        """Sees the `forward` of a module apart from its hooks, which no rule knows, until `remove`."""
-        forward = module.forward
-
-        def seen(*args: Any, **kwargs: Any) -> Any:
-            frame = self.frame
-            arguments = bound(forward, args, kwargs)
-            values = self._known(arguments)
-            frame.ruled = True
-            output = forward(*args, **kwargs)
-            self._count(module, frame, arguments, values, output)
-            return output
-
-        vars(module)["forward"] = seen
-        self.wrapped.append(module)
+    def _seen(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs the `forward` of a module apart from its hooks, which no rule knows."""
+        running = self.watcher.running
+        if get_ident() != self.watcher.thread or not running or running[-1].module is not module:
+            return module.forward(*args, **kwargs)  # a call in another thread, or after a hook that failed
+        frame = self.frame
+        arguments = bound(module.forward, args, kwargs)
+        values = self._known(arguments)
+        frame.ruled = True
+        output = module.forward(*args, **kwargs)
+        self._count(module, frame, arguments, values, output)
+        return output
 
     def _known(self, arguments: dict[str, Any]) -> dict[str, Values | None]:
         return {name: self.values.get(tensor_of(x)) for name, x in arguments.items()}
@@ -214,8 +231,8 @@ class Counter(TorchDispatchMode):
 
     def remove(self) -> None:
         self.watcher.close()
-        for module in self.wrapped:
-            del vars(module)["forward"]
+        for module in self.open:
+            vars(module).pop("forward", None)
         self.unknown.update(dict.fromkeys(self.outside.missed))
 
 

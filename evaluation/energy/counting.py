@@ -10,6 +10,7 @@ from torch import nn
 from spikeseq.checks import choice
 from spikeseq.evaluation.energy.counter import Counter
 from spikeseq.evaluation.energy.operations import Operations
+from spikeseq.explain import uncompiled
 from spikeseq.modules import class_of
 from spikeseq.nn import SpikingNetwork
 
@@ -78,7 +79,8 @@ def count_operations(
     and the module named in `guessed`. Elsewhere give sequences one by one.
 
     Args:
-        model: any module; it is run in evaluation mode.
+        model: any module; it is run in evaluation mode, uncompiled. What other threads do with it meanwhile
+            is not counted.
         tokens: tokens (or images) in all inputs, at least 1; results are per token.
         rate_tokens: tokens that pass the layers whose names begin so, where they are others: an encoder's.
             Their spikes are per token of their own; all else stays per one of `tokens`.
@@ -100,7 +102,7 @@ def count_operations(
         torch.backends.mha.set_fastpath_enabled(False)  # it passes modules by
         for network in whole:  # a held input is mapped once, however many sub-steps there are
             network.piece = max(network.substeps, network.piece)
-        with counter:
+        with counter, uncompiled():
             for args in inputs:
                 counter.run(model, args, input_kind)
     finally:

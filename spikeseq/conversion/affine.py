@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..modules import named
 from ..nn.network import logits_of
+from ..watch import Call, Watcher
 from .survey import MAX_POOLS, RECTIFIERS
 
 STRAIGHT = 1e-5  # relative, in float64; networks that compute in float32 in between pass too
@@ -89,29 +91,21 @@ def _take(pool: Any, name: str) -> Callable[..., Tensor]:
 @contextmanager
 def _first_bend(model: nn.Module) -> Iterator[list[str]]:
     """Where values stop being affine: in a module, or in the code of its parent on the way to it."""
-    running, bends = ["model"], list[str]()
-    hooks: list[Any] = []
+    bends = list[str]()
 
     def see(where: str, value: Any) -> None:
         numbers = isinstance(value, Tensor) and value.is_floating_point() and value.numel() and value.dim()
         if not bends and numbers and len(value) % POINTS == 0 and not straight(value):
             bends.append(where)
 
-    def attach(name: str, module: nn.Module) -> None:
-        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
-            see(running[-1], args[0] if args else None)
-            running.append(f"{name} ({type(module).__name__})" if name else "model")
+    def before(call: Call) -> None:
+        around = watcher.running[-2].note if len(watcher.running) > 1 else "model"
+        call.note = named(call.name, call.module) if call.name else "model"
+        for value in call.arguments.values():
+            see(around, value)
 
-        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            see(running.pop(), output)
+    def after(call: Call) -> None:
+        see(call.note, call.output)
 
-        hooks.append(module.register_forward_pre_hook(before))
-        hooks.append(module.register_forward_hook(after))
-
-    for name, module in model.named_modules():
-        attach(name, module)
-    try:
+    with Watcher(dict(model.named_modules()), before=before, after=after) as watcher:
         yield bends
-    finally:
-        for hook in hooks:
-            hook.remove()

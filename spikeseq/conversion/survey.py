@@ -7,7 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..modules import check_plain, class_of, is_quantised, is_scripted, named, refuse, rewritten
+from ..modules import (
+    check_plain,
+    class_of,
+    is_compiled_around,
+    is_quantised,
+    is_scripted,
+    named,
+    oddity,
+    refuse,
+    rewritten,
+)
+from ..watch import Call, Watcher
 
 RECTIFIERS = (nn.ReLU,)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
@@ -59,14 +70,16 @@ class Survey:
         return [call for call in self.calls if isinstance(call.module, kinds)]
 
 
-class _Watch(TorchFunctionMode):
-    def __init__(self, survey: Survey) -> None:
+class _Functions(TorchFunctionMode):
+    """Writes down functions by the innermost of the calls in `running`, whose note says if it is known."""
+
+    def __init__(self, survey: Survey, running: list[Call]) -> None:
         super().__init__()
-        self.survey, self.running = survey, [("model", False)]
+        self.survey, self.running = survey, running
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         called = getattr(function, "__name__", "").rstrip("_")  # clamp_ is clamp
-        where, known = self.running[-1]
+        where, known = (self.running[-1].name, self.running[-1].note) if self.running else ("model", False)
         if not known and called in FUNCTIONS | POOL_FUNCTIONS | RELU_FUNCTIONS:
             self.survey.functions.append((called, where))
         return function(*args, **(kwargs or {}))
@@ -76,36 +89,27 @@ class _Watch(TorchFunctionMode):
 def survey(model: nn.Module, example: Tensor) -> Survey:
     """Runs `model` on `example` and writes down what it calls."""
     found = Survey()
-    watch = _Watch(found)
-    hooks: list[Any] = []
 
-    def attach(name: str, module: nn.Module) -> None:
-        replaced = isinstance(module, (*RECTIFIERS, *BATCH_NORMS))
-        known = replaced or (leaf(module) and of_torch(module))
+    def before(call: Call) -> None:
+        plain = leaf(call.module) and of_torch(call.module) and oddity(call.module) is None
+        call.note = _replaced(call.module) or plain
 
-        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
-            watch.running.append((name or "model", known))
+    def after(call: Call) -> None:
+        if _replaced(call.module) or leaf(call.module):
+            first = next(iter(call.arguments.values()), None)
+            given = first if isinstance(first, Tensor) else None
+            made = call.output if isinstance(call.output, Tensor) else None
+            name = "" if call.module is model else call.name
+            found.calls.append(Called(name, call.module, given, made))
 
-        def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            watch.running.pop()
-            if replaced or leaf(module):
-                first = next(iter((*args, *kwargs.values())), None)
-                given = first if isinstance(first, Tensor) else None
-                made = output if isinstance(output, Tensor) else None
-                found.calls.append(Called(name, module, given, made))
-
-        hooks.append(module.register_forward_pre_hook(before))
-        hooks.append(module.register_forward_hook(after, with_kwargs=True))
-
-    for name, module in model.named_modules():
-        attach(name, module)
-    try:
-        with watch:
-            model(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    shown = {name or "model": module for name, module in model.named_modules()}
+    with Watcher(shown, before=before, after=after) as watcher, _Functions(found, watcher.running):
+        model(example)
     return found
+
+
+def _replaced(module: nn.Module) -> bool:
+    return isinstance(module, (*RECTIFIERS, *BATCH_NORMS))
 
 
 def leaf(module: nn.Module) -> bool:
@@ -127,6 +131,8 @@ def check_parts(model: nn.Module, batch_norm: str) -> None:
     for name, module in model.named_modules():
         if is_scripted(module):
             refuse(name, module, "was made by torch.jit", "convert the Python model")
+        if is_compiled_around(module):
+            refuse(name, module, "was compiled", "convert the model before torch.compile")
         if is_quantised(module):
             refuse(name, module, "is quantised", "convert the model as it was before")
         for kinds in (RECTIFIERS, MAX_POOLS, *([BATCH_NORMS] * (batch_norm == "fold")), DROPOUTS):

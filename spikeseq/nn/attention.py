@@ -49,10 +49,14 @@ class AdditiveAttention(nn.Module):
         """Keys and values of source states (S, B, K).
 
         lengths: (B,), as they are handed to `forward` later: what is behind them is then taken out once.
-            Without them states behind the later lengths must be finite: the gradient of the map reads them.
         """
-        states = cut(states, lengths)
-        return Prepared(self.key_map(states), states, None if lengths is None else lengths.unsqueeze(0))
+        if lengths is not None:
+            states = cut(states, lengths)
+            return Prepared(self.key_map(states), states, lengths.unsqueeze(0))
+        # What will turn out to be padding may be anything: the gradient of the map must not read it.
+        wrong = ~states.isfinite().all(-1, keepdim=True)
+        keys = self.key_map(states.masked_fill(wrong, 0)).masked_fill(wrong, math.nan)
+        return Prepared(keys, states)
 
     def forward(
         self, query: Tensor, prepared: Prepared, lengths: Tensor | None = None

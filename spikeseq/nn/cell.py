@@ -61,7 +61,7 @@ class SpikingRNNCell(nn.Module):
         if not batched:
             input, hx = input.unsqueeze(0), add_batch(hx)
         if hx is not None and layer is not None:
-            check_hx(hx, layer.state_shape(input.shape[0]))
+            check_hx(hx, layer.state_shape(input.shape[0]), input)
         out, state = self.layer(
             input.unsqueeze(0), hx, lengths=None, substeps=self.substeps, readout=self.readout
         )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
+from ..checks import check_dtype
 from ..functional import spike_of
 from ..modules import oddity
 from ..neuron import Run
@@ -67,7 +68,7 @@ class SpikingLayer(nn.Module):
         **neuron: Any,
     ) -> None:
         super().__init__()
-        factory = {"device": device, "dtype": dtype}
+        factory = {"device": device, "dtype": check_dtype(dtype)}
         self.input_map: nn.Linear | Passed = nn.Linear(input_size, hidden_size, bias=bias, **factory)
         self.norm = nn.LayerNorm(hidden_size, **factory) if norm == "layer" else None
         self.feedback = nn.Linear(hidden_size, hidden_size, bias=False, **factory) if recurrent else None

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import (
+    CURRENT_DTYPES,
+    check_dtype,
     check_leak,
     check_tensor,
     check_threshold,
@@ -34,6 +36,11 @@ def bounded(parameter: Tensor, low: float, high: float) -> Tensor:
     An optimiser may step over a bound; the layer then works with the bound, and the gradient can still
     bring the parameter back. `project_parameters` moves the parameter itself.
     """
+    if parameter.dtype not in CURRENT_DTYPES:
+        raise TypeError(
+            "leak and threshold must be in float32, float64, bfloat16 or float16 as the currents are, got"
+            f" {parameter.dtype}"
+        )
     # In this order the difference is exactly zero, so the value is exactly the bound in every dtype. Of an
     # infinite parameter it is NaN, which is refused like any NaN.
     return parameter.detach().clamp(low, high) + (parameter - parameter.detach())
@@ -90,6 +97,7 @@ class LIF(nn.Module):
             "leak": one_or_each("leak", leak, self.channels, check_leak),
             "threshold": one_or_each("threshold", threshold, self.channels, check_threshold),
         }
+        check_dtype(dtype)
         for name, learn in (("leak", learn_leak), ("threshold", learn_threshold)):
             tensor = torch.empty(self.channels or 1, device=device, dtype=dtype)
             if learn:

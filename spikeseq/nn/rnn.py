@@ -177,7 +177,7 @@ class SpikingRNN(nn.Module):
         lengths = sequence_lengths(lengths, x)
         x = cut(x, lengths)
         if hx is not None and first is not None:
-            check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])))
+            check_hx(hx, (len(self.layers), *first.state_shape(x.shape[1])), x)
         states: list[Tensor | None] = [None] * len(self.layers) if hx is None else list(hx.unbind(0))
         D, T = self.num_directions, self.substeps
         for index in range(self.num_layers):

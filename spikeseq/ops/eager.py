@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,40 @@ def forward_of(op: Callable[..., Any]) -> Any:
 
     forward.__signature__ = _ANY  # type: ignore[attr-defined]
     return staticmethod(forward)
+
+
+def no_second_backward(ctx: Any, *grads: Tensor) -> NoReturn:
+    raise NotImplementedError(
+        "spikeseq: spiking layers can be differentiated once; their gradient has no gradient of its own"
+    )
+
+
+class _Once(torch.autograd.Function):
+    """The first of some tensors, the gradients, with a history that leads to all of them and refuses."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+        return tuple(None if one is None else one.view_as(one) for one in tensors[:count])
+
+    backward = staticmethod(no_second_backward)
+
+
+def once_differentiable(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """For the backward of a torch.autograd.Function, which is handed what was saved: `(ctx, saved, *grads)`.
+
+    Where its gradients are to be differentiated (`create_graph=True`), that raises. Torch's own decorator
+    looks at the incoming gradients only, and lets gradients that depend on what was saved pass as constants.
+    What is saved must hold an input or an output of the Function, which leads to its inputs.
+    """
+
+    @wraps(backward)
+    def checked(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        saved = ctx.saved_tensors  # read once: torch.utils.checkpoint allows no second time
+        with torch.no_grad():
+            found = backward(ctx, saved, *grads)
+        return _Once.apply(len(found), *found, *grads, *saved) if torch.is_grad_enabled() else found  # type: ignore[no-any-return]
+
+    return checked
 
 
 def traced() -> str | None:

@@ -13,7 +13,7 @@ from ..neuron import Neuron, Run
 from . import library
 from .build import ensure_native, is_loaded
 from .dispatch import Op, dispatch, no_kernel
-from .eager import PLAIN, forward_of, traced
+from .eager import PLAIN, forward_of, no_second_backward, traced
 from .reference import Options, lif_adjoint, lif_reference
 
 OPTIONS = (
@@ -144,12 +144,6 @@ def _backward(ctx: Any, grad_out: Any, grad_final: Any, _grad_checkpoints: Any) 
     op = torch.ops.spikeseq.lif_backward if torch.compiler.is_compiling() else _LifBackward.apply
     grads = op(grad_out, grad_final, *saved, *ctx.options)
     return (*grads, None, *[None] * len(ctx.options))
-
-
-def no_second_backward(ctx: Any, *grads: Tensor) -> None:
-    raise NotImplementedError(
-        "spikeseq: lif can be differentiated once; its gradient has no gradient of its own"
-    )
 
 
 torch.library.register_autograd("spikeseq::lif", _backward, setup_context=_setup_context, lib=library)

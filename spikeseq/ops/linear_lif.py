@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from ..neuron import Neuron, Run
 from . import memory  # noqa: F401  defines empty_kept
 from .dispatch import NO_FIT, Op, dispatch, no_kernel, not_wide, under_autocast, unlike
-from .eager import traced
+from .eager import once_differentiable, traced
 from .lif import fire
 from .packed import DENSEST, Packed, pack
 
@@ -103,8 +102,8 @@ class LinearLif(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        given, current, weight, bias, checkpoints, final_state, leak, threshold, lengths = ctx.saved_tensors
+    def backward(ctx: Any, saved: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        given, current, weight, bias, checkpoints, final_state, leak, threshold, lengths = saved
         rows = packed = None
         if ctx.packed is None:
             rows = given

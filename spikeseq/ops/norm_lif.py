@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm
 
 from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
 from .dispatch import Op, no_kernel, not_wide, unlike
-from .eager import forward_of, traced
+from .eager import forward_of, once_differentiable, traced
 from .lif import fire
 
 OPTIONS = (
@@ -92,7 +91,7 @@ def chains(
             None if lengths is None else torch.arange(length, device=lengths.device).unsqueeze(1) < lengths
         )
         counts = None if alive is None else alive.flatten().to(torch.int64) * repeats
-    spikes, final = fire(rows, state, neuron, Run(substeps // repeats, lengths=counts))
+    spikes, final = fire(rows, state, neuron, Run(int(substeps // repeats), lengths=counts))
     if persist:
         return spikes.unflatten(0, (length, substeps)), final
     return spikes.unflatten(1, (length, batch)).transpose(0, 1), final.new_empty((0, channels))
@@ -125,8 +124,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.options, ctx.spikes = options, output[0].shape
 
 
-def _backward(ctx: Any, grad_spikes: Any, grad_final: Any) -> tuple[Any, ...]:
-    saved = ctx.saved_tensors
+def _backward(ctx: Any, saved: Any, grad_spikes: Any, grad_final: Any) -> tuple[Any, ...]:
     if grad_spikes is None:
         grad_spikes = saved[0].new_zeros(()).expand(ctx.spikes)
     grad_final = grad_final if ctx.options[1] else None

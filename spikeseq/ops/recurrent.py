@@ -13,8 +13,8 @@ from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
 from .dispatch import NO_FIT, no_kernel, not_wide, unlike
-from .eager import forward_of, traced
-from .lif import OPTIONS, no_second_backward
+from .eager import forward_of, once_differentiable, traced
+from .lif import OPTIONS
 from .reference import Options
 
 INPUTS = "Tensor weight, Tensor leak, Tensor threshold, Tensor? lengths"
@@ -101,28 +101,19 @@ class _LifRecurrent(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
         _current, _state, *rest = inputs
         out, final, membranes = output
-        ctx.mark_non_differentiable(membranes)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(membranes, *rest[:4])
         ctx.options, ctx.out, ctx.final = rest[4:], out.shape, final.shape
 
     @staticmethod
-    def backward(ctx: Any, grad_out: Any, grad_final: Any, _membranes: Any) -> tuple[Any, ...]:
-        membranes, *inputs = ctx.saved_tensors
+    @once_differentiable
+    def backward(ctx: Any, saved: Any, grad_out: Any, grad_final: Any, _membranes: Any) -> tuple[Any, ...]:
+        membranes, *inputs = saved
         grad_out = membranes.new_zeros(()).expand(ctx.out) if grad_out is None else grad_out
         grad_final = membranes.new_zeros(()).expand(ctx.final) if grad_final is None else grad_final
-        grads = _Backward.apply(grad_out, grad_final, membranes, *inputs, *ctx.options)
+        op = torch.ops.spikeseq.lif_recurrent_backward
+        grads = op(grad_out, grad_final, membranes, *inputs, *ctx.options)
         return (*grads, None, *[None] * len(ctx.options))
-
-
-class _Backward(torch.autograd.Function):
-    forward = forward_of(torch.ops.spikeseq.lif_recurrent_backward)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        pass
-
-    backward = staticmethod(no_second_backward)
 
 
 @torch.library.register_fake("spikeseq::lif_recurrent", lib=library)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..surrogates import SURROGATES, Surrogate
+from .eager import once_differentiable
 
 
 class Options(NamedTuple):
@@ -48,8 +49,9 @@ class Spike(torch.autograd.Function):
         return (u > threshold).to(u.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        u, threshold, slope = ctx.saved_tensors
+    @once_differentiable
+    def backward(ctx: Any, saved: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        u, threshold, slope = saved
         by_z = grads[0] * slope
         return by_z / threshold, (-by_z * u / threshold**2).sum_to_size(threshold.shape), None
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from . import library
 from .dispatch import Op, no_kernel, not_wide, tell, unlike
-from .eager import traced
+from .eager import once_differentiable, traced
 
 library.define("add_taps(Tensor(a!) base, Tensor x, Tensor weight, int before) -> bool")
 library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before) -> Tensor")
@@ -35,8 +34,8 @@ class _Taps(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, saved: Any, *grads: Tensor) -> tuple[Any, ...]:
+        x, weight = saved
         grad = grads[0].to(x.dtype).contiguous()
         taps = ranges(x.shape[0], grad.shape[0], weight.shape[0], ctx.before)
         by_x = by_weight = None

@@ -101,3 +101,29 @@ class Scaled(ByKeyword):
 def test_networks_of_several_inputs_are_refused():
     with pytest.raises(ValueError, match=r"fails on calibration batch 1, \(B, 3\): .*'scale'"):
         convert(Scaled(*network()))
+
+
+def test_what_bends_is_named_where_arguments_are_given_by_name():
+    class Bent(nn.Module):
+        def forward(self, x):
+            return x * x.abs()
+
+    class ByName(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers, self.last = network(), nn.Linear(2, 2)
+            self.bent = Bent()
+
+        def forward(self, x):
+            return self.last(input=self.bent(x=self.layers(input=x)))
+
+    with pytest.raises(ValueError, match=r"bent \(Bent\) computes something that is nonlinear"):
+        convert(ByName())
+
+
+def test_functions_in_hooks_are_named():
+    ann = network()
+    ann[2].register_forward_pre_hook(lambda module, args: (torch.tanh(args[0]),))
+    with pytest.raises(ValueError, match="2 calls tanh: only ReLU becomes spikes"):
+        convert(ann)
+    assert len(ann[2]._forward_pre_hooks) == 1 and not ann[0]._forward_hooks

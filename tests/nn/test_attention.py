@@ -151,3 +151,19 @@ def test_what_is_behind_the_source_reaches_no_context(kind):
             assert torch.equal(a, b)
         (grad,) = torch.autograd.grad(found[0].sum(), query)
         assert grad.isfinite().all()
+
+
+def test_padding_that_nobody_spoke_of_yet_reaches_no_gradient():
+    """`prepare` without lengths, `forward` with them."""
+    attention, lengths = AdditiveAttention(4, 4, 3).double(), torch.tensor([5, 2])
+    query, states = (torch.randn(n, 2, 4, dtype=torch.float64) for n in (3, 5))
+    found = []
+    for behind in (0.0, torch.nan, torch.inf):
+        states[2:, 1] = behind
+        attention.zero_grad()
+        contexts, weights = attention(query, attention.prepare(states), lengths)
+        contexts.square().sum().backward()
+        found.append([contexts, weights, *(p.grad.clone() for p in attention.parameters())])
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
+    assert not attention(query, attention.prepare(states))[0][:, 1].isfinite().any()

@@ -1,5 +1,6 @@
 """Wrong arguments of the layers: one exception that names the argument, its value and what is accepted."""
 
+import copy
 import math
 
 import pytest
@@ -13,6 +14,8 @@ JAGGED = torch.nested.nested_tensor([X[:3, 0], X[:2, 0]], layout=torch.jagged)
 PACKED = pack_padded_sequence(X, torch.tensor([5, 4, 1]))
 
 BUILD = [
+    (lambda: LIF(dtype=torch.complex64), TypeError, "dtype must be float32, .*, got torch.complex64"),
+    (lambda: SpikingRNN(4, 5, dtype=torch.int64), TypeError, "dtype must be float32, .*, got torch.int64"),
     (lambda: LIF(0), ValueError, "channels must be at least 1, got 0"),
     (lambda: LIF(leak=1.5), ValueError, r"leak must lie in \[0, 1\], got 1.5"),
     (lambda: LIF(leak=math.nan), ValueError, r"leak must lie in \[0, 1\], got nan"),
@@ -57,7 +60,9 @@ RNN = [
     (X, {"hx": torch.zeros(2, 4, 5)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(2, 4, 5\)"),
     (X, {"hx": torch.zeros(2, 3, 6)}, ValueError, r"hx must have shape \(2, 3, 5\), got \(2, 3, 6\)"),
     (X, {"hx": torch.zeros(())}, ValueError, r"hx must have shape \(2, 3, 5\), got \(\)"),
-    (X, {"hx": torch.zeros(2, 3, 5).double()}, TypeError, "must be torch.float32 .* got torch.float64"),
+    (X, {"hx": torch.zeros(2, 3, 5).double()}, TypeError, "hx must be torch.float32 .* got torch.float64"),
+    (X, {"hx": torch.zeros(2, 3, 5, device="meta")}, ValueError, "hx is on meta, the input on cpu"),
+    (X, {"hx": torch.zeros(2, 3, 5).to_sparse()}, TypeError, "hx must be dense, got layout"),
     (X[:, 0], {"hx": torch.zeros(2, 3, 5)}, ValueError, r"hx must have shape .* got \(2, 3, 1, 5\)"),
     (X[:, 0], {"hx": (torch.zeros(2, 5),) * 2}, TypeError, "hx must be a Tensor, got tuple"),
     (X[:, 0], {"lengths": torch.tensor([5])}, ValueError, "lengths goes with a batch of sequences"),
@@ -126,3 +131,11 @@ def test_small_modules(module):
         module(torch.ones(2, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match="state must have shape"):
         module(torch.ones(4, 2, 3), torch.ones(7))
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules")
+@pytest.mark.parametrize("layer", [LIF(), LIFCell(), SpikingRNN(4, 5), SpikingRNNCell(4, 5)], ids=str)
+def test_complex_layers_are_refused(layer):
+    one = copy.deepcopy(layer).to(torch.complex64)
+    with pytest.raises(TypeError, match=r"leak and threshold must be in float32, .*, got torch.complex64"):
+        one(X[0].to(torch.complex64) if "Cell" in str(layer) else X.to(torch.complex64))

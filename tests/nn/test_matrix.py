@@ -11,6 +11,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from zoo import ROWS, public_modules, tensors_of
 
+from spikeseq.nn import LIF
+
 EVERY = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 
 
@@ -167,3 +169,32 @@ def test_what_is_behind_the_ends_reaches_nothing(row, wrong, mode):
         counted.append(out)
     total(counted).backward()
     check_gradients(model, *inputs)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@EVERY
+def test_second_derivatives_of_spikes_are_refused(row, frozen):
+    """A gradient penalty would count for nothing if gradients came as constants."""
+    model, (x, lengths) = made(row, "train"), row.inputs()
+    if row.ids or not any(isinstance(part, LIF) for part in model.modules()):
+        return
+    outputs = tensors_of(row.call(model.requires_grad_(not frozen), x.requires_grad_(), lengths))
+    (by_x,) = torch.autograd.grad(total(outputs), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="can be differentiated once"):
+        torch.autograd.grad(by_x.sum(), x, allow_unused=True)
+
+
+@EVERY
+def test_tensors_put_in_the_place_of_weights(row):
+    """`load_state_dict(assign=True)`, into a model with memory and into one without."""
+    model, (x, lengths) = made(row), row.inputs()
+    expected = tensors_of(row.call(model, x, lengths))
+    with torch.device("meta"):
+        bare = row.make().eval()
+    saved = {name: value.clone() for name, value in model.state_dict().items()}
+    for other in (bare, row.make().eval()):
+        other.load_state_dict(saved, assign=True)
+        assert len(list(other.parameters())) == len(list(model.parameters()))  # what is shared stays so
+        assert all(p.requires_grad for p in other.parameters())
+        found = tensors_of(row.call(other, x, lengths))
+        assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))

@@ -176,23 +176,32 @@ def test_sizes_are_the_layer_s_own():
         rnn(torch.randn(5, 3, 4), torch.randn(1, 3, 5))
 
 
-@pytest.mark.parametrize("family", ["attention", "conv"])
-def test_parts_of_encoder_decoders(family):
-    size = {"channels": 8} if family == "conv" else {"hidden_size": 6, "embedding_size": 5}
-    model = built(lambda: build_seq2seq({"name": f"{family}-snn-snn", "layers": 2, **size}, 12, 11))
-    asked = {
-        "encoder",
-        "decoder",
-        "reader",
-        "writer",
-        "attention",
-    }  # more than called: they have more methods
+FAMILIES = {
+    "attention-snn-snn": {"hidden_size": 6, "embedding_size": 5},
+    "attention-gru-lstm": {"hidden_size": 6, "embedding_size": 5},
+    "conv-snn-snn": {"channels": 8},
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_parts_of_encoder_decoders(name):
+    model = built(lambda: build_seq2seq({"name": name, "layers": 2, **FAMILIES[name]}, 12, 11))
     parts = [path for path, part in model.named_modules() if path and not isinstance(part, nn.ModuleList)]
-    parts = [path for path in parts if path not in asked]
     with torch.no_grad():
         expected = model(*SENTENCES)
         for path in parts:
             try:
-                agree(wrapped(model, path)(*SENTENCES), expected)
+                found = wrapped(model, path)
+                agree(found(*SENTENCES), expected)
+                found.to_empty(device="cpu")
+                assert len(list(found.parameters())) == len(list(model.parameters()))
             except Exception as error:
                 raise AssertionError(f"{path} wrapped: {error}") from error
+
+
+@pytest.mark.parametrize("path", ["encoder", "reader", "writer", "attention", "decoder"])
+def test_parts_of_which_more_is_used_than_their_call(path):
+    name = "conv-snn-snn" if path == "decoder" else "attention-snn-snn"
+    model = built(lambda: build_seq2seq({"name": name, "layers": 2, **FAMILIES[name]}, 12, 11))
+    with pytest.raises(ValueError, match=rf"^{path} \(Hidden\) holds no .*; put it around one"):
+        wrapped(model, path, Hidden)(*SENTENCES)

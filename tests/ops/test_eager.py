@@ -2,9 +2,10 @@
 
 import inspect
 
+import pytest
 import torch
 
-from spikeseq.ops.eager import forward_of
+from spikeseq.ops.eager import forward_of, once_differentiable
 
 
 def test_a_function_with_its_context_apart_takes_it():
@@ -28,3 +29,30 @@ def test_a_function_with_its_context_apart_takes_it():
 def test_its_signature_is_given_and_not_read():
     forward = forward_of(torch.add).__func__
     assert inspect.signature(forward) is forward.__signature__
+
+
+class Seen(torch.autograd.Function):
+    """x * y by a kernel, of which autograd sees nothing; y is not saved."""
+
+    @staticmethod
+    def forward(ctx, x, y):
+        ctx.save_for_backward(x)
+        ctx.y = y.detach()
+        return x * y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, saved, grad):
+        assert not torch.is_grad_enabled()
+        return grad * ctx.y, grad * saved[0]
+
+
+def test_what_is_differentiated_once_is_no_constant():
+    """Torch's decorator gives constants here: a gradient penalty would do nothing, and say nothing."""
+    x, y = (torch.tensor([2.0, 3.0], requires_grad=True) for _ in range(2))
+    (by_y,) = torch.autograd.grad(Seen.apply(x, y).sum(), y, create_graph=True)
+    assert torch.equal(by_y, x)
+    with pytest.raises(NotImplementedError, match="can be differentiated once"):
+        torch.autograd.grad(by_y.sum(), x, allow_unused=True)
+    Seen.apply(x, y).sum().backward()
+    assert torch.equal(x.grad, y) and not x.grad.requires_grad

@@ -4,11 +4,14 @@ All states are explicit. Every tensor of a memory or a state has its batch in di
 nn.LSTM have, so that `reorder_state(state, beams, dim=1)` serves them all.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from ...modules import refuse
+from ...nn.layer import inside as found_inside
 from ...nn.lengths import inside
 from ...nn.state import select_state
 
@@ -53,6 +56,22 @@ class Decoded:
     state: Any
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
+def part(path: str, module: nn.Module, *kinds: type[M]) -> M:
+    """A part of a model of which more is used than its call: `module`, or what it is put around.
+
+    Raises:
+        ValueError: it is none of `kinds`, and has none inside.
+    """
+    for kind in kinds:
+        if (found := found_inside(module, kind)) is not None:
+            return found
+    names = " or ".join(kind.__name__ for kind in kinds)
+    refuse(path, module, f"holds no {names}, of which more is used than its call", "put it around one")
+
+
 class Seq2Seq(nn.Module):
     """Base of all encoder-decoders. A subclass gives `encode`, `decode` and `output_map`.
 
@@ -61,17 +80,37 @@ class Seq2Seq(nn.Module):
     """
 
     output_map: nn.Module
-    tied: tuple[str, str] | None = None
-    """Paths of a linear map and of the embedding whose table is its weight too."""
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """As everywhere, `to_empty` included; but a shared table stays one table."""
-        pair = None if self.tied is None else [self.get_submodule(path) for path in self.tied]
-        shared = pair is not None and pair[0].weight is pair[1].weight
+        shared = list(self._shared())
         super()._apply(fn, recurse)
-        if pair is not None and shared:
-            pair[0].weight = pair[1].weight
+        for paths in shared:
+            one = self.get_parameter(paths[0])
+            for path in paths[1:]:
+                parent, _, name = path.rpartition(".")
+                setattr(self.get_submodule(parent), name, one)
         return self
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
+    ) -> None:
+        """As everywhere, `assign=True` included; but a shared table stays one table."""
+        for paths in self._shared() if local_metadata.get("assign_to_params_buffers") else ():
+            given = [prefix + path for path in paths if isinstance(state_dict.get(prefix + path), Tensor)]
+            if given:
+                trained = self.get_parameter(paths[0]).requires_grad
+                one = nn.Parameter(state_dict[given[-1]].detach(), trained)  # the last, as where it is copied
+                state_dict.update(dict.fromkeys(given, one))
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+    def _shared(self) -> Iterator[list[str]]:
+        """The paths of every parameter that has several: a table that is an embedding's and the output
+        map's, wherever these stand."""
+        paths: dict[nn.Parameter, list[str]] = {}
+        for path, parameter in self.named_parameters(remove_duplicate=False):
+            paths.setdefault(parameter, []).append(path)
+        return (many for many in paths.values() if len(many) > 1)
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
         """(S, B) int64 ids, padded with `PAD`, and (B,) their lengths, at least 1."""

@@ -17,7 +17,7 @@ from ...nn import DotAttention, ReLUConvBlock, SpikingConvBlock
 from ...nn.attention import Prepared
 from ...nn.lengths import cut
 from ...nn.start import begin, normal, zero
-from .base import PAD, Decoded, Memory, Seq2Seq
+from .base import PAD, Decoded, Memory, Seq2Seq, part
 
 SIDES = ("snn", "ann")
 
@@ -167,10 +167,9 @@ class ConvSeq2Seq(Seq2Seq):
         # Its table is the embedding's to start.
         self.output_map = begin(nn.Linear(channels, target_vocabulary), zero, own=False, bias=True)
         self.output_map.weight = self.decoder.embedding.tokens.weight
-        self.tied = ("output_map", "decoder.embedding.tokens")
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
-        embedded = cut(self.encoder.embedding(source), lengths)
+        embedded = cut(part("encoder", self.encoder, ConvSide).embedding(source), lengths)
         states, _ = self.encoder(embedded, lengths=lengths)  # finite behind the ends, too
         # Values also hold what a word is, beside what surrounds it (Gehring et al. 2017).
         return Memory(states, lengths, Prepared(states, states + embedded, lengths.unsqueeze(0)))
@@ -189,7 +188,7 @@ class ConvSeq2Seq(Seq2Seq):
 
             return context
 
-        embedded = cut(self.decoder.embedding(target, start), lengths)
+        embedded = cut(part("decoder", self.decoder, ConvSide).embedding(target, start), lengths)
         layers = [attend(i) for i in range(len(self.attention))]
         hidden, blocks = self.decoder(embedded, blocks, lengths=lengths, attend=layers)
         if start is None:

@@ -15,7 +15,7 @@ from ...checks import choice, positive_int
 from ...nn import AdditiveAttention
 from ...nn.lengths import cut
 from ...nn.start import begin, normal, zero
-from .base import PAD, Decoded, Memory, Seq2Seq
+from .base import PAD, Decoded, Memory, Seq2Seq, part
 from .stacks import SIDES, GatedStack, Leak, SpikingStack
 
 
@@ -98,7 +98,6 @@ class RecurrentSeq2Seq(Seq2Seq):
         words = begin(nn.Linear(embedding_size, target_vocabulary), zero, own=not tied, bias=True)
         if tied:
             words.weight = self.target_embedding.weight
-            self.tied = ("output_map.1", "target_embedding")
         self.output_map = nn.Sequential(
             nn.Linear(hidden_size + context + embedding_size, embedding_size), words
         )
@@ -106,16 +105,20 @@ class RecurrentSeq2Seq(Seq2Seq):
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
         embedded = cut(self._embed(self.source_embedding, source), lengths)
         states, final = self.encoder(embedded, lengths=lengths)
-        prepared = None if self.attention is None else self.attention.prepare(states, lengths=lengths)
-        return Memory(states, lengths, (self.encoder.summary(final).unsqueeze(0), prepared))
+        prepared = None
+        if self.attention is not None:
+            prepared = part("attention", self.attention, AdditiveAttention).prepare(states, lengths=lengths)
+        summary = _stack("encoder", self.encoder).summary(final)
+        return Memory(states, lengths, (summary.unsqueeze(0), prepared))
 
     def decode(
         self, target: Tensor, memory: Memory, state: Any = None, *, lengths: Tensor | None = None
     ) -> Decoded:
         final, prepared = memory.context
         if state is None:
-            parts = zip((self.reader, self.writer), self.starts, strict=False)
-            state = [part.start(first(final[0])) for part, first in parts] or [None, None]
+            stacks = _stack("reader", self.reader), _stack("writer", self.writer)
+            begun = zip(stacks, self.starts, strict=False)
+            state = [stack.start(first(final[0])) for stack, first in begun] or [None, None]
         embedded = cut(self._embed(self.target_embedding, target), lengths)
         asked, read = self.reader(embedded, state[0])
         if self.attention is None:
@@ -130,6 +133,10 @@ class RecurrentSeq2Seq(Seq2Seq):
     def _embed(self, table: nn.Embedding, tokens: Tensor) -> Tensor:
         rows = table(tokens)
         return self.embedding_dropout(rows * math.sqrt(rows.shape[-1]))  # type: ignore[no-any-return]
+
+
+def _stack(path: str, module: nn.Module) -> SpikingStack | GatedStack:
+    return part(path, module, SpikingStack, GatedStack)
 
 
 def embedding_table(vocabulary: int, size: int) -> nn.Embedding:

@@ -341,3 +341,24 @@ def test_global_hooks():
         handle.remove()
     assert macs == 3 * 2 * 4 * 4 * 2 and found["not_counted"] == []
     assert "forward" not in vars(model[0])
+
+
+def test_what_hooks_do_with_a_counted_layer():
+    """It can be copied, and its hooks may fail: nothing of the counting stays in it."""
+    model, copies, fails = LAYERS["linear"](), [], []
+
+    def hook(module, args):
+        copies.append(copy.deepcopy(module))
+        copies[-1]._forward_pre_hooks.clear()
+        if fails:
+            raise KeyError(fails.pop())
+
+    expected = measure_energy(model, [(X,)], tokens=6)["layers"]["0"]
+    model[0].register_forward_pre_hook(hook)
+    assert measure_energy(model, [(X,)], tokens=6)["layers"]["0"] == expected
+    fails.append("mine")
+    with pytest.raises(KeyError, match="mine"):
+        measure_energy(model, [(X,)], tokens=6)
+    assert "forward" not in vars(model[0])
+    for one in copies:
+        assert torch.equal(one(X), F.linear(X, model[0].weight, model[0].bias))
