@@ -7,9 +7,10 @@ replaces a layer would leave these calling the old one.
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -94,8 +95,8 @@ def _made_anew(model: nn.Module) -> Iterator[Tensor]:
 def unregistered(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules that `module` keeps outside its registered ones, with the attribute that holds them.
 
-    At any depth in lists, tuples, sets, dicts and plain objects; behind bound methods, partial functions,
-    functions that close over them, and weak references.
+    At any depth in lists, tuples, sets, dicts and plain objects, with slots or without; behind bound methods,
+    partial functions, functions that close over them, and weak references.
     """
     for name, value in vars(module).items():
         if name not in ("_modules", "_parameters", "_buffers"):
@@ -128,10 +129,20 @@ def _parts(value: Any) -> list[Any]:
         return [value.__self__]
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
-        return [*cells, *(value.__defaults__ or ()), *vars(value).values()]
+        defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+        return [*cells, *defaults, *vars(value).values()]
     if isinstance(value, weakref.ref):
         return [value()]
-    return list(getattr(value, "__dict__", {}).values())
+    return [*getattr(value, "__dict__", {}).values(), *_slots(value)]
+
+
+def _slots(value: Any) -> Iterator[Any]:
+    """What an object keeps in `__slots__`, as those of data classes may."""
+    for kind in type(value).__mro__:
+        for member in vars(kind).values():
+            if isinstance(member, MemberDescriptorType):
+                with suppress(AttributeError):  # nothing is in there yet
+                    yield member.__get__(value)
 
 
 def _filled(cell: Any) -> bool:

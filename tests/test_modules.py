@@ -1,5 +1,7 @@
 """What a module is: plain ones of every class, and every oddity on every class."""
 
+from dataclasses import dataclass, field
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -165,11 +167,25 @@ class Holder:
         self.value = value
 
 
+def default_of(module):
+    def call(x, *, module=module):
+        return module(x)
+
+    return call
+
+
+@dataclass(slots=True)
+class Slotted:
+    value: object
+    empty: object = field(init=False)
+
+
 @pytest.mark.parametrize(
     "hold",
     [
         lambda m: [[m]], lambda m: {"a": (m,)}, lambda m: {m}, lambda m: m.forward, lambda m: lambda x: m(x),
         lambda m: Holder([m]), lambda m: __import__("functools").partial(m, 1),
+        lambda m: Slotted([m]), default_of,
         lambda m: __import__("weakref").ref(m), lambda m: [__import__("weakref").proxy(m)],
     ],
 )  # fmt: skip

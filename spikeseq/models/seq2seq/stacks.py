@@ -256,7 +256,7 @@ class GatedStack(nn.Module):
 
     def start(self, values: Tensor) -> Tensor:
         """The state made of `values` (B, start_size)."""
-        return values.tanh().unflatten(1, (-1, self.rnn.hidden_size)).transpose(0, 1)
+        return values.tanh().unflatten(1, (-1, self.size // self.directions)).transpose(0, 1)
 
 
 def spread_leaks(leak: Leak, count: int) -> Tensor:
