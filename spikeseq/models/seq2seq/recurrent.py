@@ -135,7 +135,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         return self.embedding_dropout(rows * math.sqrt(rows.shape[-1]))  # type: ignore[no-any-return]
 
 
-def _stack(path: str, module: nn.Module) -> SpikingStack | GatedStack:
+def _stack(path: str, module: nn.Module) -> Any:
     return part(path, module, SpikingStack, GatedStack)
 
 
