@@ -126,7 +126,7 @@ def test_a_second_derivative_is_refused():
     (grad,) = torch.autograd.grad(
         norm_lif(x["currents"], **rest, substeps=4)[0].square().sum(), x["currents"], create_graph=True
     )
-    with pytest.raises(RuntimeError, match=r"once_differentiable|not have been used"):
+    with pytest.raises(NotImplementedError, match="can be differentiated once"):
         torch.autograd.grad(grad.sum(), x["currents"])
 
 
