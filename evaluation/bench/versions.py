@@ -1,10 +1,13 @@
 """Two versions of the library against each other: the same steps in two environments, taking turns.
 
-    python -m spikeseq.evaluation.bench.versions OLD/bin/python NEW/bin/python [NAME ...] [--seconds N]
+    python -m spikeseq.evaluation.bench.versions OLD/bin/python NEW/bin/python [NAME ...] [--shared]
 
 Each environment gets a process of its own, which makes the benchmarks of its own version. The processes take
 turns, one computes while the other waits, and a ratio is taken within each round, so that a machine that
 slows down for a while slows both down. It ends with status 1 if a median is more than 5 % slower.
+
+With `--shared`, for a machine that others use too, steps have one thread, and what counts is the time that
+the processor gave them, not the time that they waited for it.
 """
 
 import argparse
@@ -23,20 +26,35 @@ NAMES = ("lif", "layer", "recurrent", "model", "step", "translate", "events")
 SLOWER = 1.05
 FEWEST, MOST = 7, 200  # rounds
 WARM_UPS = 2
-# Runs in either version, so it knows the folders of both.
+# Runs in either version, so it knows the folders of both, and times by itself.
 WORKER = """
-import gc, json, sys
+import gc, json, sys, time
+from statistics import median
 try:
     from spikeseq.evaluation.bench.run import FAMILIES, Sizes
-    from spikeseq.evaluation.bench.timing import one_turn
 except ImportError:
     from spikeseq.evaluation.bench import FAMILIES, Sizes
-    from spikeseq.evaluation.timing import one_turn
-steps = {}
-for name in sys.argv[1:]:
-    for benchmark in FAMILIES[name].make(Sizes(), []):
-        ours = benchmark.contenders[0]
-        steps[benchmark.title] = ours.make_step
+shared, *names = sys.argv[1:]
+clock = time.perf_counter
+if shared == "shared":
+    import torch
+    torch.set_num_threads(1)
+    clock = time.process_time
+def lap(step):
+    started, kept = clock(), [None]
+    for _, phase in step:
+        kept.append(phase(kept[-1]))
+    return clock() - started
+def turn(step, least=0.02):
+    laps = [lap(step)]
+    while sum(laps) < least:
+        laps.append(lap(step))
+    return median(laps)
+steps = {
+    benchmark.title: benchmark.contenders[0].make_step
+    for name in names
+    for benchmark in FAMILIES[name].make(Sizes(), [])
+}
 print(json.dumps(list(steps)), flush=True)
 made = None, None
 for line in sys.stdin:
@@ -45,9 +63,9 @@ for line in sys.stdin:
         made = title, steps[title]()
     gc.collect()
     gc.disable()
-    laps = one_turn(made[1])
+    taken = turn(made[1])
     gc.enable()
-    print(json.dumps(laps), flush=True)
+    print(json.dumps(taken), flush=True)
 """
 
 
@@ -59,9 +77,9 @@ class Worker:
     titles: list[str]
 
     @classmethod
-    def start(cls, python: str, names: Sequence[str]) -> "Worker":
+    def start(cls, python: str, names: Sequence[str], shared: bool = False) -> "Worker":
         """Raises RuntimeError if the environment has no benchmarks of those names."""
-        command = [str(Path(python).absolute()), "-c", WORKER, *names]
+        command = [str(Path(python).absolute()), "-c", WORKER, "shared" if shared else "alone", *names]
         # Not from here: a source tree in the current folder would come before the environment's version.
         elsewhere = tempfile.gettempdir()
         process = subprocess.Popen(
@@ -76,25 +94,27 @@ class Worker:
             raise RuntimeError(f"{python} ended with status {process.wait()}; its error stands above")
         return line
 
-    def turn(self, title: str) -> dict[str, float]:
-        """Seconds of every phase of a step, the median over a turn."""
+    def turn(self, title: str) -> float:
+        """Seconds of a step, the median over a turn."""
         assert self.process.stdin is not None
         print(json.dumps(title), file=self.process.stdin, flush=True)
-        laps: dict[str, float] = json.loads(self.read(self.process, str(self.process.args)))
-        return laps
+        return float(json.loads(self.read(self.process, str(self.process.args))))
 
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
 
 
-def compare(old: str, new: str, names: Sequence[str] = NAMES, seconds: float = 20.0) -> list[dict[str, Any]]:
+def compare(
+    old: str, new: str, names: Sequence[str] = NAMES, seconds: float = 20.0, shared: bool = False
+) -> list[dict[str, Any]]:
     """By benchmark: median milliseconds of a step in both versions, and the median ratio of a round.
 
     Args:
         old, new: interpreters of the two environments.
         names: families of `spikeseq bench`.
         seconds: about how long each benchmark takes.
+        shared: one thread, and time of the processor.
     Raises:
         RuntimeError: an environment that cannot run them.
     """
@@ -102,7 +122,7 @@ def compare(old: str, new: str, names: Sequence[str] = NAMES, seconds: float = 2
     rows = []
     try:
         for python in (old, new):
-            workers.append(Worker.start(python, names))
+            workers.append(Worker.start(python, names, shared))
         for title in [title for title in workers[0].titles if title in workers[1].titles]:
             started = time.perf_counter()
             for _ in range(WARM_UPS):
@@ -113,7 +133,7 @@ def compare(old: str, new: str, names: Sequence[str] = NAMES, seconds: float = 2
             laps = []
             for number in range(min(max(rounds, FEWEST), MOST)):
                 order = workers if number % 2 else workers[::-1]  # who is first meets other caches
-                taken = {worker is workers[1]: worker.turn(title)["total"] for worker in order}
+                taken = {worker is workers[1]: worker.turn(title) for worker in order}
                 laps.append((taken[False], taken[True]))
             rows.append(
                 {
@@ -136,11 +156,12 @@ def main() -> int:
     parser.add_argument("new", help="interpreter of the newer version")
     parser.add_argument("names", nargs="*", default=[], help=f"of {', '.join(NAMES)}; default all")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each benchmark")
+    parser.add_argument("--shared", action="store_true", help="one thread, and time of the processor")
     asked = parser.parse_args()
     for name in asked.names:
         if name not in NAMES:
             parser.error(f"unknown benchmark {name!r}; choose from {', '.join(NAMES)}")
-    rows = compare(asked.old, asked.new, asked.names or NAMES, asked.seconds)
+    rows = compare(asked.old, asked.new, asked.names or NAMES, asked.seconds, asked.shared)
     for row in rows:
         print(
             f"{row['benchmark']:40} {row['old']:10.3f} ms {row['new']:10.3f} ms  x {row['ratio']:.3f}"

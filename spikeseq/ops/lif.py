@@ -13,7 +13,7 @@ from ..neuron import Neuron, Run
 from . import library
 from .build import ensure_native, is_loaded
 from .dispatch import Op, dispatch, no_kernel
-from .eager import PLAIN, forward_of, no_second_backward, traced
+from .eager import PLAIN, forward_of, no_second_backward, straight, traced, ungraded
 from .reference import Options, lif_adjoint, lif_reference
 
 OPTIONS = (
@@ -164,14 +164,14 @@ class _Eager(torch.autograd.Function):
 
 # The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
 class _Lif(_Eager):
-    forward = forward_of(torch.ops.spikeseq.lif)
+    forward = forward_of(torch.ops.spikeseq.lif.default)
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(_backward)
 
 
 class _LifBackward(_Eager):
-    forward = forward_of(torch.ops.spikeseq.lif_backward)
+    forward = forward_of(torch.ops.spikeseq.lif_backward.default)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
@@ -188,7 +188,13 @@ def fits(current: Tensor, *_arguments: Any) -> str | None:
     return no_kernel(device)
 
 
-LIF = Op("lif", fits, _Lif.apply, _Lif.apply, slow="python loop")
+def _run(*arguments: Any) -> Any:
+    if ungraded():
+        return straight(torch.ops.spikeseq.lif.default, *arguments)
+    return _Lif.apply(*arguments)  # type: ignore[no-untyped-call]
+
+
+LIF = Op("lif", fits, _run, _run, slow="python loop")
 
 
 def lif(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:

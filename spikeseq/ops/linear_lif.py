@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 from ..neuron import Neuron, Run
 from . import memory  # noqa: F401  defines empty_kept
 from .dispatch import NO_FIT, Op, dispatch, no_kernel, not_wide, under_autocast, unlike
-from .eager import once_differentiable, traced
+from .eager import once_differentiable, straight, traced, ungraded
 from .lif import fire
 from .packed import DENSEST, Packed, pack
 
@@ -73,6 +73,13 @@ def _dense(rows: Tensor | None, packed: Packed | None, weight: Tensor, bias: Ten
 PRODUCT = Op("packed_product", _fits_product, _of_those_that_fired, _dense)
 
 
+def _currents(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Packed | None, Tensor]:
+    """The rows of x (L, B, I), the same as bits if they are spikes, and the currents (L, B, O)."""
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
+    packed = pack(rows)
+    return rows, packed, product(rows, packed, weight, bias).view(*x.shape[:-1], len(weight))
+
+
 class LinearLif(torch.autograd.Function):
     """x (L, B, I), weight (H, I), bias (H,) or None, whether to recompute, then arguments of the LIF op."""
 
@@ -80,10 +87,8 @@ class LinearLif(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, recompute: bool, *neuron: Any
     ) -> tuple[Tensor, Tensor]:
-        rows = x.reshape(-1, x.shape[-1]).contiguous()
-        packed = pack(rows)
-        current = product(rows, packed, weight, bias).view(*x.shape[:-1], len(weight))
-        out, final_state, checkpoints = torch.ops.spikeseq.lif(current, *neuron)
+        rows, packed, current = _currents(x, weight, bias)
+        out, final_state, checkpoints = straight(torch.ops.spikeseq.lif.default, current, *neuron)
         _state, leak, threshold, lengths, *options = neuron
         by_x, by_weight, *_ = ctx.needs_input_grad
         given = rows if packed is None else packed.bits
@@ -116,8 +121,9 @@ class LinearLif(torch.autograd.Function):
             grad_out = current.new_zeros(()).expand(ctx.out_shape)
         if grad_final is None:
             grad_final = torch.zeros_like(final_state)
-        by_current, by_state, by_leak, by_threshold = torch.ops.spikeseq.lif_backward(
-            grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *ctx.options
+        by_current, by_state, by_leak, by_threshold = straight(
+            *(torch.ops.spikeseq.lif_backward.default, grad_out, grad_final, current, checkpoints),
+            *(final_state, leak, threshold, lengths, *ctx.options),
         )
         del current, grad_out
         grad = by_current.flatten(0, 1)
@@ -141,7 +147,11 @@ def in_one_pass(
     """The fused way."""
     form = x.new_empty(()).expand(*x.shape[:-1], len(weight))  # of the currents, without their memory
     arguments = neuron.arguments(form, state, run)
-    out, final = LinearLif.apply(x, weight, bias, recompute, *arguments)  # type: ignore[no-untyped-call]
+    if ungraded():
+        _rows, _packed, current = _currents(x, weight, bias)
+        out, final, _ = straight(torch.ops.spikeseq.lif.default, current, *arguments)
+    else:
+        out, final = LinearLif.apply(x, weight, bias, recompute, *arguments)  # type: ignore[no-untyped-call]
     return out, final if neuron.surrogate.memory_planes else final[0]
 
 

@@ -134,7 +134,7 @@ def _backward(ctx: Any, saved: Any, grad_spikes: Any, grad_final: Any) -> tuple[
 
 
 class _NormLIF(torch.autograd.Function):
-    forward = forward_of(torch.ops.spikeseq.norm_lif)
+    forward = forward_of(torch.ops.spikeseq.norm_lif.default)
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(once_differentiable(_backward))  # type: ignore[assignment]

@@ -95,7 +95,7 @@ def lif_recurrent(
 
 
 class _LifRecurrent(torch.autograd.Function):
-    forward = forward_of(torch.ops.spikeseq.lif_recurrent)
+    forward = forward_of(torch.ops.spikeseq.lif_recurrent.default)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

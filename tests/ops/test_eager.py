@@ -5,6 +5,8 @@ import inspect
 import pytest
 import torch
 
+from spikeseq.functional import lif
+from spikeseq.nn import SpikingRNN
 from spikeseq.ops.eager import forward_of, once_differentiable
 
 
@@ -56,3 +58,17 @@ def test_what_is_differentiated_once_is_no_constant():
         torch.autograd.grad(by_y.sum(), x, allow_unused=True)
     Seen.apply(x, y).sum().backward()
     assert torch.equal(x.grad, y) and not x.grad.requires_grad
+
+
+def test_calls_without_gradients_give_the_same_without_a_function(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    current = torch.randn(3, 2, 4, generator=generator)
+    leaf = current.clone().requires_grad_()
+    layer = SpikingRNN(4, 5, 2)
+    with_graph = [*lif(leaf, leak=0.9, threshold=1.0), *layer(leaf)]
+    calls = []
+    monkeypatch.setattr(torch.autograd.Function, "apply", lambda *_: calls.append(1))
+    with torch.no_grad():
+        without = [*lif(leaf, leak=0.9, threshold=1.0), *layer(leaf, lengths=torch.tensor([3, 3]))]
+    assert not calls and not any(one.requires_grad for one in without)
+    assert all(map(torch.equal, without, with_graph))

@@ -7,8 +7,9 @@ import pytest
 from spikeseq.evaluation.bench import versions
 
 
-def test_two_environments_take_turns():
-    rows = versions.compare(sys.executable, sys.executable, ["step"], seconds=0.0)
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_environments_take_turns(shared):
+    rows = versions.compare(sys.executable, sys.executable, ["step"], 0.0, shared)
     assert [row["benchmark"] for row in rows] == ["step 2x128"]
     assert rows[0]["rounds"] == versions.FEWEST and rows[0]["old"] > 0 and 0.1 < rows[0]["ratio"] < 10
 
