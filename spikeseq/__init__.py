@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import evaluation, functional, models, nn, recipes, tokenizers
+    from . import evaluation, functional, models, nn, recipes, stdp, tokenizers
     from .conversion import to_spiking
     from .debugging import debug
     from .events import compile_events
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_NAMESPACES = ("evaluation", "functional", "models", "nn", "recipes", "tokenizers")
+_NAMESPACES = ("evaluation", "functional", "models", "nn", "recipes", "stdp", "tokenizers")
 _FROM = {
     "BackendError": "ops.build",
     "backend_info": "ops.build",
@@ -119,6 +119,7 @@ __all__ = [
     "release_memory",
     "reorder_state",
     "select_state",
+    "stdp",
     "swap",
     "to_spiking",
     "tokenizers",

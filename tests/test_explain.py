@@ -21,6 +21,7 @@ from spikeseq.nn import LIF, NormalisedLIF, SpikingConvBlock, SpikingRNN, Spikin
 from spikeseq.ops import build, dispatch, linear_lif, recurrent
 from spikeseq.ops.events import EVENTS as EVENT_OP
 from spikeseq.ops.taps import TAPS
+from spikeseq.stdp import Ensemble, Network, Presentation
 
 X = torch.randn(5, 2, 3)
 SPIKES = (torch.rand(5, 2, 64, generator=torch.Generator().manual_seed(0)) < 0.1).float()
@@ -51,6 +52,10 @@ def rnn(change=lambda m: None, **options):
     model = SpikingRNN(3, 4, **{"num_layers": 2, **options}).eval()
     change(model)
     return model
+
+
+def stdp():
+    return Network(Ensemble(3, 2), presentation=Presentation(time=5.0, repeats=0))
 
 
 def quiet(model, *inputs, **rest):
@@ -263,6 +268,8 @@ ROWS = [
     ("add_events", "plain", "", "bfloat16 input", lambda: explain(EVENTS, torch.ones(2, 6).bfloat16())),
     ("add_events", "plain", "", "on meta",
      lambda: unit("add_events", EVENT_OP.fits(None, torch.ones(2, 6, device="meta")))),
+    # examples shown to a network that learns by spike timing
+    ("stdp_present", "fused", "", None, lambda: explain(stdp(), torch.full((1, 3), 50.0))),
 ]  # fmt: skip
 
 
@@ -283,6 +290,7 @@ KERNELS = {
     "lif_recurrent": lambda: explain(rnn(recurrent=True), X), "lif": lambda: explain(LIF(), X),
     "norm_lif": lambda: explain(norm_only(), CURRENTS), "add_taps": lambda: explain(CONV, SPIKES),
     "add_events": lambda: explain(EVENTS, torch.ones(2, 6)),
+    "stdp_present": lambda: explain(stdp(), torch.full((1, 3), 50.0)),
 }  # fmt: skip
 NO_KERNEL = "no native kernel (SPIKESEQ_BACKEND=python)"
 
@@ -297,7 +305,9 @@ def test_without_a_kernel(op, monkeypatch):
 
 # --- No op and no reason without a row
 
-FOLDERS = ("ops", "functional", "nn")
+# Ops whose slow way runs for want of a kernel alone, which `test_without_a_kernel` has.
+WITHOUT_A_KERNEL = {"lif": {"python loop"}, "stdp_present": {"plain"}}
+FOLDERS = ("ops", "functional", "nn", "stdp")
 ROOT = Path(spikeseq.__file__).parent
 
 
@@ -311,7 +321,7 @@ def test_every_op_has_rows():
     ops = {value for module in modules() for value in vars(module).values() if isinstance(value, dispatch.Op)}
     assert {op.name for op in ops} == {row[0] for row in ROWS}
     for op in {op.name for op in ops}:
-        ways = {row[1] for row in ROWS if row[0] == op} | ({"python loop"} if op == "lif" else set())
+        ways = {row[1] for row in ROWS if row[0] == op} | WITHOUT_A_KERNEL.get(op, set())
         assert len(ways) == 2 and "fused" in ways, f"{op} has rows for {ways} only"
 
 

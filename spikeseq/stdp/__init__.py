@@ -1,3 +1,30 @@
-"""Unsupervised learning by spike timing (STDP)."""
-from .network import Cross, Ensemble, Network, Presentation
-from .rules import POWER_LAW, PairOfTraces, PowerLaw, Switching
+"""Unsupervised learning by spike timing: rules, networks of ensembles, and what reads and compresses them."""
+
+from .cells import EXCITATORY, INHIBITORY, Cell
+from .network import Network
+from .parts import Cross, Ensemble, Plan, Presentation, threshold_time
+from .readout import Linear, Votes
+from .rules import POWER_LAW, PairOfTraces, PowerLaw, Rule, Switching
+from .showing import Learnt, Shown, present
+
+__all__ = [
+    "EXCITATORY",
+    "INHIBITORY",
+    "POWER_LAW",
+    "Cell",
+    "Cross",
+    "Ensemble",
+    "Learnt",
+    "Linear",
+    "Network",
+    "PairOfTraces",
+    "Plan",
+    "PowerLaw",
+    "Presentation",
+    "Rule",
+    "Shown",
+    "Switching",
+    "Votes",
+    "present",
+    "threshold_time",
+]

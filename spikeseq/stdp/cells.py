@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
-from .numbers import decay, mean_decay, positive
+from .numbers import decay, mean_decay, not_negative, positive, single
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Cell:
         excitatory_time, inhibitory_time: time constants of the two conductances.
         refractory: time after a spike in which the potential is held at `reset`; conductances go on.
 
-    Source: Rathi's thesis, section 3.3.1; defaults of `EXCITATORY` and `INHIBITORY` from Diehl and Cook (2015).
+    Source: Rathi's thesis, section 3.3.1; `EXCITATORY` and `INHIBITORY` are those of Diehl and Cook (2015).
     """
 
     time_constant: float
@@ -42,8 +41,7 @@ class Cell:
             positive(name, getattr(self, name))
         if not self.reset < self.threshold:
             raise ValueError(f"reset must be below threshold {self.threshold}, got {self.reset}")
-        if self.refractory < 0:
-            raise ValueError(f"refractory must be 0 or more ms, got {self.refractory}")
+        not_negative("refractory", self.refractory)
 
     def step(self, dt: float) -> "Step":
         """The constants of a step of `dt` ms."""
@@ -62,7 +60,9 @@ class Cell:
 
 
 EXCITATORY = Cell(time_constant=100.0, rest=-65.0, reset=-65.0, threshold=-52.0)
-INHIBITORY = Cell(time_constant=10.0, rest=-60.0, reset=-45.0, threshold=-40.0, inhibitory=-85.0, refractory=2.0)
+INHIBITORY = Cell(
+    time_constant=10.0, rest=-60.0, reset=-45.0, threshold=-40.0, inhibitory=-85.0, refractory=2.0
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Step:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name != "refractory":
-                object.__setattr__(self, name, float(np.float32(value)))
+                object.__setattr__(self, name, single(value))
 
     def move(self, v: Tensor, g_e: Tensor, g_i: Tensor) -> Tensor:
         """Eq. 3.1 over one step, from conductances at its start; all of one shape."""

@@ -1,159 +1,147 @@
-"""Networks of ensembles that learn by spike timing: what they are made of, and the module that holds what they learnt."""
+"""The module that holds what a network of ensembles has learnt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from spikeseq.ops.stdp import present
+from spikeseq.checks import check_tensor
+from spikeseq.ops.eager import traced
 
-from .cells import EXCITATORY, INHIBITORY, Cell
-from .numbers import decay, positive
-from .numbers import decay_table
-from .rules import PairOfTraces, Rule
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Excitatory neurons, each with an inhibitory partner that holds all others down (thesis fig. 2.2).
-
-    Inputs connect to every excitatory neuron and learn. A spike of an excitatory neuron makes its partner
-    fire, which inhibits all other neurons, and raises its own threshold (homeostasis, eq. 3.4).
-
-    Args:
-        inputs, neurons: how many.
-        rule: of the synapses from the inputs.
-        total: sum of a neuron's weights, restored after every presentation in which it fired; 0: left as it is.
-        start: weights are drawn evenly from [0, start], then brought to their sum.
-        to_partner, from_partner: weights of excitatory onto inhibitory neurons and back.
-        threshold_step: mV that a spike adds to its neuron's threshold.
-        threshold_time: ms in which that decays; None: as suits the number of neurons, since with many each
-            fires less often.
-        excitatory, inhibitory: the neurons.
-    """
-
-    inputs: int
-    neurons: int
-    rule: Rule = PairOfTraces()
-    total: float | None = None
-    start: float = 0.3
-    to_partner: float = 10.4
-    from_partner: float = 17.0
-    threshold_step: float = 0.05
-    threshold_time: float = 1e7
-    excitatory: Cell = EXCITATORY
-    inhibitory: Cell = INHIBITORY
-
-
-@dataclass(frozen=True)
-class Cross:
-    """Connections from the excitatory neurons of one ensemble to those of another, by their places."""
-
-    source: int
-    target: int
-    rule: Rule
-    share: float = 1.0
-    start: float = 0.1
-
-
-@dataclass(frozen=True)
-class Presentation:
-    """How an example is shown.
-
-    Args:
-        time: ms for which its spikes come. dt: ms of a step.
-        rest: ms of silence behind it: potentials go back to rest, only thresholds remember.
-        least: spikes of an ensemble that has input, below which the example is shown again ...
-        boost: ... with rates raised by this share of the first ones, each time ...
-        repeats: ... at most so often. Rates stop at one spike a step.
-    """
-
-    time: float = 350.0
-    dt: float = 1.0
-    rest: float = 150.0
-    least: int = 5
-    boost: float = 0.5
-    repeats: int = 20
-
-    @property
-    def steps(self) -> int:
-        return round(self.time / self.dt)
+from .parts import Cross, Ensemble, Plan, Presentation
+from .showing import Learnt, Shown, present
 
 
 class Network(nn.Module):
-    """Ensembles, alone or connected, that learn whenever they are shown something in training mode.
+    """Ensembles that learn, without labels, from what they are shown in training mode.
+
+        net = Network(Ensemble(784, 400))
+        net(hertz)                   # (N, 784): learns, one example after the other
+        counts = net.eval()(hertz).counts
+
+    Its buffers are all that it has learnt: `weight0`, (inputs, neurons), and `theta0`, mV added to thresholds,
+    of the first ensemble, and so on; `cross0` and `possible0` of the first cross connection; `seen`, how many
+    examples it has learnt from, on which the next spikes depend. A network that is saved and loaded goes on
+    bit for bit. It runs on a CPU, in float32.
 
     Args:
         ensembles: one or several. cross: connections between them.
-        presentation: how examples are shown. seed: of first weights and of all spikes.
+        presentation: how examples are shown.
+        seed: of first weights, cross connections and spikes.
+
+    Raises:
+        ValueError: a cross connection leads to an ensemble that is not there.
     """
+
+    seen: Tensor
 
     def __init__(
         self,
-        ensembles: Sequence[Ensemble],
+        ensembles: Ensemble | Sequence[Ensemble],
         cross: Sequence[Cross] = (),
-        presentation: Presentation = Presentation(),
+        *,
+        presentation: Presentation | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.ensembles, self.cross, self.presentation, self.seed = tuple(ensembles), tuple(cross), presentation, seed
+        kinds = (ensembles,) if isinstance(ensembles, Ensemble) else tuple(ensembles)
+        self.plan = Plan(kinds, tuple(cross), presentation or Presentation(), seed)
         draws = torch.Generator().manual_seed(seed)
-        for p, one in enumerate(self.ensembles):
+        for p, one in enumerate(kinds):
             weight = torch.rand(one.inputs, one.neurons, generator=draws) * one.start
-            if one.total:
-                weight *= one.total / weight.sum(0)
-            self.register_buffer(f"weight{p}", weight.clamp_max(one.rule.most))
+            if one.sum:
+                weight = (weight * (one.sum / weight.sum(0))).clamp_max(one.rule.most)
+            self.register_buffer(f"weight{p}", weight)
             self.register_buffer(f"theta{p}", torch.zeros(one.neurons))
-        for c, one in enumerate(self.cross):
-            sizes = self.ensembles[one.source].neurons, self.ensembles[one.target].neurons
-            possible = torch.rand(sizes, generator=draws) < one.share
+        for c, link in enumerate(self.plan.cross):
+            sizes = kinds[link.source].neurons, kinds[link.target].neurons
+            possible = torch.rand(sizes, generator=draws) < link.share
             self.register_buffer(f"possible{c}", possible.to(torch.uint8))
-            self.register_buffer(f"cross{c}", torch.rand(sizes, generator=draws) * one.start * possible)
+            self.register_buffer(f"cross{c}", torch.rand(sizes, generator=draws) * link.start * possible)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, *rates: Tensor, batch: int = 1) -> tuple[list[Tensor], Tensor]:
-        """Shows examples one after the other.
+    @torch.compiler.disable
+    def forward(self, *hertz: Tensor, batch: int = 1, first: int | None = None) -> Shown:
+        """Shows examples to the network; in training mode it learns.
 
         Args:
-            rates: of every ensemble's inputs, (N, inputs) or, changing over time, (N, frames, inputs); spikes
-                a step, in [0, 1].
-        """
-        given = [(r[:, None] if r.dim() == 2 else r).float().contiguous() for r in rates]
-        weights = [getattr(self, f"weight{p}") for p in range(len(self.ensembles))]
-        weights += [getattr(self, f"cross{c}") for c in range(len(self.cross))]
-        possible = [torch.empty(0, dtype=torch.uint8)] * len(self.ensembles)
-        possible += [getattr(self, f"possible{c}") for c in range(len(self.cross))]
-        thetas = [getattr(self, f"theta{p}") for p in range(len(self.ensembles))]
-        reals, whole = self.constants()
-        first = int(self.seen) if self.training else -1 - 2**40
-        counts, shown = present(weights, possible, thetas, given, reals, whole, first, batch if self.training else 0)
-        if self.training:
-            self.seen += given[0].shape[0]
-        return counts, shown
+            hertz: for every ensemble, mean spikes a second of its inputs: (N, inputs), or (N, frames, inputs)
+                if they change, each frame for its share of the time.
+            batch: examples learnt from at once, from the same weights; 1, the default, is exact, more is
+                faster on several threads. Not used in evaluation, where examples do not depend on each other.
+            first: number of the first example, on which its spikes depend: by default `seen` in training, 0
+                in evaluation.
 
-    def constants(self) -> tuple[list[float], list[int]]:
-        """All numbers, in the order in which csrc/stdp reads them."""
-        show = self.presentation
-        reals: list[float] = [show.boost]
-        whole: list[int] = [self.seed, show.steps, show.least, show.repeats]
-        for one in self.ensembles:
-            for cell in (one.excitatory, one.inhibitory):
-                *values, refractory = vars(cell.step(show.dt)).values()
-                reals += values
-                whole.append(refractory)
-            reals += [one.to_partner, one.from_partner, one.threshold_step]
-            table = decay_table(show.dt, one.threshold_time, show.steps)
-            whole.append(len(table))
-            reals += table
-            reals.append(decay(show.time + show.rest, one.threshold_time))
-        links = [(-1, p, one.rule, one.total or 0.0) for p, one in enumerate(self.ensembles)]
-        links += [(one.source, one.target, one.rule, 0.0) for one in self.cross]
-        for source, target, rule, total in links:
-            whole += [source, target, rule.number]
-            reals += rule.constants()
-            for table in rule.traces(show.dt, show.steps):
-                whole.append(len(table))
-                reals += table
-            reals.append(total)
-        return reals, whole
+        Raises:
+            TypeError, ValueError: rates that do not fit the ensembles, or that are no rates.
+            RuntimeError: the call is traced or transformed: spikes depend on the values of rates.
+        """
+        if by := traced():
+            raise RuntimeError(f"a network that learns by spike timing cannot be {by}")
+        rates = self._rates(hertz)
+        if self.training and batch < 1:
+            raise ValueError(f"batch must be at least 1, got {batch}")
+        start = first if first is not None else int(self.seen) if self.training else 0
+        shown, learnt = present(
+            self.plan, self.learnt(), rates, first=start, batch=batch if self.training else 0
+        )
+        if self.training:
+            self.learn(learnt)
+            self.seen += len(shown.counts)
+        return shown
+
+    def learnt(self) -> Learnt:
+        """The buffers, in the order of the plan's links."""
+        ensembles, cross = range(len(self.plan.ensembles)), range(len(self.plan.cross))
+        weights = [self.get_buffer(f"weight{p}") for p in ensembles] + [
+            self.get_buffer(f"cross{c}") for c in cross
+        ]
+        everything = torch.empty(0, dtype=torch.uint8)
+        possible = [everything for _ in ensembles] + [self.get_buffer(f"possible{c}") for c in cross]
+        return Learnt(weights, possible, [self.get_buffer(f"theta{p}") for p in ensembles])
+
+    def learn(self, learnt: Learnt) -> None:
+        """Takes weights and thetas over."""
+        mine = self.learnt()
+        for to, new in zip(mine.weights + mine.thetas, learnt.weights + learnt.thetas, strict=True):
+            to.copy_(new)
+
+    def split(self, counts: Tensor) -> tuple[Tensor, ...]:
+        """The columns of `counts` (N, neurons) that belong to each ensemble."""
+        return counts.split([one.neurons for one in self.plan.ensembles], dim=1)
+
+    def extra_repr(self) -> str:
+        sizes = ", ".join(f"{one.inputs} -> {one.neurons}" for one in self.plan.ensembles)
+        rules = ", ".join(type(one.rule).__name__ for one in self.plan.ensembles)
+        return f"{sizes}, {rules}, seed={self.plan.seed}"
+
+    def _rates(self, hertz: Sequence[Tensor]) -> list[Tensor]:
+        """Checked, as spikes a step, (N, frames, inputs)."""
+        kinds, dt = self.plan.ensembles, self.plan.presentation.dt
+        if len(hertz) != len(kinds):
+            raise ValueError(f"there are {len(kinds)} ensembles, each takes rates, got {len(hertz)}")
+        made = []
+        for place, (given, kind) in enumerate(zip(hertz, kinds, strict=True)):
+            name = f"rates of ensemble {place}"
+            check_tensor(name, given)
+            if given.dim() not in (2, 3) or given.shape[-1] != kind.inputs:
+                sizes = f"(N, {kind.inputs}) or (N, frames, {kind.inputs})"
+                raise ValueError(f"{name} must be {sizes}, got {tuple(given.shape)}")
+            if not given.is_cpu:
+                raise ValueError(f"{name} must be on the CPU, got {given.device}")
+            rates = given.float() * (dt / 1000)
+            rates = (rates[:, None] if given.dim() == 2 else rates).contiguous()
+            if not bool(((rates >= 0) & (rates <= 1)).all()):
+                most = 1000 / dt
+                low, high = (float(one) for one in given.aminmax())
+                raise ValueError(
+                    f"{name} must lie in [0, {most:g}] Hz, one spike a step, got {low:g} to {high:g}"
+                )
+            frames = rates.shape[1]
+            if not 1 <= frames <= self.plan.presentation.steps:
+                raise ValueError(f"{name} must have 1 to {self.plan.presentation.steps} frames, got {frames}")
+            made.append(rates)
+        sizes = {tuple(one.shape[:2]) for one in made}
+        if len({n for n, _ in sizes}) > 1:
+            raise ValueError(f"ensembles are shown as many examples each, got {[len(one) for one in made]}")
+        return made

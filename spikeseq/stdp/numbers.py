@@ -33,3 +33,8 @@ def positive(name: str, value: float) -> None:
 def not_negative(name: str, value: float) -> None:
     if not value >= 0:
         raise ValueError(f"{name} must be 0 or a positive number, got {value}")
+
+
+def probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")

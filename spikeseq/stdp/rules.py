@@ -1,6 +1,6 @@
-"""Learning rules: how a synapse changes at a spike of the neuron before it and at one of the neuron behind it.
+"""Learning rules: how a synapse changes at a spike of the neuron before it and of the one behind it.
 
-Every rule is written once, here as pure functions of tensors and in csrc/stdp/rules.h as the same additions and
+Every rule is written here as pure functions of tensors, and in csrc/stdp/rules.h as the same additions and
 products. A trace is 1 at a spike and decays from there; it is set to 1 by the next spike, not added to.
 """
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .numbers import decay_table, not_negative, positive, single
+from .numbers import decay_table, not_negative, positive, probability, single
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class PairOfTraces:
         return [self.rate_before, self.rate_behind, self.most]
 
     def traces(self, dt: float, steps: int) -> list[list[float]]:
-        """Tables of the traces of the input, of the neuron, and the slow one, by steps since the last spike."""
+        """Tables of the traces of the input, of the neuron, and its slow one, by steps since a spike."""
         times = (self.before_time, self.behind_time, self.slow_time)
         return [decay_table(dt, time, steps) for time in times]
 
@@ -88,7 +88,9 @@ class PowerLaw:
     def before(self, w: Tensor, behind: Tensor) -> Tensor:
         return w
 
-    def behind(self, w: Tensor, before: Tensor, slow: Tensor | None = None, drawn: Tensor | None = None) -> Tensor:
+    def behind(
+        self, w: Tensor, before: Tensor, slow: Tensor | None = None, drawn: Tensor | None = None
+    ) -> Tensor:
         """Weights after spikes of their neurons; `before`: traces of inputs."""
         strength = single(self.rate) * (before - single(self.offset))
         moved = w + strength * power(single(self.most) - w, single(self.exponent))
@@ -121,7 +123,8 @@ class Switching:
     probability `on` * trace of the input; any other one is switched off with the probability `off`.
 
     Args:
-        on, off: probabilities. time: of the input's trace, ms. window: ms. most: weight of a synapse that is on.
+        on, off: probabilities. time: of the input's trace, ms. window: ms.
+        most: weight of a synapse that is on.
 
     Source: after the stochastic rule of Srinivasan et al. (2020, the abstract alone): its form is ours.
     """
@@ -138,8 +141,7 @@ class Switching:
         for name in ("time", "window", "most"):
             positive(name, getattr(self, name))
         for name in ("on", "off"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be a probability in [0, 1], got {getattr(self, name)}")
+            probability(name, getattr(self, name))
 
     def before(self, w: Tensor, behind: Tensor) -> Tensor:
         return w
@@ -177,8 +179,6 @@ def power(x: Tensor, exponent: float) -> Tensor:
     y = (whole.float() + s * series) * exponent
     near = torch.floor(y + 0.5)
     f = y - near
-    p = 1.0 + f * (
-        0.69314718 + f * (0.24022651 + f * (0.055504109 + f * (0.0096181291 + f * 0.0013333558)))
-    )
+    p = 1.0 + f * (0.69314718 + f * (0.24022651 + f * (0.055504109 + f * (0.0096181291 + f * 0.0013333558))))
     scale = ((near.int() + 127) << 23).view(torch.float32)
     return torch.where(x > 1e-30, p * scale, 0.0)

@@ -23,7 +23,7 @@ using Tensors = std::vector<at::Tensor>;
 struct Given {
   Tensors weights, possible, thetas, rates, counts;
   at::Tensor shown;
-  int64_t examples, frames;
+  int64_t examples;
 
   static std::vector<float*> of(Tensors& all) {
     std::vector<float*> made;
@@ -64,7 +64,7 @@ void check(const Given& given) {
     TORCH_CHECK_VALUE(given.rates[p].dim() == 3, "rates must be (examples, frames, inputs), got ", given.rates[p].sizes());
     const int64_t neurons = given.thetas[p].numel();
     check("thetas", given.thetas[p], {neurons});
-    check("rates", given.rates[p], {given.examples, given.frames, given.rates[p].size(2)});
+    check("rates", given.rates[p], {given.examples, given.rates[p].size(1), given.rates[p].size(2)});
     check.of_type("counts", given.counts[p], {given.examples, neurons}, at::kInt);
     for (const at::Tensor* one : {&given.thetas[p], &given.rates[p], &given.counts[p]}) check_contiguous("tensors", *one);
   }
@@ -81,7 +81,7 @@ void check(const Given& given) {
 }
 
 void check(const Given& given, const Network& made) {
-  TORCH_CHECK_VALUE(made.steps > 0 && given.frames > 0 && made.steps < (1 << 30), "there must be steps and frames");
+  TORCH_CHECK_VALUE(made.steps > 0 && made.steps < (1 << 30), "there must be steps");
   const int64_t count = static_cast<int64_t>(made.populations.size());
   for (const Population& one : made.populations)
     TORCH_CHECK_VALUE(static_cast<int64_t>(one.theta_keep.size()) > made.steps, "a table is shorter than the steps");
@@ -98,9 +98,10 @@ void check(const Given& given, const Network& made) {
   }
 }
 
-std::vector<const float*> rates_of(const Given& given, int64_t example) {
-  std::vector<const float*> made;
-  for (const at::Tensor& one : given.rates) made.push_back(one.const_data_ptr<float>() + example * one.size(1) * one.size(2));
+std::vector<Rates> rates_of(const Given& given, int64_t example) {
+  std::vector<Rates> made;
+  for (const at::Tensor& one : given.rates)
+    made.push_back({one.const_data_ptr<float>() + example * one.size(1) * one.size(2), one.size(1)});
   return made;
 }
 
@@ -121,7 +122,7 @@ const auto kKeep = [](size_t, int32_t, float*) {};
 void in_order(Given& given, const Network& network, int64_t first) {
   Presenter presenter(network, given.of(given.weights), true);
   for (int64_t n = 0; n < given.examples; ++n)
-    note(given, n, presenter.show(first + n, rates_of(given, n), given.frames, given.of(given.thetas), counts_of(given, n), kKeep));
+    note(given, n, presenter.show(first + n, rates_of(given, n), given.of(given.thetas), counts_of(given, n), kKeep));
 }
 
 // Nothing is learnt: any order.
@@ -129,7 +130,7 @@ void recall(Given& given, const Network& network, int64_t first) {
   at::parallel_for(0, given.examples, 1, [&](int64_t begin, int64_t end) {
     Presenter presenter(network, given.of(given.weights), false);
     for (int64_t n = begin; n < end; ++n)
-      note(given, n, presenter.show(first + n, rates_of(given, n), given.frames, given.of(given.thetas), counts_of(given, n), kKeep));
+      note(given, n, presenter.show(first + n, rates_of(given, n), given.of(given.thetas), counts_of(given, n), kKeep));
   });
 }
 
@@ -194,7 +195,7 @@ void batch(Given& given, const Network& network, int64_t first, int64_t begin, i
           if (one.connection == connection && one.neuron == neuron) return;
         made.columns.push_back({connection, neuron, {}});
       };
-      const Shown shown = presenter.show(first + n, rates_of(given, n), given.frames, given.of(made.thetas),
+      const Shown shown = presenter.show(first + n, rates_of(given, n), given.of(made.thetas),
                                          counts_of(given, n), touch);
       note(given, n, shown);
       made.times = shown.times;
@@ -212,7 +213,7 @@ void present(at::TensorList weights, at::TensorList possible, at::TensorList the
              at::TensorList counts, const at::Tensor& shown, at::ArrayRef<double> constants, at::IntArrayRef whole,
              int64_t first, int64_t batch_size) {
   TORCH_CHECK_VALUE(!rates.empty() && rates[0].dim() == 3, "rates must be (examples, frames, inputs)");
-  Given given{weights.vec(), possible.vec(), thetas.vec(), rates.vec(), counts.vec(), shown, rates[0].size(0), rates[0].size(1)};
+  Given given{weights.vec(), possible.vec(), thetas.vec(), rates.vec(), counts.vec(), shown, rates[0].size(0)};
   check(given);
   const Network network = read_network(given, constants, whole);
   check(given, network);

@@ -25,9 +25,16 @@ struct Shown {
   int64_t times = 0, inputs = 0;  // presentations, and input spikes of all of them
 };
 
+// Spikes a step of one ensemble's inputs for one example: (frames, inputs).
+struct Rates {
+  const float* values;
+  int64_t frames;
+};
+
 class Presenter {
  public:
-  Presenter(const Network& network, const std::vector<float*>& weights, bool learns) : network_(network) {
+  Presenter(const Network& network, const std::vector<float*>& weights, bool learns)
+      : network_(network), purpose_(learns ? kLearning : kRecall) {
     for (size_t p = 0; p < network.populations.size(); ++p) {
       std::vector<const Connection*> kinds;
       std::vector<float*> given;
@@ -42,17 +49,17 @@ class Presenter {
     spikes_.resize(network.populations.size());
   }
 
-  // rates[p]: (frames, inputs) spikes a step; counts[p]: (neurons) of the last presentation; thetas[p] are moved.
+  // rates[p], thetas[p], which are moved, and counts[p] (neurons), of the last presentation: of ensemble p.
   // each(connection, neuron, weights) sees the weights that were learnt.
   template <typename Each>
-  Shown show(int64_t example, const std::vector<const float*>& rates, int64_t frames, const std::vector<float*>& thetas,
+  Shown show(int64_t example, const std::vector<Rates>& rates, const std::vector<float*>& thetas,
              const std::vector<int32_t*>& counts, const Each& each) {
     Shown shown;
     bool enough = false;
     while (!enough && shown.times <= network_.repeats) {
       const double gain = 1.0 + network_.boost * static_cast<double>(shown.times);
       for (size_t p = 0; p < ensembles_.size(); ++p) {
-        shown.inputs += draw(p, example, shown.times, rates[p], frames, gain);
+        shown.inputs += draw(p, example, shown.times, rates[p], gain);
         ensembles_[p].begin(thetas[p]);
         std::fill(counts[p], counts[p] + network_.populations[p].neurons, 0);
       }
@@ -61,7 +68,7 @@ class Presenter {
       enough = true;
       for (size_t p = 0; p < ensembles_.size(); ++p) {
         ensembles_[p].finish(thetas[p], [&](size_t k, int32_t neuron, float* row) { each(connection(p, k), neuron, row); });
-        enough = enough && (spikes_[p].ids.empty() || ensembles_[p].spikes() >= network_.least);
+        enough = enough && (!spikes_[p].fed || ensembles_[p].spikes() >= network_.least);
       }
       ++shown.times;
     }
@@ -77,6 +84,7 @@ class Presenter {
   struct Spikes {
     std::vector<int32_t> steps, drawn, ids;  // drawn in the order of inputs; ids in the order of steps
     std::vector<int64_t> starts;             // of every step in ids
+    bool fed = false;                        // any could fire
   };
 
   size_t connection(size_t population, size_t place) const {
@@ -97,21 +105,23 @@ class Presenter {
       }
     }
     for (size_t p = 0; p < ensembles_.size(); ++p)
-      ensembles_[p].step(now, counts[p], Draws({network_.seed, kSwitch, example, time, static_cast<int64_t>(p)}));
+      ensembles_[p].step(now, counts[p], Draws({network_.seed, kSwitching, example, time, static_cast<int64_t>(p)}));
   }
 
   // Spikes of one ensemble's inputs, sorted by step; returns how many.
-  int64_t draw(size_t p, int64_t example, int64_t time, const float* rates, int64_t frames, double gain) {
+  int64_t draw(size_t p, int64_t example, int64_t time, const Rates& rates, double gain) {
     Spikes& s = spikes_[p];
     const int64_t inputs = network_.populations[p].inputs, steps = network_.steps;
     s.steps.clear();
     s.drawn.clear();
     s.starts.assign(steps + 1, 0);
-    const Draws all({network_.seed, kInput, example, time, static_cast<int64_t>(p)});
-    for (int64_t f = 0; f < frames; ++f) {
+    s.fed = false;
+    const Draws all({network_.seed, purpose_, example, time, static_cast<int64_t>(p)});
+    for (int64_t f = 0; f < rates.frames; ++f) {
       for (int64_t i = 0; i < inputs; ++i) {
-        const double probability = std::min(1.0, static_cast<double>(rates[f * inputs + i]) * gain);
-        happenings(all.of(f, i, 0), probability, steps * f / frames, steps * (f + 1) / frames, [&](int64_t at) {
+        const double probability = std::min(1.0, static_cast<double>(rates.values[f * inputs + i]) * gain);
+        s.fed = s.fed || probability > 0;
+        happenings(all.of(f, i, 0), probability, steps * f / rates.frames, steps * (f + 1) / rates.frames, [&](int64_t at) {
           s.steps.push_back(static_cast<int32_t>(at));
           s.drawn.push_back(static_cast<int32_t>(i));
           ++s.starts[at];
@@ -132,6 +142,7 @@ class Presenter {
   }
 
   const Network& network_;
+  const Purpose purpose_;
   std::vector<Ensemble> ensembles_;
   std::vector<Source> sources_;
   std::vector<Spikes> spikes_;

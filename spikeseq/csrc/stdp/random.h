@@ -35,7 +35,7 @@ class Draws {
 };
 
 // What draws are for.
-enum Purpose : int64_t { kInput = 1, kSwitch = 2 };
+enum Purpose : int64_t { kLearning = 1, kSwitching = 2, kRecall = 3 };
 
 // The steps of [begin, end) in which something happens that has `probability` in each: gaps are geometric, so that
 // silence costs nothing.

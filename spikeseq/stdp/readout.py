@@ -1,0 +1,92 @@
+"""From spike counts to classes: neurons with labels that vote, and a linear map.
+
+The labels given to `fit` must be those of training examples: neurons labelled by their answers to the test
+examples would know these.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+
+class Votes(NamedTuple):
+    """Neurons that stand for the class they answer most (Diehl and Cook 2015; thesis section 2.2.3).
+
+    labels: of every neuron, (neurons) int64; -1 for one that never fired. classes: how many there are.
+    """
+
+    labels: Tensor
+    classes: int
+
+    @staticmethod
+    def fit(counts: Tensor, targets: Tensor, classes: int) -> "Votes":
+        """Labels neurons by their mean count over the training examples of every class.
+
+        Args:
+            counts: (N, neurons). targets: (N) int64, of training examples.
+        """
+        check_labelled(counts, targets, classes)
+        means = class_means(counts, targets, classes)
+        silent = counts.sum(0) == 0
+        return Votes(means.argmax(0).masked_fill(silent, -1), classes)
+
+    def scores(self, counts: Tensor) -> Tensor:
+        """The mean count of every class's neurons, (N, classes); 0 for a class that has none."""
+        mine = one_hot(self.labels.clamp_min(0), self.classes).double() * (self.labels >= 0)[:, None]
+        return (counts.double() @ mine) / mine.sum(0).clamp_min(1)
+
+    def predict(self, counts: Tensor) -> Tensor:
+        """The class with the highest score, (N); the first one of equals."""
+        return self.scores(counts).argmax(1)
+
+
+class Linear(NamedTuple):
+    """A linear map of spike counts, by least squares with a penalty on its weights.
+
+    weight: (neurons + 1, classes) float64, the last row is the bias.
+    """
+
+    weight: Tensor
+
+    @staticmethod
+    def fit(counts: Tensor, targets: Tensor, classes: int, penalty: float = 10.0) -> "Linear":
+        """The map whose outputs are nearest to 1 for the class of a training example and 0 for others."""
+        check_labelled(counts, targets, classes)
+        x = with_bias(counts)
+        gram = x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype)
+        return Linear(torch.linalg.solve(gram, x.T @ one_hot(targets, classes).double()))
+
+    def scores(self, counts: Tensor) -> Tensor:
+        """(N, classes)."""
+        return with_bias(counts) @ self.weight
+
+    def predict(self, counts: Tensor) -> Tensor:
+        return self.scores(counts).argmax(1)
+
+
+def with_bias(counts: Tensor) -> Tensor:
+    return torch.cat([counts.double(), counts.new_ones((len(counts), 1), dtype=torch.float64)], 1)
+
+
+def class_means(counts: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """The mean count of every neuron over the examples of every class, (classes, neurons)."""
+    member = one_hot(targets, classes).double()
+    return (member.T @ counts.double()) / member.sum(0)[:, None].clamp_min(1)
+
+
+def check_labelled(counts: Tensor, targets: Tensor, classes: int) -> None:
+    """Raises ValueError naming what does not fit."""
+    if counts.dim() != 2 or not len(counts):
+        raise ValueError(f"counts must be (N, neurons) with at least one example, got {tuple(counts.shape)}")
+    if targets.shape != counts.shape[:1] or targets.dtype != torch.int64:
+        raise ValueError(
+            f"targets must be ({len(counts)},) int64, got {tuple(targets.shape)} {targets.dtype}"
+        )
+    if not bool(((targets >= 0) & (targets < classes)).all()):
+        raise ValueError(
+            f"targets must lie in 0 to {classes - 1}, got {int(targets.min())} to {int(targets.max())}"
+        )
+    if len(targets.unique()) < 2:
+        raise ValueError(f"there must be examples of at least two classes, got class {int(targets[0])} alone")
