@@ -20,8 +20,8 @@ from spikeseq.evaluation.gradients import gradient_norms
 from spikeseq.functional import ApproximateLIF, PiecewiseLinear, Surrogate
 from spikeseq.models.backbones import build_backbone
 from spikeseq.recipes.config import load_config
-from spikeseq.recipes.images.data import load_images
 from spikeseq.recipes.images.task import normalised
+from spikeseq.recipes.shared.images.data import load_images
 
 TUNED = "height 0.9"
 CASES: dict[str, tuple[str, Surrogate]] = {

@@ -95,6 +95,12 @@ class Recipe(ABC):
         """Whether a run trains its model, or only tests it as the task has it."""
         return True
 
+    def fit(self, task: Any, folder: Path, *, settings: Any, **options: Any) -> tuple[Any, Any]:
+        """Trains the task's model; the model and its `engine.State`. `options`: those of `engine.fit`."""
+        from spikeseq.recipes.engine import fit
+
+        return fit(task, settings, folder, **options)
+
     @abstractmethod
     def test(self, config: Any, task: Any, model: Any, split: str, device: Any) -> dict[str, Any]:
         """The figures of a split, `figure` among them; under "files", what a run folder keeps beside them."""

@@ -11,6 +11,7 @@ CLASSES = {
     "imdb": "spikeseq.recipes.text.recipe:TextClassification",
     "multi30k": "spikeseq.recipes.translation.recipe:Translation",
     "dvs128": "spikeseq.recipes.gestures.recipe:GestureClassification",
+    "mnist-stdp": "spikeseq.recipes.stdp.recipe:DigitsByStdp",
     **dict.fromkeys(("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet"), IMAGES),
 }
 

@@ -17,7 +17,7 @@ from torch import nn
 from spikeseq.files import check_place, write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, flat
-from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, fit, watch_spikes
+from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, watch_spikes
 from spikeseq.recipes.lock import LOCK_FILE, held
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.registry import RECIPES
@@ -101,7 +101,15 @@ def _run(
         watch.close()
     if not first:
         if trains:
-            fit(task, settings, folder, resume=resume, accelerator=accelerator, seed=config.seed)
+            recipe.fit(
+                task,
+                folder,
+                settings=settings,
+                resume=resume,
+                accelerator=accelerator,
+                progress=None,
+                seed=config.seed,
+            )
         accelerator.wait_for_everyone()
         return {}
     # Only now: a mistyped path or setting leaves no folder in the way of the next try.
@@ -129,10 +137,10 @@ def _run(
 
     progress = replace(progress, end_epoch=end_epoch)
     if trains:
-        model, state = fit(
+        model, state = recipe.fit(
             task,
-            settings,
             folder,
+            settings=settings,
             resume=resume,
             accelerator=accelerator,
             progress=progress,

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from spikeseq.checks import positive_int
-from spikeseq.recipes.images.data import IMAGES_FILE
 from spikeseq.recipes.images.models import empty
-from spikeseq.recipes.images.pixels import decode_images
 from spikeseq.recipes.images.task import answer, normalised, show_whole
 from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.shared.images.data import IMAGES_FILE
+from spikeseq.recipes.shared.images.pixels import decode_images
 from spikeseq.recipes.shared.opened import Opened, Prediction, checked_classes, predictions
 
 

@@ -11,11 +11,11 @@ from spikeseq import evaluation
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.images.checks import augmentation, check_settings
 from spikeseq.recipes.images.classifier import ImageClassifier, open_image_classifier
-from spikeseq.recipes.images.data import ImageData, ImageSplit, load_images, open_split
 from spikeseq.recipes.images.models import empty, fresh
 from spikeseq.recipes.images.start import check_start, inherited, open_teacher, start_model, taken_over
 from spikeseq.recipes.images.task import ImageTask
 from spikeseq.recipes.recipe import Metrics, Recipe, Say, Start, Table
+from spikeseq.recipes.shared.images.data import ImageData, ImageSplit, load_images, open_split
 
 
 class ImageClassification(Recipe):

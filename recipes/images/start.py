@@ -12,13 +12,13 @@ from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import ConfigError, changes, refuse_idle
 from spikeseq.recipes.images.classifier import read_images
-from spikeseq.recipes.images.data import ImageData
 from spikeseq.recipes.images.distillation import Teacher
 from spikeseq.recipes.images.models import empty, settings_named, shape_settings
 from spikeseq.recipes.images.settings import METHODS, idle_after, is_spiking
 from spikeseq.recipes.images.task import largest_value, normalised
 from spikeseq.recipes.recipe import Start
 from spikeseq.recipes.shared.errors import listed
+from spikeseq.recipes.shared.images.data import ImageData
 from spikeseq.recipes.shared.neurons import neuron_arguments
 from spikeseq.recipes.shared.progress import steps_bar
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.engine import Task
-from spikeseq.recipes.images.data import ImageData, ImageSplit
 from spikeseq.recipes.images.distillation import Teacher
 from spikeseq.recipes.shared.batches import shuffled
+from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
 from spikeseq.recipes.shared.precision import products
 
 

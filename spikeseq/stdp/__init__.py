@@ -1,6 +1,7 @@
 """Unsupervised learning by spike timing: rules, networks of ensembles, and what reads and compresses them."""
 
 from .cells import EXCITATORY, INHIBITORY, Cell
+from .compress import at_random, connectivity, critical, shared, strongest
 from .network import Network
 from .parts import Cross, Ensemble, Plan, Presentation, threshold_time
 from .readout import Linear, Votes
@@ -25,6 +26,11 @@ __all__ = [
     "Shown",
     "Switching",
     "Votes",
+    "at_random",
+    "connectivity",
+    "critical",
     "present",
+    "shared",
+    "strongest",
     "threshold_time",
 ]

@@ -19,10 +19,11 @@ class Network(nn.Module):
         net(hertz)                   # (N, 784): learns, one example after the other
         counts = net.eval()(hertz).counts
 
-    Its buffers are all that it has learnt: `weight0`, (inputs, neurons), and `theta0`, mV added to thresholds,
-    of the first ensemble, and so on; `cross0` and `possible0` of the first cross connection; `seen`, how many
-    examples it has learnt from, on which the next spikes depend. A network that is saved and loaded goes on
-    bit for bit. It runs on a CPU, in float32.
+    What it has learnt are parameters without gradients: `weight0`, (inputs, neurons), and `theta0`, mV added
+    to thresholds, of the first ensemble, and so on; `cross0` of the first cross connection. Buffers:
+    `weight0_possible` and `cross0_possible`, 0 where there can be no synapse; `seen`, how many examples it
+    has learnt from, on which the next spikes depend. A network that is saved and loaded goes on bit for bit.
+    It runs on a CPU, in float32.
 
     Args:
         ensembles: one or several. cross: connections between them.
@@ -51,16 +52,16 @@ class Network(nn.Module):
             weight = torch.rand(one.inputs, one.neurons, generator=draws) * one.start
             if one.sum:
                 weight = (weight * (one.sum / weight.sum(0))).clamp_max(one.rule.most)
-            self.register_buffer(f"weight{p}", weight)
-            self.register_buffer(f"theta{p}", torch.zeros(one.neurons))
+            self._hold(f"weight{p}", weight, torch.ones_like(weight))
+            self.register_parameter(f"theta{p}", fixed(torch.zeros(one.neurons)))
         for c, link in enumerate(self.plan.cross):
             sizes = kinds[link.source].neurons, kinds[link.target].neurons
             possible = torch.rand(sizes, generator=draws) < link.share
-            self.register_buffer(f"possible{c}", possible.to(torch.uint8))
-            self.register_buffer(f"cross{c}", torch.rand(sizes, generator=draws) * link.start * possible)
+            self._hold(f"cross{c}", torch.rand(sizes, generator=draws) * link.start * possible, possible)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     @torch.compiler.disable
+    @torch.no_grad()
     def forward(self, *hertz: Tensor, batch: int = 1, first: int | None = None) -> Shown:
         """Shows examples to the network; in training mode it learns.
 
@@ -91,14 +92,40 @@ class Network(nn.Module):
         return shown
 
     def learnt(self) -> Learnt:
-        """The buffers, in the order of the plan's links."""
+        """Weights and thresholds, in the order of the plan's links and ensembles."""
+        links = self.links()
+        masks = [self.get_buffer(f"{name}_possible") for name in links]
+        everything = torch.empty(0, dtype=torch.uint8)  # no mask to look at
+        return Learnt(
+            [self.get_parameter(name).detach() for name in links],
+            [everything if bool(mask.all()) else mask for mask in masks],
+            [self.get_parameter(f"theta{p}").detach() for p in range(len(self.plan.ensembles))],
+        )
+
+    def links(self) -> list[str]:
+        """The names of all weights: those of the ensembles, then of the cross connections."""
         ensembles, cross = range(len(self.plan.ensembles)), range(len(self.plan.cross))
-        weights = [self.get_buffer(f"weight{p}") for p in ensembles] + [
-            self.get_buffer(f"cross{c}") for c in cross
-        ]
-        everything = torch.empty(0, dtype=torch.uint8)
-        possible = [everything for _ in ensembles] + [self.get_buffer(f"possible{c}") for c in cross]
-        return Learnt(weights, possible, [self.get_buffer(f"theta{p}") for p in ensembles])
+        return [f"weight{p}" for p in ensembles] + [f"cross{c}" for c in cross]
+
+    def prune(self, kept: Tensor, name: str = "weight0") -> None:
+        """Takes synapses away for good: their weights stay zero whatever is learnt.
+
+        Args:
+            kept: a mask of the synapses that stay, of the shape of the weights. name: of the weights.
+
+        Raises:
+            ValueError: a mask of another shape, or one that leaves no synapse.
+        """
+        weight, mask = self.get_parameter(name), self.get_buffer(f"{name}_possible")
+        if kept.shape != weight.shape or kept.dtype != torch.bool:
+            wanted = f"{tuple(weight.shape)} bool"
+            raise ValueError(f"a mask of {name} must be {wanted}, got {tuple(kept.shape)} {kept.dtype}")
+        left = kept & (mask > 0)
+        if not left.any():
+            raise ValueError(f"this leaves none of the {weight.numel():,} synapses of {name}; prune less")
+        with torch.no_grad():
+            mask.copy_(left)
+            weight.mul_(left)
 
     def learn(self, learnt: Learnt) -> None:
         """Takes weights and thetas over."""
@@ -114,6 +141,10 @@ class Network(nn.Module):
         sizes = ", ".join(f"{one.inputs} -> {one.neurons}" for one in self.plan.ensembles)
         rules = ", ".join(type(one.rule).__name__ for one in self.plan.ensembles)
         return f"{sizes}, {rules}, seed={self.plan.seed}"
+
+    def _hold(self, name: str, weight: Tensor, possible: Tensor) -> None:
+        self.register_parameter(name, fixed(weight))
+        self.register_buffer(f"{name}_possible", possible.to(torch.uint8))
 
     def _rates(self, hertz: Sequence[Tensor]) -> list[Tensor]:
         """Checked, as spikes a step, (N, frames, inputs)."""
@@ -145,3 +176,8 @@ class Network(nn.Module):
         if len({n for n, _ in sizes}) > 1:
             raise ValueError(f"ensembles are shown as many examples each, got {[len(one) for one in made]}")
         return made
+
+
+def fixed(value: Tensor) -> nn.Parameter:
+    """A parameter that gradients do not reach."""
+    return nn.Parameter(value, requires_grad=False)

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 from scipy.io import savemat
 
-from spikeseq.recipes.images.files import find_parts
-from spikeseq.recipes.images.pixels import decode_images
 from spikeseq.recipes.shared.errors import DataError
+from spikeseq.recipes.shared.images.files import find_parts
+from spikeseq.recipes.shared.images.pixels import decode_images
 
 NAMES = [f"class {i}" for i in range(10)]
 

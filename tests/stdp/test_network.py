@@ -54,7 +54,10 @@ def test_parts_saved_and_loaded_are_the_whole():
     loaded.load_state_dict(copy.deepcopy(part.state_dict()))
     parts.append(loaded(rates[11:]).counts)
     assert torch.equal(seen[0], torch.cat(parts))
-    assert all(torch.equal(a, b) for a, b in zip(whole.buffers(), loaded.buffers(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
     whole.eval()
     again = torch.cat([whole(rates[:7]).counts, whole(rates[7:], first=7).counts])
     assert torch.equal(whole(rates).counts, again) and int(whole.seen) == 30
@@ -102,6 +105,19 @@ def test_compiled_and_traced():
     assert torch.equal(torch.compile(net, backend="eager")(rates).counts, net(rates).counts)
     with pytest.raises(RuntimeError, match=r"cannot be traced by torch\.jit"):
         torch.jit.trace(net, (rates,))
+
+
+def test_pruned_synapses_stay_at_zero():
+    net = learner()
+    kept = spikeseq.stdp.strongest(net.weight0, 0.5)
+    net.prune(kept)
+    net(two_patterns(40)[0])
+    assert not net.weight0[~kept].any() and (net.weight0[kept] > 0).any()
+    assert torch.allclose(net.weight0.sum(0), torch.full((4,), 4.0), atol=1e-4)
+    with pytest.raises(ValueError, match="this leaves none of the 64 synapses of weight0; prune less"):
+        net.prune(spikeseq.stdp.critical(net.weight0, 1.0))
+    with pytest.raises(ValueError, match=r"must be \(16, 4\) bool, got \(4, 16\) torch.bool"):
+        net.prune(kept.T)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import spikeseq
 from spikeseq.nn import TimedDropout
 from spikeseq.recipes.config import ConfigError, load_config
 from spikeseq.recipes.engine import Progress
-from spikeseq.recipes.images.data import ImageSplit, load_images
 from spikeseq.recipes.images.start import inherited, open_teacher, same_images, start_model
 from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.shared.images.data import ImageSplit, load_images
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -3,8 +3,8 @@ from itertools import chain
 import pytest
 import torch
 
-from spikeseq.recipes.images.data import ImageData, ImageSplit
 from spikeseq.recipes.images.task import Augmentation, ImageTask, normalised
+from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
 
 
 def data(count: int = 40, side: int = 8) -> ImageData:

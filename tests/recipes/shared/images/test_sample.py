@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeseq.recipes.images.sample import CLASSES, make_image_sample
+from spikeseq.recipes.shared.images.sample import CLASSES, make_image_sample
 
 
 @pytest.fixture(scope="module")

@@ -24,11 +24,11 @@ from image_case import (
 )
 from PIL import Image
 
-from spikeseq.recipes.images.files import find_parts
-from spikeseq.recipes.images.names import CIFAR100, HUB, KNOWN, same_names
-from spikeseq.recipes.images.parquet import hub_parts
-from spikeseq.recipes.images.pixels import decode_images
 from spikeseq.recipes.shared.errors import DataError
+from spikeseq.recipes.shared.images.files import find_parts
+from spikeseq.recipes.shared.images.names import CIFAR100, HUB, KNOWN, same_names
+from spikeseq.recipes.shared.images.parquet import hub_parts
+from spikeseq.recipes.shared.images.pixels import decode_images
 
 # Layouts
 

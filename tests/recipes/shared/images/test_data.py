@@ -17,12 +17,12 @@ from image_case import (
     write_parquet,
 )
 
-from spikeseq.recipes.images import data as image_data
-from spikeseq.recipes.images.data import channel_statistics, cut_validation, load_images, open_split
-from spikeseq.recipes.images.names import CIFAR100, KNOWN
-from spikeseq.recipes.images.sample import CLASSES
 from spikeseq.recipes.shared.choice import evenly
 from spikeseq.recipes.shared.errors import DataError
+from spikeseq.recipes.shared.images import data as image_data
+from spikeseq.recipes.shared.images.data import channel_statistics, cut_validation, load_images, open_split
+from spikeseq.recipes.shared.images.names import CIFAR100, KNOWN
+from spikeseq.recipes.shared.images.sample import CLASSES
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from spikeseq.recipes.images.names import DIGITS
-from spikeseq.recipes.images.parts import Parts, Rows, array_rows, file_part
 from spikeseq.recipes.shared.errors import DataError, shown
+from spikeseq.recipes.shared.images.names import DIGITS
+from spikeseq.recipes.shared.images.parts import Parts, Rows, array_rows, file_part
 
 
 def find_idx(folder: Path) -> Parts:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from spikeseq.recipes.images.names import HUB, IMAGENETS
-from spikeseq.recipes.images.parts import Image, Part, Parts, Rows, file_part
 from spikeseq.recipes.recipe import SPLITS
 from spikeseq.recipes.shared import parquet
 from spikeseq.recipes.shared.errors import DataError, shown
+from spikeseq.recipes.shared.images.names import HUB, IMAGENETS
+from spikeseq.recipes.shared.images.parts import Image, Part, Parts, Rows, file_part
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "fine_label")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeseq.recipes.images.arrays import find_batches, find_idx, find_mat
-from spikeseq.recipes.images.names import IMAGENETS
-from spikeseq.recipes.images.parquet import find_parquet
-from spikeseq.recipes.images.parts import Image, Parts, Rows, file_part
 from spikeseq.recipes.shared.errors import DataError, listed
+from spikeseq.recipes.shared.images.arrays import find_batches, find_idx, find_mat
+from spikeseq.recipes.shared.images.names import IMAGENETS
+from spikeseq.recipes.shared.images.parquet import find_parquet
+from spikeseq.recipes.shared.images.parts import Image, Parts, Rows, file_part
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}

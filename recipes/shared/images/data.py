@@ -16,17 +16,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spikeseq.recipes.images import sample as image_sample
-from spikeseq.recipes.images.files import find_parts
-from spikeseq.recipes.images.names import HUB, IMAGENETS, KNOWN, RECIPES, same_names
-from spikeseq.recipes.images.parquet import hub_parts
-from spikeseq.recipes.images.parts import Part, Parts, Rows, array_rows
-from spikeseq.recipes.images.pixels import decode_images
-from spikeseq.recipes.images.sample import make_image_sample
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.choice import check_share, cut_validation, evenly
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.shared.errors import DataError, listed
+from spikeseq.recipes.shared.images import sample as image_sample
+from spikeseq.recipes.shared.images.files import find_parts
+from spikeseq.recipes.shared.images.names import HUB, IMAGENETS, KNOWN, RECIPES, same_names
+from spikeseq.recipes.shared.images.parquet import hub_parts
+from spikeseq.recipes.shared.images.parts import Part, Parts, Rows, array_rows
+from spikeseq.recipes.shared.images.pixels import decode_images
+from spikeseq.recipes.shared.images.sample import make_image_sample
 
 IMAGES_FILE = "images.json"
 LOSSLESS = ("cifar10", "cifar100", "mnist", "svhn")  # as published

@@ -26,7 +26,7 @@ from image_case import (
 )
 from scipy.io import savemat
 
-from spikeseq.recipes.images.files import LAYOUTS
+from spikeseq.recipes.shared.images.files import LAYOUTS
 
 
 def test_a_missing_folder_names_the_nearest(tmp_path):

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeseq.recipes.images.parts import Image as Source
 from spikeseq.recipes.shared.errors import DataError, shown
+from spikeseq.recipes.shared.images.parts import Image as Source
 
 MOST_BYTES = 4 * 10**9  # of the decoded pixels of a split; ImageNet at 224 would be 190 GB
 CHUNK = 256  # images that a thread takes at once: one by one, handing over costs more than decoding

@@ -1,0 +1,1 @@
+"""Digits learnt without labels, by spike timing."""

@@ -1,0 +1,79 @@
+"""A network that learnt digits by spike timing, as `spikeseq.load(run)` returns it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.shared.images.data import IMAGES_FILE
+from spikeseq.recipes.shared.images.pixels import decode_images
+from spikeseq.recipes.shared.opened import Opened, Prediction
+from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
+
+
+@dataclass
+class DigitClassifier(Opened):
+    """A trained network. classes: their names. channels, size: of an image."""
+
+    model: DigitNetwork
+    classes: list[str]
+    channels: int
+    size: int
+    config: DictConfig
+    classifies = True
+    reads = "path"
+
+    @torch.no_grad()
+    def predict(self, images: Any) -> list[Prediction]:
+        """One prediction an image, in order; its score is the class's share of all classes' scores.
+
+        Args:
+            images: paths of image files, which are brought to the size of the training images; or pixels,
+                uint8 (N, C, size, size).
+        Raises:
+            TypeError, ValueError: something else, a file that is no image, pixels of another shape.
+        """
+        pixels = images if isinstance(images, Tensor) else self._read(images)
+        wanted = (self.channels, self.size, self.size)
+        if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != wanted:
+            got = f"{pixels.dtype} {tuple(pixels.shape)}"
+            raise ValueError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {got}")
+        found = []
+        for row in self.model(pixels) if len(pixels) else ():
+            shares = row.clamp_min(0) / row.clamp_min(0).sum().clamp_min(1e-12)
+            best = int(row.argmax())
+            scores = dict(zip(self.classes, shares.tolist(), strict=True))
+            found.append(Prediction(self.classes[best], float(shares[best]), scores))
+        return found
+
+    def check_trace(self) -> None:
+        """Raises TypeError: an image is there at once."""
+        raise TypeError("an image is there at once; texts and events are drawn as they come")
+
+    def _read(self, paths: Any) -> Tensor:
+        if isinstance(paths, str | Path) or not isinstance(paths, Sequence):
+            raise TypeError(
+                f"images must be a list of paths, or a Tensor of uint8; got {type(paths).__name__}"
+            )
+        named = [(str(path), Path(path)) for path in paths]
+        if not named:
+            return torch.empty(0, self.channels, self.size, self.size, dtype=torch.uint8)
+        return decode_images(named, len(named), self.channels, self.size)[0]
+
+
+def open_digit_classifier(folder: Path, config: DictConfig) -> DigitClassifier:
+    """The classifier of a run folder, its weights still to be loaded."""
+    path = folder / IMAGES_FILE
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        classes, channels, size = (about[key] for key in ("classes", "channels", "size"))
+        model = digit_network(config, len(classes), channels * size * size)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    return DigitClassifier(model.eval(), classes, channels, size, config)

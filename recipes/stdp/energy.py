@@ -1,0 +1,55 @@
+"""What an image costs a network of one ensemble: counted spikes, and an addition for every synapse that one crosses."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikeseq.evaluation.energy.measure import ALL_MODELS, priced
+from spikeseq.evaluation.energy.operations import COUNTS, Operations
+from spikeseq.recipes.stdp.model import ANSWERING, DigitNetwork
+
+FLOAT = 4  # bytes
+
+
+@torch.no_grad()
+def account_of(model: DigitNetwork, pixels: Tensor) -> dict[str, Any]:
+    """The account of `evaluation.measure_energy`, per image, of a network that no longer learns.
+
+    Spikes of inputs add the weights that are not zero. A spike of an excitatory neuron drives its partner,
+    which adds to all other neurons. Every neuron and partner is updated in every step, although the kernel
+    passes partners at rest by.
+    """
+    network, images = model.network, len(pixels)
+    plan = network.plan
+    shown = model.counts(pixels, ANSWERING)
+    neurons = plan.ensembles[0].neurons
+    # Weights that a spike of the mean input meets: inputs fire as bright as they are.
+    rates = model.rates(pixels).double().sum(0)
+    fan_out = (network.get_parameter("weight0") != 0).sum(1).double()
+    crossed = (
+        float((rates * fan_out).sum() / rates.sum().clamp_min(1e-12)) * float(shown.inputs.sum()) / images
+    )
+    spikes = float(shown.counts.sum()) / images
+    steps = plan.presentation.steps * float(shown.times.double().mean())
+    acs = crossed + spikes * neurons
+    counts = Operations(**{name: 0.0 for name in COUNTS})
+    counts.acs, counts.updates, counts.spikes = acs, 2 * neurons * steps, spikes
+    counts.weight_bytes, counts.state_bytes = FLOAT * crossed, 2 * FLOAT * 6 * neurons * steps
+    first, *others = ALL_MODELS
+    parameters = sum(p.numel() for p in model.parameters())
+    what = f"per image, {plan.presentation.steps} steps"
+    return {
+        **priced(counts, first),
+        "core": priced(counts, first),
+        "spike_rate": spikes / neurons,
+        "operations": counts.counts(),
+        "full": {one.name: one.energy(counts) for one in others},
+        "layers": {"network": counts.counts()},
+        "parameters": parameters,
+        "bytes": FLOAT * parameters,
+        "not_counted": [],
+        "guessed": [],
+        "signature": f"{what}; {first.signature}",
+        "signatures": {one.name: f"{what}; {one.signature}" for one in others},
+    }

@@ -1,0 +1,85 @@
+"""A network that learnt without labels, and what reads its spikes: one module, which a run folder keeps."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq import stdp
+from spikeseq.stdp.rules import Rule
+
+EXAMPLES = 500  # at once: little memory, and news for people
+LABELLING, ANSWERING = 2**40, 2**41
+"""Numbers that examples draw their spikes by: no training image has them."""
+
+
+class DigitNetwork(nn.Module):
+    """Images to classes: pixels as rates of spikes, a network of one ensemble, and a readout of its counts.
+
+    Args:
+        network: that learns. classes: how many. hertz: spikes a second of a white pixel.
+
+    Buffers: `labels`, of every neuron, and `weight`, of the linear map: what readouts learnt.
+    """
+
+    def __init__(self, network: stdp.Network, classes: int, hertz: float, readout: str) -> None:
+        super().__init__()
+        neurons = network.plan.ensembles[0].neurons
+        self.network, self.hertz, self.readout = network, hertz, readout
+        self.register_buffer("labels", torch.full((neurons,), -1))
+        self.register_buffer("weight", torch.zeros(neurons + 1, classes, dtype=torch.float64))
+
+    def rates(self, pixels: Tensor) -> Tensor:
+        """uint8 (N, 1, H, W) to spikes a second, (N, H * W)."""
+        return pixels.flatten(1).float() * (self.hertz / 255)
+
+    def counts(self, pixels: Tensor, first: int) -> stdp.Shown:
+        """Spikes of every neuron in evaluation, image by image; `first` numbers the images."""
+        self.network.eval()
+        parts = [
+            self.network(self.rates(part), first=first + EXAMPLES * k)
+            for k, part in enumerate(pixels.split(EXAMPLES))
+        ]
+        return stdp.Shown(*map(torch.cat, zip(*parts, strict=True)))
+
+    def learn_classes(self, counts: Tensor, targets: Tensor, penalty: float) -> None:
+        """Both readouts, from counts and classes of training images."""
+        classes = self.weight.shape[1]
+        self.labels.copy_(stdp.Votes.fit(counts, targets, classes).labels)
+        self.weight.copy_(stdp.Linear.fit(counts, targets, classes, penalty).weight)
+
+    def scores(self, counts: Tensor, readout: str | None = None) -> Tensor:
+        """(N, classes): of the readout of the settings, or another one."""
+        if (readout or self.readout) == "vote":
+            return stdp.Votes(self.labels, self.weight.shape[1]).scores(counts)
+        return stdp.Linear(self.weight).scores(counts)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Scores (N, classes) of images; the same image always gets the same answer."""
+        return torch.cat([self.scores(self.counts(one[None], ANSWERING).counts) for one in pixels])
+
+
+def digit_network(config: Any, classes: int, pixels: int) -> DigitNetwork:
+    """The model of a configuration for images of so many pixels, untrained."""
+    m = config.model
+    kind = stdp.Ensemble(
+        pixels,
+        m.neurons,
+        rule_of(m),
+        total=m.total,
+        from_partner=m.inhibition,
+        threshold_step=m.threshold_step,
+        threshold_time=m.threshold_time,
+    )
+    show = stdp.Presentation(m.time, m.dt, m.rest, m.least, m.boost, m.repeats)
+    network = stdp.Network(kind, presentation=show, seed=config.seed)
+    return DigitNetwork(network, classes, m.hertz, config.evaluate.readout)
+
+
+def rule_of(m: Any) -> Rule:
+    """The rule that `model.name` says."""
+    if m.name == "pairs":
+        return stdp.PairOfTraces(m.rate_before, m.rate_behind, m.trace_time, m.trace_time, m.slow_time)
+    if m.name == "powerlaw":
+        return stdp.PowerLaw(m.rate, m.trace_time, m.offset, exponent=m.exponent)
+    return stdp.Switching(m.on, m.off, m.trace_time, m.window)

@@ -1,0 +1,123 @@
+"""The recipe for digits learnt by spike timing, without labels."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from spikeseq import stdp
+from spikeseq.recipes.engine import Progress, State
+from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
+from spikeseq.recipes.stdp.classifier import DigitClassifier, open_digit_classifier
+from spikeseq.recipes.stdp.energy import account_of
+from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
+from spikeseq.recipes.stdp.pictures import draw_confusion, draw_weights
+from spikeseq.recipes.stdp.task import DigitTask, spread
+
+ENERGY_IMAGES = 200
+
+
+class DigitsByStdp(Recipe):
+    """See `Recipe`."""
+
+    figure = "accuracy"
+    legend = (
+        "vote, linear: accuracy of neurons labelled by their answers to training images, and of a linear map of"
+        " their counts. spikes: per neuron and image. kept: share of the synapses. AC, nJ: per image, 45 nm, an"
+        " addition for every spike and synapse, 0.9 pJ. s: training."
+    )
+    unit = "image"
+    counted = "images"
+
+    def load(self, config: Any, say: Say) -> ImageData:
+        return load_images(config.data, say)
+
+    def task(self, config: Any, corpus: ImageData, model: DigitNetwork | None = None) -> DigitTask:
+        classes, channels, size = corpus.shape
+        model = model or digit_network(config, classes, channels * size * size)
+        sections = (OmegaConf.to_object(config[name]) for name in ("prune", "train", "evaluate"))
+        return DigitTask(model, corpus, *sections, config.seed)
+
+    def fit(
+        self,
+        task: DigitTask,
+        folder: Path,
+        *,
+        resume: bool,
+        accelerator: Any,
+        progress: Progress | None,
+        **_: Any,
+    ) -> tuple[DigitNetwork, State]:
+        """Learns on one process: images change the same weights one after the other."""
+        if accelerator.num_processes > 1:
+            raise ValueError(f"learning by spike timing takes one process, got {accelerator.num_processes}")
+        return task.fit(folder, resume=resume, progress=progress or Progress())
+
+    def test(
+        self, config: Any, task: DigitTask, model: DigitNetwork, split: str, device: Any
+    ) -> dict[str, Any]:
+        """Accuracy in percent of both readouts, how often images were shown, and who was taken for whom."""
+        images = task.corpus.splits[split]
+        found, shown, guessed = task.accuracies(split)
+        classes = len(task.corpus.classes)
+        table = torch.zeros(classes, classes, dtype=torch.int64)
+        table.index_put_((images.labels, guessed), torch.ones_like(guessed), accumulate=True)
+        return {
+            **found,
+            "confusion": table.tolist(),
+            "spikes": round(float(shown.counts.sum(1).double().mean()), 2),
+            "repeats": round(float(shown.times.double().mean()) - 1, 3),
+            "connectivity": round(stdp.connectivity(model.network.get_parameter("weight0")), 4),
+            "images": len(images),
+        }
+
+    def energy(self, config: Any, task: DigitTask, model: DigitNetwork, split: str) -> dict[str, Any]:
+        pixels = task.corpus.splits[split].pixels
+        return account_of(model, pixels[spread(len(pixels), ENERGY_IMAGES)])
+
+    def open(self, folder: Path, config: Any) -> DigitClassifier:
+        return open_digit_classifier(folder, config)
+
+    def reopen(self, opened: DigitClassifier, folder: Path, source: str, split: str, say: Say) -> DigitTask:
+        """Raises ValueError for data with other classes."""
+        settings = opened.config.data.copy()
+        settings.source = source
+        images, classes = open_split(settings, split, say)
+        if classes != opened.classes:
+            raise ValueError(f"{source} has the classes {classes}, the model was trained on {opened.classes}")
+        return self.task(
+            opened.config, ImageData(Path(source).name, classes, {split: images}, [], []), opened.model
+        )
+
+    def draw(self, folder: Path, metrics: Metrics) -> None:
+        """Weights of some neurons (thesis fig. 2.5, 3.6), and the confusion of classes."""
+        opened = self.open(folder, _config(folder))
+        draw_weights(folder / "weights.png", _weights(folder), opened.size)
+        draw_confusion(folder / "confusion.png", metrics["test"]["confusion"], opened.classes)
+
+    def row(self, metrics: Metrics) -> dict[str, str]:
+        account, test = metrics["energy"], metrics["test"]
+        return {
+            "model": metrics["model"],
+            "vote %": f"{test['vote']:.2f}",
+            "linear %": f"{test['linear']:.2f}",
+            "spikes": f"{account['spike_rate']:.3f}",
+            "kept": f"{test['connectivity']:.2f}",
+            "M AC": f"{account['acs'] / 1e6:.3f}",
+            "nJ": f"{account['picojoules'] / 1e3:.0f}",
+            "s": f"{metrics['seconds']['train']:.0f}",
+        }
+
+
+def _config(folder: Path) -> Any:
+    from spikeseq.recipes.runs import read_config
+
+    return read_config(folder)
+
+
+def _weights(folder: Path) -> torch.Tensor:
+    from spikeseq.recipes.runs import load
+
+    return load(folder).model.network.get_parameter("weight0")  # type: ignore[no-any-return]

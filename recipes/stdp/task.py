@@ -1,0 +1,171 @@
+"""Training without labels: images one after the other, pruning between parts, and what tells how well it goes."""
+
+import io
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikeseq import stdp
+from spikeseq.files import write_whole
+from spikeseq.recipes.engine import RESUME_FILE, Progress, State, write_log
+from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
+from spikeseq.recipes.stdp.model import ANSWERING, LABELLING, DigitNetwork
+
+PIECE = 250  # images between two moves of the progress bar
+
+
+@dataclass
+class DigitTask:
+    """A network on images. model: as it was before training. settings: the sections prune, train, evaluate."""
+
+    model: DigitNetwork
+    corpus: ImageData
+    prune: Any
+    train: Any
+    evaluate: Any
+    seed: int
+
+    def order(self, epoch: int) -> list[int]:
+        """The training images of an epoch, shuffled."""
+        rows = list(range(len(self.corpus.splits["train"])))
+        random.Random(f"{self.seed} {epoch}").shuffle(rows)
+        return rows
+
+    def parts(self) -> list[tuple[int, int]]:
+        """(epoch, first image) of every part of the training."""
+        starts = range(0, len(self.corpus.splits["train"]), self.train.part)
+        return [(epoch, start) for epoch in range(self.train.epochs) for start in starts]
+
+    def fit(self, folder: Path, *, resume: bool, progress: Progress) -> tuple[DigitNetwork, State]:
+        """Trains the model; after every part the folder holds all that is needed to go on.
+
+        Raises:
+            ValueError: `resume.pt` is damaged or of another model; a threshold that prunes everything.
+        """
+        state = self._load(folder) if resume and (folder / RESUME_FILE).exists() else State()
+        if not state.history and self.prune.when == "before":
+            weight = self.model.network.get_parameter("weight0")
+            draws = torch.Generator().manual_seed(self.seed)
+            self.model.network.prune(stdp.at_random(weight, self.prune.share, draws))
+        write_log(folder, state.history)
+        parts = self.parts()
+        while state.epoch < len(parts):
+            progress.start_epoch(state.epoch, math.ceil(self._images(*parts[state.epoch]).numel() / PIECE))
+            record = self._part(state.epoch, *parts[state.epoch], progress)
+            state.history.append(record)
+            state.best_epoch, state.best = state.epoch, record["validation"]["score"]
+            state.epoch += 1
+            self._save(folder, state)
+            progress.end_epoch(record)
+        self._finish(state)
+        return self.model.eval(), state
+
+    def _images(self, epoch: int, start: int) -> Tensor:
+        return torch.tensor(self.order(epoch)[start : start + self.train.part])
+
+    def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
+        """Learns from some images. The counts while it learnt label the neurons for the log, which costs nothing."""
+        split, rows, network = self.corpus.splits["train"], self._images(epoch, start), self.model.network
+        started, shown = time.perf_counter(), []
+        for piece in rows.split(PIECE):
+            network.train()
+            shown.append(network(self.model.rates(split.pixels[piece]), batch=self.train.batch_size))
+            progress.step(float(shown[-1].counts.sum()) / len(piece))
+        counts, times, inputs = map(torch.cat, zip(*shown, strict=True))
+        last = number == len(self.parts()) - 1
+        self._compress(network, last)
+        trained = time.perf_counter() - started
+        accuracy = self._quick(counts, split.labels[rows])
+        return {
+            "epoch": number + 1,
+            "images": int(network.seen),
+            "loss": float(times.double().mean()) - 1,
+            "spikes": round(float(counts.sum(1).double().mean()), 2),
+            "input_spikes": round(float(inputs.double().mean()), 1),
+            "connectivity": round(stdp.connectivity(network.get_parameter("weight0")), 4),
+            "validation": {"score": accuracy, "accuracy": accuracy},
+            "seconds": round(trained, 2),
+            "validation_seconds": round(time.perf_counter() - started - trained, 2),
+            "images_per_second": round(len(rows) / trained),
+        }
+
+    def _quick(self, counts: Tensor, targets: Tensor) -> float:
+        """Accuracy on some validation images, in percent, of neurons labelled by what they did while they learnt."""
+        split = self.corpus.splits["validation"]
+        rows = spread(len(split), self.evaluate.quick)
+        classes = len(self.corpus.classes)
+        if len(targets.unique()) < 2:
+            return 0.0
+        votes = stdp.Votes.fit(counts, targets, classes)
+        found = votes.predict(self.model.counts(split.pixels[rows], ANSWERING).counts)
+        return 100 * float((found == split.labels[rows]).double().mean())
+
+    def _compress(self, network: stdp.Network, last: bool) -> None:
+        """Prunes and quantises after a part, if it is time."""
+        p, seen = self.prune, int(network.seen)
+        if (p.when == "during" and seen >= p.first) or (p.when == "after" and last):
+            weight = network.get_parameter("weight0")
+            kept = (
+                stdp.strongest(weight, p.share) if p.keep == "share" else stdp.critical(weight, p.threshold)
+            )
+            if not kept.any():
+                raise ValueError(
+                    f"prune.threshold={p.threshold} prunes everything: the largest weight is {weight.max():.3f}"
+                )
+            if last or not p.regrow:
+                network.prune(kept)
+            else:
+                weight.mul_(kept)
+        if p.levels and (last or (p.when == "during" and seen >= p.first)):
+            weight = network.get_parameter("weight0")
+            weight.copy_(stdp.shared(weight, p.levels))
+
+    def _finish(self, state: State) -> None:
+        """Labels from training images, now that nothing is learnt any more, and the whole validation split."""
+        split = self.corpus.splits["train"]
+        rows = torch.tensor(self.order(-1))[: self.evaluate.labels]
+        counts = self.model.counts(split.pixels[rows], LABELLING).counts
+        self.model.learn_classes(counts, split.labels[rows], self.evaluate.penalty)
+        found, _, _ = self.accuracies("validation")
+        state.history[-1]["validation"] = {"score": found["accuracy"], **found}
+
+    def accuracies(self, split: str) -> tuple[dict[str, float], stdp.Shown, Tensor]:
+        """Of both readouts, in percent, `accuracy` being that of the settings; the spikes; the answers."""
+        images: ImageSplit = self.corpus.splits[split]
+        shown = self.model.counts(images.pixels, ANSWERING)
+        answers = {name: self.model.scores(shown.counts, name).argmax(1) for name in ("vote", "linear")}
+        found = {
+            name: round(100 * float((answer == images.labels).double().mean()), 3)
+            for name, answer in answers.items()
+        }
+        chosen = self.model.readout
+        return {"accuracy": found[chosen], **found}, shown, answers[chosen]
+
+    def _save(self, folder: Path, state: State) -> None:
+        buffer = io.BytesIO()
+        torch.save({"network": self.model.network.state_dict(), "state": vars(state)}, buffer)
+        write_whole(folder / RESUME_FILE, buffer.getvalue())
+        write_log(folder, state.history)
+
+    def _load(self, folder: Path) -> State:
+        path = folder / RESUME_FILE
+        try:
+            saved = torch.load(path, weights_only=True)
+            self.model.network.load_state_dict(saved["network"])
+            return State(**saved["state"])
+        except OSError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None
+
+
+def spread(size: int, count: int) -> Tensor:
+    """At most `count` rows of `size`, evenly."""
+    return torch.linspace(0, size - 1, min(size, count)).round().long()
