@@ -1,7 +1,5 @@
 """A trained image classifier, as `spikeseq.load(run)` returns it."""
 
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,9 @@ from spikeseq.recipes.images.models import empty
 from spikeseq.recipes.images.task import answer, normalised, show_whole
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.images.data import IMAGES_FILE
+from spikeseq.recipes.shared.images.kept import read_images
 from spikeseq.recipes.shared.images.pixels import decode_images
-from spikeseq.recipes.shared.opened import Opened, Prediction, checked_classes, predictions
+from spikeseq.recipes.shared.opened import Opened, Prediction, predictions
 
 
 @dataclass
@@ -90,19 +89,3 @@ def open_image_classifier(folder: Path, config: DictConfig) -> ImageClassifier:
     except (ValueError, TypeError, RuntimeError) as error:
         raise RunError(f"{folder / IMAGES_FILE} is damaged: {error}") from None
     return ImageClassifier(model.eval(), **about, config=config)
-
-
-def read_images(folder: Path) -> dict[str, Any]:
-    """What a run folder keeps of the images that it was trained on, as `ImageData.about` has it."""
-    path = folder / IMAGES_FILE
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        about = {key: kept[key] for key in ("classes", "channels", "size", "mean", "std")}
-        checked_classes(about["classes"])
-        for name, least in (("mean", -math.inf), ("std", 0)):
-            values = about[name]
-            if len(values) != about["channels"] or not all(least < value < math.inf for value in values):
-                raise ValueError(f"{name} is {values}; expected a {name} for each channel")
-        return about
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None

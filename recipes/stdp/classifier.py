@@ -1,6 +1,5 @@
 """A network that learnt digits by spike timing, as `spikeseq.load(run)` returns it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.images.data import IMAGES_FILE
+from spikeseq.recipes.shared.images.kept import read_images
 from spikeseq.recipes.shared.images.pixels import decode_images
 from spikeseq.recipes.shared.opened import Opened, Prediction
 from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
@@ -69,11 +69,10 @@ class DigitClassifier(Opened):
 
 def open_digit_classifier(folder: Path, config: DictConfig) -> DigitClassifier:
     """The classifier of a run folder, its weights still to be loaded."""
-    path = folder / IMAGES_FILE
+    about = read_images(folder)
+    classes, channels, size = (about[key] for key in ("classes", "channels", "size"))
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        classes, channels, size = (about[key] for key in ("classes", "channels", "size"))
         model = digit_network(config, len(classes), channels * size * size)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise RunError(f"{folder / IMAGES_FILE} is damaged: {error}") from None
     return DigitClassifier(model.eval(), classes, channels, size, config)

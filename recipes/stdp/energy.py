@@ -1,4 +1,4 @@
-"""What an image costs a network of one ensemble: counted spikes, and an addition for every synapse that one crosses."""
+"""What an image costs a network of one ensemble: an addition for every synapse that a spike crosses."""
 
 from typing import Any
 

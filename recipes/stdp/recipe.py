@@ -24,9 +24,9 @@ class DigitsByStdp(Recipe):
 
     figure = "accuracy"
     legend = (
-        "vote, linear: accuracy of neurons labelled by their answers to training images, and of a linear map of"
-        " their counts. spikes: per neuron and image. kept: share of the synapses. AC, nJ: per image, 45 nm, an"
-        " addition for every spike and synapse, 0.9 pJ. s: training."
+        "vote, linear: accuracy of neurons labelled by their answers to training images, and of a linear map"
+        " of their counts. spikes: per neuron and image. kept: share of the synapses. AC, nJ: per image, 45"
+        " nm, an addition for every spike and synapse, 0.9 pJ. s: training."
     )
     unit = "image"
     counted = "images"

@@ -1,4 +1,4 @@
-"""Settings of the recipe for digits learnt by spike timing: what they mean and accept, and where they do nothing."""
+"""Settings of digits learnt by spike timing: what they mean and accept, and where they do nothing."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,8 +46,11 @@ class StdpModel(ModelSettings):
     """
     neurons: excitatory ones; as many inhibitory ones stand beside them.
     hertz: spikes a second of a white pixel.
-    time: ms that an image is shown for. rest: ms of silence behind it. dt: ms of a step.
-    least: spikes below which an image is shown again. boost: share of the first rates that is added each time.
+    time: ms that an image is shown for.
+    rest: ms of silence behind it.
+    dt: ms of a step.
+    least: spikes below which an image is shown again.
+    boost: share of the first rates that is added each time.
     repeats: times that it is shown again at most.
     inhibition: weight of an inhibitory neuron onto all others.
     threshold_step: mV that a spike adds to its neuron's threshold.
@@ -57,8 +60,11 @@ class StdpModel(ModelSettings):
     rate_before: learning rate at spikes of inputs.
     rate_behind: learning rate at spikes of neurons.
     slow_time: ms in which a neuron's slow trace decays.
-    rate: learning rate of equation 3.3. offset: its depression. exponent: how it slows near the largest weight.
-    on: probability that a synapse is switched on. off: that it is switched off.
+    rate: learning rate of equation 3.3.
+    offset: its depression.
+    exponent: how learning slows near the largest weight.
+    on: probability that a synapse is switched on.
+    off: probability that it is switched off.
     window: ms that an input's spike counts for.
     """
 
@@ -149,11 +155,13 @@ USED = ("epochs", "batch_size", "part")
 GRADIENTS = tuple(name for name in TrainSettings.__dataclass_fields__ if name not in USED)
 
 
+DURING = ("first", "regrow")
+"""Of the section `prune`: what only pruning during training has."""
+
+
 def _rules_of_others(name: str) -> Idle:
     keys = dotted("model", RULES[name])
-    return Idle(
-        keys, lambda config: config.model.name != name, "with model {model[name]}" + f"; it is of {name}"
-    )
+    return Idle(keys, lambda config: config.model.name != name, "with model {model.name}, but with " + name)
 
 
 def _when(*when: str) -> Any:
@@ -163,9 +171,9 @@ def _when(*when: str) -> Any:
 IDLE = (
     Idle(dotted("train", GRADIENTS), always, "on learning by spike timing, which has no gradients"),
     *map(_rules_of_others, RULES),
-    Idle(dotted("prune", ("keep", "share", "threshold", "first", "regrow")), _when("none"), "with prune.when=none"),
-    Idle(dotted("prune", ("keep", "threshold", "first", "regrow")), _when("before"), "with prune.when=before"),
-    Idle(dotted("prune", ("first", "regrow")), _when("after"), "with prune.when=after"),
+    Idle(dotted("prune", ("keep", "share", "threshold", *DURING)), _when("none"), "with prune.when=none"),
+    Idle(dotted("prune", ("keep", "threshold", *DURING)), _when("before"), "with prune.when=before"),
+    Idle(dotted("prune", DURING), _when("after"), "with prune.when=after"),
     Idle(("prune.threshold",), lambda config: config.prune.keep == "share", "with prune.keep=share"),
     Idle(("prune.share",), lambda config: config.prune.keep == "threshold" and config.prune.when != "before",
          "with prune.keep=threshold"),

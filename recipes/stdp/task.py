@@ -1,4 +1,4 @@
-"""Training without labels: images one after the other, pruning between parts, and what tells how well it goes."""
+"""Training without labels: images one after the other, pruning between parts, and what the log says."""
 
 import io
 import math
@@ -22,7 +22,7 @@ PIECE = 250  # images between two moves of the progress bar
 
 @dataclass
 class DigitTask:
-    """A network on images. model: as it was before training. settings: the sections prune, train, evaluate."""
+    """A network on images. prune, train, evaluate: the sections of the settings."""
 
     model: DigitNetwork
     corpus: ImageData
@@ -70,7 +70,7 @@ class DigitTask:
         return torch.tensor(self.order(epoch)[start : start + self.train.part])
 
     def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
-        """Learns from some images. The counts while it learnt label the neurons for the log, which costs nothing."""
+        """Learns from some images. For the log, the counts of meanwhile label the neurons."""
         split, rows, network = self.corpus.splits["train"], self._images(epoch, start), self.model.network
         started, shown = time.perf_counter(), []
         for piece in rows.split(PIECE):
@@ -96,7 +96,7 @@ class DigitTask:
         }
 
     def _quick(self, counts: Tensor, targets: Tensor) -> float:
-        """Accuracy on some validation images, in percent, of neurons labelled by what they did while they learnt."""
+        """Accuracy on some validation images, in percent, of neurons labelled by counts while learning."""
         split = self.corpus.splits["validation"]
         rows = spread(len(split), self.evaluate.quick)
         classes = len(self.corpus.classes)
@@ -111,13 +111,11 @@ class DigitTask:
         p, seen = self.prune, int(network.seen)
         if (p.when == "during" and seen >= p.first) or (p.when == "after" and last):
             weight = network.get_parameter("weight0")
-            kept = (
-                stdp.strongest(weight, p.share) if p.keep == "share" else stdp.critical(weight, p.threshold)
-            )
+            by_share = p.keep == "share"
+            kept = stdp.strongest(weight, p.share) if by_share else stdp.critical(weight, p.threshold)
             if not kept.any():
-                raise ValueError(
-                    f"prune.threshold={p.threshold} prunes everything: the largest weight is {weight.max():.3f}"
-                )
+                most = f"the largest weight is {weight.max():.3f}"
+                raise ValueError(f"prune.threshold={p.threshold} prunes everything: {most}")
             if last or not p.regrow:
                 network.prune(kept)
             else:
@@ -127,7 +125,7 @@ class DigitTask:
             weight.copy_(stdp.shared(weight, p.levels))
 
     def _finish(self, state: State) -> None:
-        """Labels from training images, now that nothing is learnt any more, and the whole validation split."""
+        """Labels from training images, now that nothing is learnt any more; the whole validation split."""
         split = self.corpus.splits["train"]
         rows = torch.tensor(self.order(-1))[: self.evaluate.labels]
         counts = self.model.counts(split.pixels[rows], LABELLING).counts
