@@ -66,10 +66,13 @@ class Task(ABC):
 
 @dataclass
 class Progress:
-    """Callbacks for people: none of them changes the training."""
+    """Callbacks for people: none of them changes the training.
 
-    start_epoch: Callable[[int, int], None] = lambda epoch, batches: None
-    step: Callable[[float], None] = lambda loss: None
+    start_epoch: number, batches, and what an epoch is called. step: the loss, and what it is called.
+    """
+
+    start_epoch: Callable[[int, int, str], None] = lambda epoch, batches, what: None
+    step: Callable[[float, str], None] = lambda loss, what: None
     end_epoch: Callable[[dict[str, Any]], None] = lambda record: None
 
 
@@ -166,7 +169,7 @@ def fit(
             started = time.perf_counter()
             whole = task.batches(state.epoch)
             batches = dealt(whole, processes, rank)
-            progress.start_epoch(state.epoch, len(batches))
+            progress.start_epoch(state.epoch, len(batches), "epoch")
             if processes > 1:  # each has random numbers of its own, which a resumed run finds again
                 torch.manual_seed(random.Random(f"{seed} {state.epoch} {rank}").getrandbits(63))
             total = torch.zeros((), device=accelerator.device)
@@ -188,7 +191,7 @@ def fit(
                 project_parameters(model)
                 average.update_parameters(model)
                 total += loss.detach()
-                progress.step(math.nan if value is None else value)
+                progress.step(math.nan if value is None else value, "loss")
             mean = float(accelerator.reduce(total, "mean")) / len(batches)
             _check_loss(mean, state.epoch)
             trained = time.perf_counter() - started

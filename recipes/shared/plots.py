@@ -25,9 +25,9 @@ def plot_history(folder: Path) -> Path | None:
     epochs = [record["epoch"] for record in records]
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
     left.plot(epochs, [record["loss"] for record in records], marker="o")
-    left.set(xlabel="epoch", ylabel="training loss")
+    left.set(xlabel=records[0].get("what", "epoch"), ylabel=records[0].get("loss_is", "training loss"))
     right.plot(epochs, [record["validation"]["score"] for record in records], marker="o", color="tab:green")
-    right.set(xlabel="epoch", ylabel="validation score")
+    right.set(xlabel=records[0].get("what", "epoch"), ylabel="validation score")
     figure.suptitle(folder.name)
     path = folder / "learning.png"
     save(figure, path)

@@ -21,23 +21,24 @@ def bars(console: Console) -> Iterator[Progress]:
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as display:
         current: dict[str, Any] = {"smooth": None, "steps": 0}
 
-        def start_epoch(epoch: int, batches: int) -> None:
+        def start_epoch(epoch: int, batches: int, what: str = "epoch") -> None:
             if "task" in current:
                 display.remove_task(current["task"])
-            current["task"] = display.add_task(f"epoch {epoch + 1}", total=batches, loss="")
+            current["task"] = display.add_task(f"{what} {epoch + 1}", total=batches, loss="")
 
-        def step(loss: float) -> None:
+        def step(loss: float, what: str = "loss") -> None:
             if loss == loss:  # not read back from a GPU
                 smooth = current["smooth"]
                 current["smooth"] = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            text = "" if current["smooth"] is None else f"loss {current['smooth']:.3f}"
+            text = "" if current["smooth"] is None else f"{what} {current['smooth']:.3f}"
             display.update(current["task"], advance=1, loss=text)
 
         def end_epoch(record: dict[str, Any]) -> None:
             figures = record["validation"]
             named = {k: v for k, v in figures.items() if k != "score"} or figures
             scores = ", ".join(f"{k} {v:.2f}" for k, v in named.items())
-            text = f"epoch {record['epoch']}: loss {record['loss']:.4f}, validation {scores}"
+            trained = record.get("shown", f"loss {record['loss']:.4f}")
+            text = f"{record.get('what', 'epoch')} {record['epoch']}: {trained}, validation {scores}"
             display.console.print(f"{text}, {record['seconds']:.0f} s", highlight=False)
 
         yield Progress(start_epoch, step, end_epoch)

@@ -14,6 +14,7 @@ from spikeseq.recipes.stdp.classifier import DigitClassifier, open_digit_classif
 from spikeseq.recipes.stdp.energy import account_of
 from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
 from spikeseq.recipes.stdp.pictures import draw_confusion, draw_weights
+from spikeseq.recipes.stdp.sample import digit_sample
 from spikeseq.recipes.stdp.task import DigitTask, spread
 
 ENERGY_IMAGES = 200
@@ -32,7 +33,7 @@ class DigitsByStdp(Recipe):
     counted = "images"
 
     def load(self, config: Any, say: Say) -> ImageData:
-        return load_images(config.data, say)
+        return digit_sample(config.data) if config.data.source == "sample" else load_images(config.data, say)
 
     def task(self, config: Any, corpus: ImageData, model: DigitNetwork | None = None) -> DigitTask:
         classes, channels, size = corpus.shape
@@ -84,6 +85,8 @@ class DigitsByStdp(Recipe):
         """Raises ValueError for data with other classes."""
         settings = opened.config.data.copy()
         settings.source = source
+        if source == "sample":
+            return self.task(opened.config, digit_sample(settings), opened.model)
         images, classes = open_split(settings, split, say)
         if classes != opened.classes:
             raise ValueError(f"{source} has the classes {classes}, the model was trained on {opened.classes}")

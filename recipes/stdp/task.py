@@ -56,7 +56,8 @@ class DigitTask:
         write_log(folder, state.history)
         parts = self.parts()
         while state.epoch < len(parts):
-            progress.start_epoch(state.epoch, math.ceil(self._images(*parts[state.epoch]).numel() / PIECE))
+            images = len(self._images(*parts[state.epoch]))
+            progress.start_epoch(state.epoch, math.ceil(images / PIECE), "part")
             record = self._part(state.epoch, *parts[state.epoch], progress)
             state.history.append(record)
             state.best_epoch, state.best = state.epoch, record["validation"]["score"]
@@ -76,23 +77,28 @@ class DigitTask:
         for piece in rows.split(PIECE):
             network.train()
             shown.append(network(self.model.rates(split.pixels[piece]), batch=self.train.batch_size))
-            progress.step(float(shown[-1].counts.sum()) / len(piece))
+            progress.step(float(shown[-1].counts.sum()) / len(piece), "spikes an image")
         counts, times, inputs = map(torch.cat, zip(*shown, strict=True))
         last = number == len(self.parts()) - 1
         self._compress(network, last)
         trained = time.perf_counter() - started
         accuracy = self._quick(counts, split.labels[rows])
+        repeats, spikes = float(times.double().mean()) - 1, float(counts.sum(1).double().mean())
+        speed = round(len(rows) / trained)
         return {
             "epoch": number + 1,
+            "what": "part",
             "images": int(network.seen),
-            "loss": float(times.double().mean()) - 1,
-            "spikes": round(float(counts.sum(1).double().mean()), 2),
+            "loss": repeats,
+            "loss_is": "times shown again, per image",
+            "spikes": round(spikes, 2),
             "input_spikes": round(float(inputs.double().mean()), 1),
             "connectivity": round(stdp.connectivity(network.get_parameter("weight0")), 4),
             "validation": {"score": accuracy, "accuracy": accuracy},
             "seconds": round(trained, 2),
             "validation_seconds": round(time.perf_counter() - started - trained, 2),
-            "images_per_second": round(len(rows) / trained),
+            "images_per_second": speed,
+            "shown": f"{spikes:.1f} spikes, {repeats:.2f} repeats, {speed:,} images/s",
         }
 
     def _quick(self, counts: Tensor, targets: Tensor) -> float:

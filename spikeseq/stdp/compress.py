@@ -22,7 +22,7 @@ def strongest(weight: Tensor, share: float) -> Tensor:
     """
     probability("share", share)
     kept = max(1, round(share * len(weight)))
-    order = weight.argsort(0, descending=True, stable=True)
+    order = weight.argsort(dim=0, descending=True, stable=True)
     return torch.zeros_like(weight, dtype=torch.bool).scatter_(0, order[:kept], True) & (weight > 0)
 
 

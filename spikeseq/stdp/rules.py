@@ -179,6 +179,7 @@ def power(x: Tensor, exponent: float) -> Tensor:
     y = (whole.float() + s * series) * exponent
     near = torch.floor(y + 0.5)
     f = y - near
-    p = 1.0 + f * (0.69314718 + f * (0.24022651 + f * (0.055504109 + f * (0.0096181291 + f * 0.0013333558))))
+    high = 0.0096181291 + f * (0.0013333558 + f * 0.00015403530)
+    p = 1.0 + f * (0.69314718 + f * (0.24022651 + f * (0.055504109 + f * high)))
     scale = ((near.int() + 127) << 23).view(torch.float32)
     return torch.where(x > 1e-30, p * scale, 0.0)

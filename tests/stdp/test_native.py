@@ -22,11 +22,11 @@ MOVING = torch.rand(5, 7, 13, generator=RATES) * 300
 def connected(rule):
     return Network(
         [
-            Ensemble(20, 6, rule, total=4.0, from_partner=17.0, threshold_time=1e4),
+            Ensemble(20, 6, rule, total=10.0, start=0.9, from_partner=17.0, threshold_time=1e4),
             Ensemble(13, 9, rule, total=0.0, start=0.5),
         ],
         [Cross(0, 1, rule, share=0.5, start=0.3), Cross(1, 0, rule, share=0.5, start=0.3)],
-        presentation=Presentation(time=60.0, rest=20.0, repeats=2, boost=0.7),
+        presentation=Presentation(time=80.0, rest=20.0, repeats=2, boost=0.7),
         seed=3,
     )
 
@@ -85,7 +85,8 @@ def test_the_op_checks_what_it_is_given():
             _native(plan, learnt, rates, counts, torch.zeros(5, 2, dtype=torch.int64), 0, 1)
 
     call("thetas must be float32", TypeError, thetas=[t.double() for t in good.thetas])
-    call("weights of connection 2 must be", weights=[*good.weights[:2], good.weights[3], good.weights[2]])
+    swapped = {k: [*v[:2], v[3], v[2]] for k, v in good._asdict().items() if k != "thetas"}
+    call("weights of connection 2 must be", **swapped)
     call("weights", weights=[w.t() for w in good.weights])
     call("one a connection", possible=good.possible[:2])
     call("counts", counts=[torch.zeros(5, 6).int(), torch.zeros(4, 9).int()])

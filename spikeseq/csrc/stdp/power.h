@@ -22,8 +22,8 @@ inline float log2_of(float x) {
 
 inline float exp2_of(float x) {
   const float whole = std::floor(x + 0.5f), f = x - whole;
-  const float p =
-      1.0f + f * (0.69314718f + f * (0.24022651f + f * (0.055504109f + f * (0.0096181291f + f * 0.0013333558f))));
+  const float high = 0.0096181291f + f * (0.0013333558f + f * 0.00015403530f);
+  const float p = 1.0f + f * (0.69314718f + f * (0.24022651f + f * (0.055504109f + f * high)));
   const int32_t bits = (static_cast<int32_t>(whole) + 127) << 23;
   float scale;
   std::memcpy(&scale, &bits, sizeof scale);
