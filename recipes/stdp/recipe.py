@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from spikeseq import stdp
 from spikeseq.recipes.engine import Progress, State
@@ -38,8 +37,7 @@ class DigitsByStdp(Recipe):
     def task(self, config: Any, corpus: ImageData, model: DigitNetwork | None = None) -> DigitTask:
         classes, channels, size = corpus.shape
         model = model or digit_network(config, classes, channels * size * size)
-        sections = (OmegaConf.to_object(config[name]) for name in ("prune", "train", "evaluate"))
-        return DigitTask(model, corpus, *sections, config.seed)
+        return DigitTask(model, corpus, config.prune, config.train, config.evaluate, config.seed)
 
     def fit(
         self,

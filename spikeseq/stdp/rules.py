@@ -176,7 +176,7 @@ def power(x: Tensor, exponent: float) -> Tensor:
     s = (m - 1.0) / (m + 1.0)
     q = s * s
     series = 2.8853900 + q * (0.96179669 + q * (0.57707802 + q * 0.41219858))
-    y = (whole.float() + s * series) * exponent
+    y = ((whole.float() + s * series) * exponent).clamp_min(-126.0)
     near = torch.floor(y + 0.5)
     f = y - near
     high = 0.0096181291 + f * (0.0013333558 + f * 0.00015403530)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import pytest
@@ -20,6 +21,7 @@ from spikeseq.recipes.config import (
     room,
     type_name,
 )
+from spikeseq.recipes.engine import Task
 from spikeseq.recipes.images import start
 from spikeseq.recipes.registry import CLASSES, RECIPES
 from spikeseq.recipes.settings import idle, meanings
@@ -39,6 +41,7 @@ QUICK = {
                 "evaluate.energy_images=1"],
     "dvs128": ["data.limit=22", "data.frames=4", "data.size=32", "data.validation_subjects=1",
                "model.widths=[2,2]", "model.hidden=4", "train.batch_size=4", "evaluate.energy_recordings=1"],
+    "mnist-stdp": ["data.limit=40", "model.neurons=4", "model.time=20.0", "train.epochs=1", "train.part=18"],
 }  # fmt: skip
 
 
@@ -68,7 +71,13 @@ def reads() -> Iterator[set[str]]:
         yield seen
 
 
-def step(task):
+def step(recipe, task, folder):
+    """A step of a training, or a short training whole."""
+    if not isinstance(task, Task):
+        alone = SimpleNamespace(num_processes=1)
+        folder.mkdir(exist_ok=True)
+        RECIPES[recipe].fit(task, folder, settings=None, resume=False, accelerator=alone, progress=None)
+        return
     batch = task.batches(0)[0]
     task.model.train()
     task.loss(task.model, task.collate(batch, torch.Generator())).backward()
@@ -91,7 +100,7 @@ def fresh_start(training, monkeypatch, tmp_path):
     return before
 
 
-def read_in(recipe, config, corpora, final):
+def read_in(recipe, config, corpora, folder, final):
     """What a run of a configuration reads: data and final measurements where they are not known yet."""
     with reads() as seen:
         key = config.data.get("encoding")
@@ -100,7 +109,7 @@ def read_in(recipe, config, corpora, final):
                 corpora[key] = RECIPES[recipe].load(config, silent), of_data
         corpus, of_data = corpora[key]
         task = RECIPES[recipe].task(config, corpus)
-        step(task)
+        step(recipe, task, folder)
         if final:
             task.model.eval()
             RECIPES[recipe].test(config, task, task.model, "test", torch.device("cpu"))
@@ -115,9 +124,10 @@ def read_in(recipe, config, corpora, final):
         ("multi30k", ["conv-snn-snn", "attention-gru-gru"]),
         ("cifar10", ["lenet", "resnet8"]),  # of either kind
         ("dvs128", ["snn", "ann", "gru"]),
+        ("mnist-stdp", ["pairs", "powerlaw", "switching"]),
     ],
 )
-def test_every_setting_is_read_or_refused(recipe, models, fresh_start, request):
+def test_every_setting_is_read_or_refused(recipe, models, fresh_start, request, tmp_path):
     source = request.getfixturevalue("recordings") if recipe == "dvs128" else "sample"
     corpora, evaluated, whole = {}, set(), recipe in ("imdb", "multi30k")
     for model, method in variants(recipe):
@@ -128,7 +138,7 @@ def test_every_setting_is_read_or_refused(recipe, models, fresh_start, request):
             config.model.start = "ann"
             fresh_start.model.name = model
             config.distillation.weight = 0.5 * (method != "convert")
-        seen = read_in(recipe, config, corpora, final=not evaluated)
+        seen = read_in(recipe, config, corpora, tmp_path / "run", final=not evaluated)
         evaluated |= {key for key in seen if key.startswith("evaluate.")} | {"evaluate.split"}
         if RECIPES[recipe].trains(config):
             seen |= {f"train.{name}" for name in ENGINE}

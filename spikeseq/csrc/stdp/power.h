@@ -20,7 +20,9 @@ inline float log2_of(float x) {
   return static_cast<float>(exponent) + s * series;
 }
 
+// Of -126 at least, the exponent of the smallest normal number.
 inline float exp2_of(float x) {
+  x = x < -126.0f ? -126.0f : x;
   const float whole = std::floor(x + 0.5f), f = x - whole;
   const float high = 0.0096181291f + f * (0.0013333558f + f * 0.00015403530f);
   const float p = 1.0f + f * (0.69314718f + f * (0.24022651f + f * (0.055504109f + f * high)));

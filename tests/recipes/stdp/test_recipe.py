@@ -1,0 +1,114 @@
+"""The recipe for digits learnt by spike timing end to end, on digits that the package draws."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+import spikeseq
+from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.stdp.pictures import weight_map
+from spikeseq.recipes.stdp.recipe import digit_sample
+from spikeseq.recipes.stdp.task import DigitTask
+from spikeseq.recipes.train import train
+
+pytestmark = pytest.mark.usefixtures("cache")
+QUICK = ["data.limit=300", "model.neurons=30", "train.part=150", "train.epochs=2", "evaluate.quick=20"]
+
+
+def config_of(*more, model=None):
+    return load_config("mnist-stdp", model=model, overrides=[*QUICK, *more])
+
+
+@pytest.fixture(scope="module")
+def run(training):
+    folder = training / "digits"
+    return folder, train(config_of(), folder)
+
+
+def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
+    folder, metrics = run
+    test = metrics["test"]
+    assert test["accuracy"] == test["vote"] > 30 and test["linear"] > 30  # 10 by chance
+    assert sum(map(sum, test["confusion"])) == test["images"] == 300
+    right = sum(row[k] for k, row in enumerate(test["confusion"]))
+    assert 100 * right / 300 == pytest.approx(test["vote"], abs=0.01)
+    assert metrics["parameters"] == 784 * 30 + 30 and 0 < metrics["energy"]["acs"] < 784 * 30 * 350
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [record["images"] for record in log] == [150, 270, 420, 540]
+    opened = spikeseq.load(folder)
+    pixels = digit_sample(opened.config.data).splits["test"].pixels
+    one, all_ = opened.predict(pixels[:1]), opened.predict(pixels[:8])
+    assert one[0] == all_[0] and sum(one[0].scores.values()) == pytest.approx(1)
+    from PIL import Image
+
+    path = tmp_path / "digit.png"
+    Image.fromarray(pixels[3, 0].numpy()).save(path)
+    done = cli("classify", folder, stdin=f"{path}\n".encode())
+    assert done.out.split("\t")[0] == all_[3].label, done.err
+    done = cli("evaluate", folder, "--json")
+    assert json.loads(done.out)["vote"] == test["vote"]
+    RECIPES["mnist-stdp"].draw(folder, metrics)
+    assert {"weights.png", "confusion.png"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("prune.when=during", "prune.first=150", "prune.regrow=false", "prune.levels=3")]
+)
+def test_cut_off_and_resumed_is_undisturbed(more, tmp_path, monkeypatch):
+    whole = train(config_of(*more), tmp_path / "whole")
+    save = DigitTask._save
+
+    def stop(self, folder, state):
+        save(self, folder, state)
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DigitTask, "_save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(config_of(*more), tmp_path / "cut")
+    again = train(config_of(*more), tmp_path / "cut", resume=True)
+    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+        tmp_path / "cut/model.safetensors"
+    ).read_bytes()
+    assert {k: v for k, v in again.items() if k != "seconds"} == {
+        k: v for k, v in whole.items() if k != "seconds"
+    }
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+def test_pruned_networks_keep_their_share(when, tmp_path):
+    metrics = train(config_of(f"prune.when={when}", "prune.share=0.2"), tmp_path / when)
+    assert 0 < metrics["test"]["connectivity"] <= 0.201
+
+
+def test_few_weight_values(tmp_path):
+    train(config_of("prune.when=after", "prune.levels=2", model="powerlaw"), tmp_path / "run")
+    assert len(spikeseq.load(tmp_path / "run").model.network.weight0.unique()) == 2
+
+
+def test_what_is_refused(tmp_path, run):
+    with pytest.raises(ValueError, match=r"prune\.threshold=5.0 prunes everything: the largest weight is"):
+        train(config_of("prune.when=after", "prune.keep=threshold", "prune.threshold=5.0"), tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"model\.rate has no effect with model pairs, but with powerlaw"):
+        config_of("model.rate=0.1")
+    with pytest.raises(ConfigError, match=r"train\.learning_rate has no effect on learning by spike timing"):
+        config_of("train.learning_rate=0.1")
+    with pytest.raises(ValueError, match="Hz, one spike a step"):
+        train(config_of("model.hertz=2000.0"), tmp_path / "b")
+    shutil.copytree(run[0], tmp_path / "c")
+    with pytest.raises(ValueError, match=r"model.name=pairs, now it is powerlaw"):
+        train(config_of(model="powerlaw"), tmp_path / "c", resume=True)
+    with pytest.raises(
+        ValueError, match=r"images must be uint8 \(N, 1, 28, 28\), got torch.uint8 \(2, 1, 8, 8\)"
+    ):
+        spikeseq.load(run[0]).predict(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
+def test_weights_as_a_picture():
+    picture = weight_map(torch.arange(4.0 * 3).view(4, 3), 2)
+    assert picture.shape == (5, 5) and picture[:2, :2].flatten().tolist() == [0.0, 3.0, 6.0, 9.0]
+    assert picture[0, 3] == 1.0 and not picture[3:, 3:].any()
