@@ -169,6 +169,7 @@ def _when(*when: str) -> Any:
 
 
 IDLE = (
+    Idle(("data.size",), lambda config: config.data.source == "sample", "on the sample, of 28 pixels"),
     Idle(dotted("train", GRADIENTS), always, "on learning by spike timing, which has no gradients"),
     *map(_rules_of_others, RULES),
     Idle(dotted("prune", ("keep", "share", "threshold", *DURING)), _when("none"), "with prune.when=none"),

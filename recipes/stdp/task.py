@@ -31,6 +31,12 @@ class DigitTask:
     evaluate: Any
     seed: int
 
+    def __post_init__(self) -> None:
+        if self.prune.when == "during" and "train" in self.corpus.splits:
+            images = self.train.epochs * len(self.corpus.splits["train"])
+            if self.prune.first > images:
+                raise ValueError(f"prune.first={self.prune.first} is not reached: {images} images are shown")
+
     def order(self, epoch: int) -> list[int]:
         """The training images of an epoch, shuffled."""
         rows = list(range(len(self.corpus.splits["train"])))
