@@ -12,6 +12,7 @@ CLASSES = {
     "multi30k": "spikeseq.recipes.translation.recipe:Translation",
     "dvs128": "spikeseq.recipes.gestures.recipe:GestureClassification",
     "mnist-stdp": "spikeseq.recipes.stdp.recipe:DigitsByStdp",
+    "digits-multimodal": "spikeseq.recipes.multimodal.recipe:DigitsBySightAndSound",
     **dict.fromkeys(("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet"), IMAGES),
 }
 

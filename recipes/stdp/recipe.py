@@ -9,11 +9,11 @@ from spikeseq import stdp
 from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.recipe import Metrics, Recipe, Say
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
+from spikeseq.recipes.shared.images.digits import digit_sample
+from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
 from spikeseq.recipes.stdp.classifier import DigitClassifier, open_digit_classifier
 from spikeseq.recipes.stdp.energy import account_of
 from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
-from spikeseq.recipes.stdp.pictures import draw_confusion, draw_weights
-from spikeseq.recipes.stdp.sample import digit_sample
 from spikeseq.recipes.stdp.task import DigitTask, spread
 
 ENERGY_IMAGES = 200

@@ -1,0 +1,1 @@
+"""Digits seen and heard, learnt without labels by spike timing."""

@@ -1,0 +1,135 @@
+"""The recipe for digits seen and heard, learnt by spike timing, without labels."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from spikeseq.recipes.engine import Progress, State
+from spikeseq.recipes.multimodal.classifier import PairClassifier, open_pair_classifier
+from spikeseq.recipes.multimodal.data import SIZE, PairData, load_pairs
+from spikeseq.recipes.multimodal.energy import account_of
+from spikeseq.recipes.multimodal.model import PairNetwork, pair_network
+from spikeseq.recipes.multimodal.task import MISSING, PairTask, percent, spread
+from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
+from spikeseq.stdp import Votes
+
+ENERGY_PAIRS = 200
+
+
+class DigitsBySightAndSound(Recipe):
+    """See `Recipe`."""
+
+    figure = "accuracy"
+    legend = (
+        "vote, linear: accuracy of neurons labelled by their answers to training pairs, and of a linear map"
+        " of their counts. no image, no sound: the vote where it is missing. spikes: per neuron and pair."
+        " AC, nJ: per pair, 45 nm, an addition for every spike and synapse, 0.9 pJ. s: training."
+    )
+    unit = "pair"
+    counted = "pairs"
+    rows = (*Recipe.rows, "noise", "deviation")
+
+    def load(self, config: Any, say: Say) -> PairData:
+        return load_pairs(config.data, config.model.frames, say)
+
+    def task(self, config: Any, corpus: PairData, model: PairNetwork | None = None) -> PairTask:
+        model = model or pair_network(config, len(corpus.classes))
+        sections = (OmegaConf.to_object(config[name]) for name in ("train", "evaluate"))
+        return PairTask(model, corpus, *sections, config.model.cross_after, config.seed)
+
+    def fit(
+        self,
+        task: PairTask,
+        folder: Path,
+        *,
+        resume: bool,
+        accelerator: Any,
+        progress: Progress | None,
+        **_: Any,
+    ) -> tuple[PairNetwork, State]:
+        """Learns on one process: pairs change the same weights one after the other."""
+        if accelerator.num_processes > 1:
+            raise ValueError(f"learning by spike timing takes one process, got {accelerator.num_processes}")
+        return task.fit(folder, resume=resume, progress=progress or Progress())
+
+    def test(
+        self, config: Any, task: PairTask, model: PairNetwork, split: str, device: Any
+    ) -> dict[str, Any]:
+        """Accuracy in percent of both readouts; of the vote of each ensemble alone, and where a modality is
+        missing; and what the connections across join."""
+        pairs, network, classes = task.corpus.splits[split], model.network, len(task.corpus.classes)
+        found, shown, guessed = task.accuracies(split)
+        table = torch.zeros(classes, classes, dtype=torch.int64)
+        table.index_put_((pairs.labels, guessed), torch.ones_like(guessed), accumulate=True)
+        labels, counts = network.split(model.labels[None]), network.split(shown.counts)
+        names = [name for name, used in zip(MISSING[1:], model.uses, strict=True) if used]
+        for name, own, spikes in zip(names, labels, counts, strict=True):
+            found[f"{name}_ensemble"] = percent(Votes(own[0], classes).predict(spikes), pairs.labels)
+            found[f"{name}_spikes"] = round(float(spikes.sum(1).double().mean()), 2)
+        if len(names) == 2:
+            for missing in names:
+                found[f"no_{missing}"] = task.accuracies(split, missing)[0]["vote"]
+        return {
+            **found,
+            **across(model),
+            "confusion": table.tolist(),
+            "spikes": round(float(shown.counts.sum(1).double().mean()), 2),
+            "repeats": round(float(shown.times.double().mean()) - 1, 3),
+            "pairs": len(pairs),
+        }
+
+    def energy(self, config: Any, task: PairTask, model: PairNetwork, split: str) -> dict[str, Any]:
+        return account_of(model, *task.inputs(split, spread(len(task.corpus.splits[split]), ENERGY_PAIRS)))
+
+    def open(self, folder: Path, config: Any) -> PairClassifier:
+        return open_pair_classifier(folder, config)
+
+    def reopen(self, opened: PairClassifier, folder: Path, source: str, split: str, say: Say) -> PairTask:
+        settings = opened.config.data.copy()
+        settings.source = source
+        corpus = load_pairs(settings, opened.config.model.frames, say)
+        return self.task(opened.config, corpus, opened.model)
+
+    def draw(self, folder: Path, metrics: Metrics) -> None:
+        """Weights of the image ensemble (thesis fig. 3.6), and the confusion of classes."""
+        from spikeseq.recipes.runs import load
+
+        opened = load(folder)
+        assert isinstance(opened, PairClassifier)
+        if opened.model.uses[0]:
+            draw_weights(folder / "weights.png", opened.model.network.get_parameter("weight0"), SIZE)
+        draw_confusion(folder / "confusion.png", metrics["test"]["confusion"], opened.classes)
+
+    def row(self, metrics: Metrics) -> dict[str, str]:
+        account, test = metrics["energy"], metrics["test"]
+        return {
+            "model": metrics["model"],
+            "vote %": f"{test['vote']:.2f}",
+            "linear %": f"{test['linear']:.2f}",
+            **{
+                f"{key.replace('_', ' ')} %": f"{test[key]:.2f}" if key in test else "-"
+                for key in ("no_image", "no_sound")
+            },
+            "spikes": f"{account['spike_rate']:.3f}",
+            "M AC": f"{account['acs'] / 1e6:.3f}",
+            "nJ": f"{account['picojoules'] / 1e3:.0f}",
+            "s": f"{metrics['seconds']['train']:.0f}",
+        }
+
+
+def across(model: PairNetwork) -> dict[str, float]:
+    """Of connections across: their share of all pairs of neurons, and how many of the strong ones, above half
+    of the largest weight, join neurons of the same label (thesis fig. 3.12), in percent."""
+    network = model.network
+    if not network.plan.cross:
+        return {}
+    one, two = (labels[0] for labels in network.split(model.labels[None]))
+    same = one[:, None] == two
+    strong = [network.get_parameter(f"cross{c}") > model.most / 2 for c in range(2)]
+    number = sum(int(s.sum()) for s in strong)
+    right = int((strong[0] & same).sum() + (strong[1] & same.T).sum())
+    found = {"strong_share": round(100 * number / (2 * same.numel()), 2)}
+    return found | ({"strong_right": round(100 * right / number, 1)} if number else {})
