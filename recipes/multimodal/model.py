@@ -85,10 +85,17 @@ class PairNetwork(nn.Module):
         self.weight.copy_(stdp.Linear.fit(counts, targets, classes, penalty).weight)
 
     def scores(self, counts: Tensor, readout: str | None = None) -> Tensor:
-        """(N, classes): of the readout of the settings, or another one."""
-        if (readout or self.readout) == "vote":
-            return stdp.Votes(self.labels, self.weight.shape[1]).scores(counts)
-        return stdp.Linear(self.weight).scores(counts)
+        """(N, classes): of the readout of the settings, or another one. Votes are means over the neurons of
+        both ensembles; one that an example leaves silent, because its modality is missing, is left out."""
+        if (readout or self.readout) == "linear":
+            return stdp.Linear(self.weight).scores(counts)
+        labels, parts = self.network.split(self.labels[None]), self.network.split(counts)
+        total, voters = torch.zeros(2, len(counts), self.weight.shape[1], dtype=torch.float64)
+        for own, part in zip(labels, parts, strict=True):
+            member = (torch.arange(self.weight.shape[1]) == own.T).double()
+            total += part.double() @ member
+            voters += part.any(1)[:, None] * member.sum(0)
+        return total / voters.clamp_min(1)
 
     def forward(self, pixels: Tensor, activity: Tensor) -> Tensor:
         """Scores (N, classes); the same pair always gets the same answer. What is missing is zeros."""

@@ -41,6 +41,8 @@ QUICK = {
                 "evaluate.energy_images=1"],
     "dvs128": ["data.limit=22", "data.frames=4", "data.size=32", "data.validation_subjects=1",
                "model.widths=[2,2]", "model.hidden=4", "train.batch_size=4", "evaluate.energy_recordings=1"],
+    "digits-multimodal": ["data.limit=40", "model.neurons=4", "model.time=20.0", "train.epochs=1",
+                          "train.part=18"],
     "mnist-stdp": ["data.limit=40", "model.neurons=4", "model.time=20.0", "train.epochs=1", "train.part=18"],
 }  # fmt: skip
 
@@ -125,6 +127,7 @@ def read_in(recipe, config, corpora, folder, final):
         ("cifar10", ["lenet", "resnet8"]),  # of either kind
         ("dvs128", ["snn", "ann", "gru"]),
         ("mnist-stdp", ["pairs", "powerlaw", "switching"]),
+        ("digits-multimodal", ["both", "image", "sound"]),
     ],
 )
 def test_every_setting_is_read_or_refused(recipe, models, fresh_start, request, tmp_path):

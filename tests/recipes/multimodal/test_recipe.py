@@ -18,8 +18,8 @@ from spikeseq.recipes.train import train
 
 pytestmark = pytest.mark.usefixtures("cache")
 QUICK = [
-    *("data.limit=200", "model.neurons=40", "model.frames=8", "model.cross_after=180", "train.part=90"),
-    *("train.epochs=2", "train.pairs=180", "evaluate.quick=20"),
+    *("data.limit=120", "model.neurons=40", "model.frames=8", "model.cross_after=100", "train.part=50"),
+    *("train.epochs=2", "train.pairs=100", "evaluate.quick=20"),
 ]
 
 
@@ -38,10 +38,10 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
     test = metrics["test"]
     assert test["accuracy"] == test["vote"] > 40 and test["linear"] > 40  # 10 by chance
     assert min(test["no_image"], test["no_sound"]) > 20 and test["strong_share"] >= 0
-    assert sum(map(sum, test["confusion"])) == test["pairs"] == 200
-    assert metrics["energy"]["acs"] > 0 and metrics["pairs"] == {"train": 180, "validation": 20, "test": 200}
+    assert sum(map(sum, test["confusion"])) == test["pairs"] == 120
+    assert metrics["energy"]["acs"] > 0 and metrics["pairs"] == {"train": 110, "validation": 10, "test": 120}
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert [record["pairs"] for record in log] == [90, 180, 270, 360]
+    assert [record["pairs"] for record in log] == [50, 100, 150, 200]
     opened = spikeseq.load(folder)
     image, sound = tmp_path / "digit.png", tmp_path / "digit.wav"
     from PIL import Image
@@ -84,7 +84,7 @@ def test_cut_off_and_resumed_is_undisturbed(stop_at, run, tmp_path, monkeypatch)
 @pytest.mark.parametrize("model", ["image", "sound"])
 def test_one_modality_alone(model, tmp_path):
     metrics = train(config_of_one(model), tmp_path / "run")
-    assert metrics["test"]["vote"] > 25 and "no_image" not in metrics["test"]
+    assert metrics["test"][f"{model}_spikes"] > 1 and "no_image" not in metrics["test"]
     opened = spikeseq.load(tmp_path / "run")
     assert opened.model.network.plan.ensembles[0].neurons == 40
     other = tmp_path / ("digit.wav" if model == "image" else "digit.png")
@@ -111,7 +111,7 @@ def connected(cross, share):
 def test_made_connections_join_neurons_of_one_label():
     network = connected("made", 1.0)
     digit = torch.arange(10).repeat(2)
-    wanted = 10.0 * (digit[:, None] == digit)
+    wanted = 5.0 * (digit[:, None] == digit)
     wanted[0] = 0
     assert torch.equal(network.cross0, wanted) and torch.equal(network.cross1, wanted.T)
     few = connected("made", 0.05)
@@ -120,8 +120,15 @@ def test_made_connections_join_neurons_of_one_label():
 
 def test_learnt_connections_begin_at_random():
     network = connected("learnt", 0.3)
-    assert 80 < int((network.cross0 > 0).sum()) < 160 and network.cross0.max() <= 1.0
+    assert 80 < int((network.cross0 > 0).sum()) < 160 and network.cross0.max() <= 0.5
     assert torch.equal(network.cross0 > 0, network.cross0_possible > 0)
+
+
+def test_a_silent_ensemble_has_no_vote():
+    model = pair_network(config_of("model.neurons=6"), 2)
+    model.labels.copy_(torch.tensor([0, 0, 1, 0, 1, -1]))
+    counts = torch.tensor([[4, 2, 1, 3, 5, 9], [0, 0, 0, 3, 5, 9], [4, 2, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    assert model.scores(counts, "vote").tolist() == [[3, 3], [3, 5], [3, 1], [0, 0]]
 
 
 def test_what_is_refused(tmp_path):

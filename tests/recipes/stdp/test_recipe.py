@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 import spikeseq
 from spikeseq.recipes.config import ConfigError, load_config
 from spikeseq.recipes.registry import RECIPES
-from spikeseq.recipes.stdp.pictures import weight_map
+from spikeseq.recipes.shared.pictures import weight_map
 from spikeseq.recipes.stdp.recipe import digit_sample
 from spikeseq.recipes.stdp.task import DigitTask
 from spikeseq.recipes.train import train
