@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.multimodal.classifier import PairClassifier, open_pair_classifier
@@ -37,8 +36,8 @@ class DigitsBySightAndSound(Recipe):
 
     def task(self, config: Any, corpus: PairData, model: PairNetwork | None = None) -> PairTask:
         model = model or pair_network(config, len(corpus.classes))
-        sections = (OmegaConf.to_object(config[name]) for name in ("train", "evaluate"))
-        return PairTask(model, corpus, *sections, config.model.cross_after, config.seed)
+        after = config.model.cross_after
+        return PairTask(model, corpus, config.train, config.evaluate, after, config.seed)
 
     def fit(
         self,

@@ -145,5 +145,6 @@ IDLE = (
     Idle(("model.hertz", "data.noise", "data.deviation"), lambda config: config.model.name == "sound",
          "with model sound"),
     Idle(("model.sound_hertz",), lambda config: config.model.name == "image", "with model image"),
+    Idle(("data.size",), lambda config: config.data.source == "sample", "on the sample, of 28 pixels"),
     Idle(("data.deviation",), lambda config: config.data.noise == "none", "with data.noise=none"),
 )  # fmt: skip
