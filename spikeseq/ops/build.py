@@ -171,7 +171,7 @@ def _load(device: str) -> Path:
     with _one_process(library.with_suffix(".lock")):
         if not library.exists():
             print(
-                f"spikeseq: building the {device} kernel (once, under a minute) ...",
+                f"spikeseq: building the {device} kernel (once, some minutes of computing) ...",
                 file=sys.stderr,
                 flush=True,
             )

@@ -16,6 +16,8 @@ from spikeseq.nn.layer import SpikingLayer
 from spikeseq.ops.build import CSRC, ninja_on_path
 from spikeseq.ops.recurrent import KEPT, fits_block
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the compiler, where others compute, too
+
 
 @pytest.fixture(scope="module")
 def twin(pytestconfig):

@@ -10,6 +10,10 @@ from torch.utils.cpp_extension import COMMON_NVCC_FLAGS, include_paths
 
 from spikeseq.ops.build import CSRC, CUDA_FLAGS
 
+# Compiling takes minutes where others compute.
+pytestmark = pytest.mark.timeout(900)
+LIMIT = 800
+
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 @pytest.mark.parametrize(
@@ -25,7 +29,7 @@ def test_the_cuda_sources_compile_without_spills(tmp_path, source, kernels):
     flags = [*COMMON_NVCC_FLAGS, "-std=c++20", *targets, *CUDA_FLAGS]
     command = ["nvcc", "-c", *flags, "-Xptxas", "-v", str(CSRC / "cuda" / source)]
     done = subprocess.run(
-        [*command, "-o", str(tmp_path / "kernel.o")], capture_output=True, text=True, timeout=280
+        [*command, "-o", str(tmp_path / "kernel.o")], capture_output=True, text=True, timeout=LIMIT
     )
     assert done.returncode == 0, done.stderr
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
@@ -42,6 +46,6 @@ def test_the_binding_fits_the_headers_of_torch(tmp_path):
     folders = [f"-I{folder}" for folder in (*include_paths(), tmp_path)]
     command = ["nvcc", "-c", "-std=c++20", "-O0", *folders, str(CSRC / "cuda" / "register.cpp")]
     done = subprocess.run(
-        [*command, "-o", str(tmp_path / "binding.o")], capture_output=True, text=True, timeout=280
+        [*command, "-o", str(tmp_path / "binding.o")], capture_output=True, text=True, timeout=LIMIT
     )
     assert done.returncode == 0, done.stderr
