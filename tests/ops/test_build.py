@@ -168,7 +168,8 @@ print(*(ctypes.CDLL(str(path)).answer() for path in (first, changed)))
 def test_a_build_that_is_killed_is_done_anew(tmp_path, small):
     compiler = tmp_path / "slow-compiler"  # answers questions, and never finishes compiling
     compiler.write_text(
-        '#!/bin/sh\ncase "$*" in *small.cpp*) touch "$STARTED"; sleep 1000;; *) exec c++ "$@";; esac'
+        '#!/bin/sh\ncase "$*" in *small.cpp*) echo $$ >"$STARTED.part"; mv "$STARTED.part" "$STARTED";'
+        ' exec sleep 1000;; *) exec c++ "$@";; esac'
     )
     compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
     cache, started = tmp_path / "cache", tmp_path / "started"
@@ -191,6 +192,8 @@ def test_a_build_that_is_killed_is_done_anew(tmp_path, small):
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        if started.exists():  # ninja gives each compiler a group of its own
+            os.kill(int(started.read_text()), signal.SIGKILL)
 
 
 def test_building_ahead_says_what_it_has(native):
