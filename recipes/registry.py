@@ -11,6 +11,7 @@ CLASSES = {
     "imdb": "spikeseq.recipes.text.recipe:TextClassification",
     "multi30k": "spikeseq.recipes.translation.recipe:Translation",
     "dvs128": "spikeseq.recipes.gestures.recipe:GestureClassification",
+    "cifar10-stdp": "spikeseq.recipes.features.recipe:FeaturesByStdp",
     "mnist-stdp": "spikeseq.recipes.stdp.recipe:DigitsByStdp",
     "digits-multimodal": "spikeseq.recipes.multimodal.recipe:DigitsBySightAndSound",
     **dict.fromkeys(("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet"), IMAGES),

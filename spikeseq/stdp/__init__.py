@@ -4,7 +4,7 @@ from .cells import EXCITATORY, INHIBITORY, Cell
 from .compress import at_random, connectivity, critical, shared, strongest
 from .network import Network
 from .parts import Cross, Ensemble, Plan, Presentation, threshold_time
-from .readout import Linear, Votes
+from .readout import Linear, Sums, Votes
 from .rules import POWER_LAW, PairOfTraces, PowerLaw, Rule, Switching
 from .showing import Learnt, Shown, present
 
@@ -24,6 +24,7 @@ __all__ = [
     "Presentation",
     "Rule",
     "Shown",
+    "Sums",
     "Switching",
     "Votes",
     "at_random",

@@ -66,6 +66,49 @@ class Linear(NamedTuple):
         return self.scores(counts).argmax(1)
 
 
+class Sums:
+    """What a linear map is fitted from, gathered in parts: memory grows with the features, not the examples.
+
+    Unlike `Linear.fit`, the penalty is on weights of standardised features: rates of neurons that seldom fire
+    count as much as those of others. A map without a bias that is penalised.
+
+    Args:
+        classes: how many there are.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.classes, self.count = classes, 0
+        self.members = torch.zeros(classes, dtype=torch.float64)
+        self.gram = self.total = self.cross = torch.zeros(())
+
+    def add(self, features: Tensor, targets: Tensor) -> None:
+        """Features (N, F), their classes (N) int64, of training examples; N of 1 or more."""
+        x, member = features.double(), one_hot(targets, self.classes).double()
+        self.count += len(x)
+        self.members = self.members + member.sum(0)
+        self.total, self.gram = self.total + x.sum(0), self.gram + x.T @ x
+        self.cross = self.cross + x.T @ member
+
+    def fit(self, penalty: float = 10.0) -> Linear:
+        """The map whose outputs are nearest to 1 for the class of an example and 0 for others.
+
+        Raises:
+            ValueError: examples of fewer than two classes.
+        """
+        if int((self.members > 0).sum()) < 2:
+            raise ValueError(f"there must be examples of at least two classes, got {self.members.tolist()}")
+        mean, shares = self.total / self.count, self.members / self.count
+        gram = self.gram / self.count - mean[:, None] * mean
+        scale = gram.diagonal().clamp_min(1e-12).sqrt().reciprocal()
+        scale = scale * (gram.diagonal() > 1e-12)  # a feature that is the same everywhere says nothing
+        cross = (self.cross / self.count - mean[:, None] * shares) * scale[:, None]
+        gram = gram * scale[:, None] * scale + penalty / self.count * torch.eye(
+            len(mean), dtype=torch.float64
+        )
+        weight = torch.linalg.solve(gram, cross) * scale[:, None]
+        return Linear(torch.cat([weight, (shares - mean @ weight)[None]]))
+
+
 def with_bias(counts: Tensor) -> Tensor:
     return torch.cat([counts.double(), counts.new_ones((len(counts), 1), dtype=torch.float64)], 1)
 

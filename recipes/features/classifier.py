@@ -1,0 +1,78 @@
+"""A classifier with kernels learnt by spike timing, as `spikeseq.load(run)` returns it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from spikeseq.recipes.features.model import ConvClassifier, conv_classifier
+from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.shared.images.data import IMAGES_FILE
+from spikeseq.recipes.shared.images.kept import read_images
+from spikeseq.recipes.shared.images.pixels import decode_images
+from spikeseq.recipes.shared.opened import Opened, Prediction
+
+
+@dataclass
+class FeatureClassifier(Opened):
+    """A trained model. classes: their names. channels, size: of an image."""
+
+    model: ConvClassifier
+    classes: list[str]
+    channels: int
+    size: int
+    config: DictConfig
+    classifies = True
+    reads = "path"
+
+    @torch.no_grad()
+    def predict(self, images: Any) -> list[Prediction]:
+        """One prediction an image, in order; its score is the class's share of all scores above zero.
+
+        Args:
+            images: paths of image files, which are brought to the size of the training images; or pixels,
+                uint8 (N, C, size, size).
+        Raises:
+            TypeError, ValueError: something else, a file that is no image, pixels of another shape.
+        """
+        pixels = images if isinstance(images, Tensor) else self._read(images)
+        wanted = (self.channels, self.size, self.size)
+        if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != wanted:
+            got = f"{pixels.dtype} {tuple(pixels.shape)}"
+            raise ValueError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {got}")
+        found = []
+        for row in self.model(pixels) if len(pixels) else ():
+            shares = row.clamp_min(0) / row.clamp_min(0).sum().clamp_min(1e-12)
+            best = int(row.argmax())
+            scores = dict(zip(self.classes, shares.tolist(), strict=True))
+            found.append(Prediction(self.classes[best], float(shares[best]), scores))
+        return found
+
+    def check_trace(self) -> None:
+        """Raises TypeError: an image is there at once."""
+        raise TypeError("an image is there at once; texts and events are drawn as they come")
+
+    def _read(self, paths: Any) -> Tensor:
+        if isinstance(paths, str | Path) or not isinstance(paths, Sequence):
+            raise TypeError(
+                f"images must be a list of paths, or a Tensor of uint8; got {type(paths).__name__}"
+            )
+        named = [(str(path), Path(path)) for path in paths]
+        if not named:
+            return torch.empty(0, self.channels, self.size, self.size, dtype=torch.uint8)
+        return decode_images(named, len(named), self.channels, self.size)[0]
+
+
+def open_feature_classifier(folder: Path, config: DictConfig) -> FeatureClassifier:
+    """The classifier of a run folder, its weights still to be loaded."""
+    about = read_images(folder)
+    classes, channels, size = (about[key] for key in ("classes", "channels", "size"))
+    try:
+        model = conv_classifier(config, len(classes), channels)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise RunError(f"{folder / IMAGES_FILE} is damaged: {error}") from None
+    return FeatureClassifier(model.eval(), classes, channels, size, config)
