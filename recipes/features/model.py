@@ -98,7 +98,7 @@ def conv_classifier(config: Any, classes: int, channels: int) -> ConvClassifier:
         m.neurons,
         rule_of(m),
         total=m.total * inputs,
-        start=m.start,
+        start=m.first,
         from_partner=m.inhibition,
         threshold_step=m.threshold_step,
         threshold_time=m.threshold_time,

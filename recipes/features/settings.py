@@ -65,7 +65,7 @@ class FeatureModel(ModelSettings):
     threshold_step: mV that a spike adds to its neuron's threshold.
     threshold_time: ms in which that decays; null: as suits the number of neurons.
     total: sum of a neuron's weights, as a share of the number of inputs; 0: not held.
-    start: weights are drawn from 0 to this.
+    first: weights are drawn from 0 to this.
     trace_time: ms in which an input's trace decays.
     rate_before: learning rate at spikes of inputs.
     rate_behind: learning rate at spikes of neurons.
@@ -94,7 +94,7 @@ class FeatureModel(ModelSettings):
     threshold_step: float = not_negative()
     threshold_time: float | None = positive()
     total: float | None = unit()
-    start: float = positive()
+    first: float = positive()
     trace_time: float = positive()
     rate_before: float = not_negative()
     rate_behind: float = not_negative()
@@ -161,7 +161,7 @@ IDLE = (
     Idle(dotted("train", PATCHES), _model("random", "backprop"), WITH),
     Idle(("evaluate.quick",), _model("random"), WITH),
     Idle(dotted("model", PRESENTED), _model("random", "backprop"), WITH),
-    Idle(dotted("model", ("total", "start")), _model("backprop"), WITH),
+    Idle(dotted("model", ("total", "first")), _model("backprop"), WITH),
     *(Idle(dotted("model", keys), _not_model(name), f"{WITH}, but with {name}")
       for name, keys in RULES.items()),
 )  # fmt: skip

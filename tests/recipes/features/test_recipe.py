@@ -133,7 +133,7 @@ def test_pictures(run, tmp_path):
         ("model.side=40", "side of a kernel must be 2 to 32, that of the images, got 40"),
         ("model.side=31", "model.pool must be at most 1, the places of a kernel, got 2"),
         ("model.total=2.0", "model.total must be in [0, 1], got 2.0"),
-        ("model.start=1.5", "start must lie in (0, 1.0], the largest weight, got 1.5"),
+        ("model.first=1.5", "start must lie in (0, 1.0], the largest weight, got 1.5"),
         ("model.rate=0.1", "model.rate has no effect with model pairs, but with powerlaw; got 0.1"),
     ],
 )
