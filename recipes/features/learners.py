@@ -5,6 +5,7 @@ the part, and what it keeps beside the model is its `state`.
 """
 
 import random
+import time
 from typing import Any, Protocol
 
 import torch
@@ -21,9 +22,10 @@ MEASURED = 20_000  # patches that whitening and currents are measured on
 
 
 class Learner(Protocol):
-    """parts: how many there are."""
+    """parts: how many there are. what: one is called."""
 
     parts: int
+    what: str
 
     def start(self) -> None:
         """Makes the model ready, before the first part."""
@@ -50,6 +52,7 @@ class AtRandom:
     """Kernels of the network's first weights: they learn nothing but the whitening."""
 
     parts = 0
+    what = "part"
 
     def __init__(self, model: ConvClassifier, split: ImageSplit, train: Any, seed: int) -> None:
         self.model, self.split, self.train, self.seed = model, split, train, seed
@@ -102,19 +105,24 @@ class BySpikes(AtRandom):
         network = self.model.network
         assert network is not None
         network.train()
-        shown = []
+        started, shown = time.perf_counter(), []
         for piece in self.patches(self.count(part), "shown", part).split(PIECE):
             shown.append(network(self.model.inputs(piece)))
-            progress.step(float(shown[-1].counts.sum()) / len(piece))
+            progress.step(float(shown[-1].counts.sum()) / len(piece), "spikes a patch")
+        speed = round(self.count(part) / (time.perf_counter() - started))
         self.model.adopt(self.measured())
         counts, times, inputs = map(torch.cat, zip(*shown, strict=True))
+        repeats, spikes = float(times.double().mean()) - 1, float(counts.sum(1).double().mean())
         return {
             "patches": int(network.seen),
-            "loss": float(times.double().mean()) - 1,
-            "spikes": round(float(counts.sum(1).double().mean()), 2),
+            "loss": repeats,
+            "loss_is": "times shown again, per patch",
+            "spikes": round(spikes, 2),
             "winners": round(float((counts > 0).sum(1).double().mean()), 2),
             "input_spikes": round(float(inputs.double().mean()), 1),
             "used": round(float((counts.sum(0) > 0).double().mean()), 3),
+            "patches_per_second": speed,
+            "shown": f"{spikes:.1f} spikes, {repeats:.2f} repeats, {speed:,} patches/s",
         }
 
 
@@ -127,7 +135,7 @@ class ByGradients(AtRandom):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.parts = self.train.epochs
+        self.parts, self.what = self.train.epochs, "epoch"
         features, classes = len(self.model.weight) - 1, self.model.weight.shape[1]
         self.norm = nn.BatchNorm1d(features, affine=False)
         self.readout = nn.Linear(features, classes)
@@ -165,7 +173,7 @@ class ByGradients(AtRandom):
             loss.backward()
             self.optimizer.step()
             total += loss.item() * len(batch)
-            progress.step(loss.item())
+            progress.step(loss.item(), "loss")
         return {"loss": total / max(1, sum(map(len, batches)))}
 
     def state(self) -> dict[str, Any]:

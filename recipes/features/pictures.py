@@ -1,4 +1,4 @@
-"""Pictures of kernels, and of which classes are taken for which."""
+"""A picture of kernels."""
 
 import math
 from pathlib import Path
@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from spikeseq.recipes.features.model import ConvClassifier
-from spikeseq.recipes.shared.figures import draw_confusion, new_figure
 
-__all__ = ["draw_confusion", "draw_kernels", "kernel_map"]
 MOST = 100  # kernels in one picture
 
 
@@ -28,7 +26,10 @@ def kernel_map(kernels: Tensor, channels: int) -> Tensor:
 
 def draw_kernels(path: Path, model: ConvClassifier) -> None:
     """The first hundred kernels on whitened pixels; grey is zero."""
-    figure, axes = new_figure(5, 5)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
     image = kernel_map(model.kernel.detach(), model.channels)
     axes.imshow(image.squeeze(2).numpy(), cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()

@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.features.classifier import FeatureClassifier, open_feature_classifier
 from spikeseq.recipes.features.energy import account_of
 from spikeseq.recipes.features.model import ConvClassifier, conv_classifier
-from spikeseq.recipes.features.pictures import draw_confusion, draw_kernels
+from spikeseq.recipes.features.pictures import draw_kernels
 from spikeseq.recipes.features.task import FeatureTask
 from spikeseq.recipes.recipe import Metrics, Recipe, Say
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
+from spikeseq.recipes.shared.pictures import draw_confusion
 from spikeseq.stdp import conv
 
 ENERGY_IMAGES = 100
@@ -42,8 +42,7 @@ class FeaturesByStdp(Recipe):
                 f"model.pool must be at most {places}, the places of a kernel, got {config.model.pool}"
             )
         model = model or conv_classifier(config, classes, channels)
-        sections = (OmegaConf.to_object(config[name]) for name in ("train", "evaluate"))
-        return FeatureTask(model, corpus, *sections, config.seed)
+        return FeatureTask(model, corpus, config.train, config.evaluate, config.seed)
 
     def fit(
         self,

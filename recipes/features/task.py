@@ -52,9 +52,9 @@ class FeatureTask:
             ways.start()
         write_log(folder, state.history)
         while state.epoch < ways.parts:
-            progress.start_epoch(state.epoch, ways.steps(state.epoch))
+            progress.start_epoch(state.epoch, ways.steps(state.epoch), ways.what)
             started = time.perf_counter()
-            record = {"epoch": state.epoch + 1, **ways.learn(state.epoch, progress)}
+            record = {"epoch": state.epoch + 1, "what": ways.what, **ways.learn(state.epoch, progress)}
             trained = time.perf_counter()
             record["validation"] = self._quick()
             record["seconds"] = round(trained - started, 2)

@@ -34,7 +34,7 @@ def draw_confusion(path: Path, table: list[list[int]], classes: list[str]) -> No
     """Rows are right classes, columns those that were answered."""
     figure, axes = _figure(4.5, 4)
     image = axes.imshow(table, cmap="Blues")
-    axes.set_xticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("answered")
     axes.set_ylabel("right")

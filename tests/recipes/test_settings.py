@@ -43,6 +43,8 @@ QUICK = {
                "model.widths=[2,2]", "model.hidden=4", "train.batch_size=4", "evaluate.energy_recordings=1"],
     "digits-multimodal": ["data.limit=40", "model.neurons=4", "model.time=20.0", "train.epochs=1",
                           "train.part=18"],
+    "cifar10-stdp": ["data.limit=40", "model.neurons=4", "model.stride=13", "model.pool=2",
+                     "train.images=20"],
     "mnist-stdp": ["data.limit=40", "model.neurons=4", "model.time=20.0", "train.epochs=1", "train.part=18"],
 }  # fmt: skip
 
@@ -126,6 +128,7 @@ def read_in(recipe, config, corpora, folder, final):
         ("multi30k", ["conv-snn-snn", "attention-gru-gru"]),
         ("cifar10", ["lenet", "resnet8"]),  # of either kind
         ("dvs128", ["snn", "ann", "gru"]),
+        ("cifar10-stdp", ["pairs", "powerlaw", "switching", "random", "backprop"]),
         ("mnist-stdp", ["pairs", "powerlaw", "switching"]),
         ("digits-multimodal", ["both", "image", "sound"]),
     ],
