@@ -28,6 +28,9 @@ class PairNetwork(nn.Module):
     Buffers: `labels`, of every neuron, and `weight`, of the linear map: what readouts learnt.
     """
 
+    labels: Tensor
+    weight: Tensor
+
     def __init__(self, network: stdp.Network, settings: Any, classes: int, readout: str, seed: int) -> None:
         super().__init__()
         neurons = sum(one.neurons for one in network.plan.ensembles)

@@ -34,25 +34,19 @@ class DigitsBySightAndSound(Recipe):
     def load(self, config: Any, say: Say) -> PairData:
         return load_pairs(config.data, config.model.frames, say)
 
-    def task(self, config: Any, corpus: PairData, model: PairNetwork | None = None) -> PairTask:
+    def task(self, config: Any, corpus: PairData, model: PairNetwork | None = None) -> Any:
         model = model or pair_network(config, len(corpus.classes))
         after = config.model.cross_after
         return PairTask(model, corpus, config.train, config.evaluate, after, config.seed)
 
     def fit(
-        self,
-        task: PairTask,
-        folder: Path,
-        *,
-        resume: bool,
-        accelerator: Any,
-        progress: Progress | None,
-        **_: Any,
+        self, task: PairTask, folder: Path, *, settings: Any, **options: Any
     ) -> tuple[PairNetwork, State]:
         """Learns on one process: pairs change the same weights one after the other."""
-        if accelerator.num_processes > 1:
-            raise ValueError(f"learning by spike timing takes one process, got {accelerator.num_processes}")
-        return task.fit(folder, resume=resume, progress=progress or Progress())
+        if (processes := options["accelerator"].num_processes) > 1:
+            raise ValueError(f"learning by spike timing takes one process, got {processes}")
+        progress = options["progress"] or Progress()
+        return task.fit(folder, resume=options["resume"], progress=progress)
 
     def test(
         self, config: Any, task: PairTask, model: PairNetwork, split: str, device: Any
@@ -86,7 +80,7 @@ class DigitsBySightAndSound(Recipe):
     def open(self, folder: Path, config: Any) -> PairClassifier:
         return open_pair_classifier(folder, config)
 
-    def reopen(self, opened: PairClassifier, folder: Path, source: str, split: str, say: Say) -> PairTask:
+    def reopen(self, opened: PairClassifier, folder: Path, source: str, split: str, say: Say) -> Any:
         settings = opened.config.data.copy()
         settings.source = source
         corpus = load_pairs(settings, opened.config.model.frames, say)
