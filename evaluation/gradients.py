@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from spikeseq.explain import uncompiled
+from spikeseq.modules import of_kind
 from spikeseq.nn import SpikingActivation
 from spikeseq.watch import Call, Watcher
 
@@ -27,9 +28,7 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str
         if call.input.requires_grad:
             seen.append((call.name, get_gradient_edge(call.input)))
 
-    kinds = SpikingActivation | nn.ReLU
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
-    with Watcher(layers, before=see), uncompiled():
+    with Watcher(of_kind(model, SpikingActivation, nn.ReLU), before=see), uncompiled():
         loss = nn.functional.cross_entropy(model(images).float(), labels)
     if not seen:
         raise ValueError("the model has no SpikingActivation and no nn.ReLU that gradients reach")

@@ -5,7 +5,8 @@ import json
 import os
 import platform
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, flat
 from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, watch_spikes
 from spikeseq.recipes.lock import LOCK_FILE, held
-from spikeseq.recipes.recipe import Say
+from spikeseq.recipes.recipe import Corpus, Recipe, Say
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.buffers import keep_buffers
+from spikeseq.recipes.shared.optimiser import embedding_tables
 
 PLACES = {"model.start"}  # settings that say where something lies, which may be moved, and not what a run is
 
@@ -51,139 +53,151 @@ def train(
 
     keep_buffers()
     check_config(config)
-    settings = OmegaConf.to_object(config.train)
-    assert isinstance(settings, TrainSettings)
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     # The others wait that long while the first process reads the data or tests.
     patient = InitProcessGroupKwargs(timeout=timedelta(hours=2))
     accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed_precision(device), kwargs_handlers=[patient])
-    first = accelerator.is_main_process
+    training = _Training(config, folder, resume, accelerator, say, progress or Progress())
     with contextlib.ExitStack() as stack:
         # Of the processes of one run the first alone holds the lock; of a new folder once it is there.
         kept = folder.is_dir()
-        if first and kept:
+        if accelerator.is_main_process and kept:
             stack.enter_context(held(folder, say))
-        return _run(config, folder, resume, accelerator, settings, say, progress, None if kept else stack)
+        return training.run(None if kept else stack)
 
 
-def _run(
-    config: DictConfig,
-    folder: Path,
-    resume: bool,
-    accelerator: Any,
-    settings: TrainSettings,
-    say: Say,
-    progress: Progress | None,
-    lock: contextlib.ExitStack | None,
-) -> dict[str, Any]:
-    """The rest of `train`; `lock` takes the lock of a folder that is still to be made."""
+@dataclass(frozen=True)
+class _Training:
+    """One call of `train`: its arguments, and the steps that they go through."""
+
+    config: DictConfig
+    folder: Path
+    resume: bool
+    accelerator: Any
+    say: Say
+    progress: Progress
+
+    def run(self, lock: contextlib.ExitStack | None) -> dict[str, Any]:
+        """The metrics; `lock` takes the lock of a folder that is still to be made."""
+        config, folder, first = self.config, self.folder, self.accelerator.is_main_process
+        if _finished(folder, config, self.resume):
+            metrics = runs.read_metrics(folder)
+            assert metrics is not None
+            if not first:
+                return {}
+            self.say(f"{folder} is finished")
+            return metrics
+        recipe = RECIPES[config.recipe]
+        # A run that goes on has its weights in the folder: what it started from need not be there any more.
+        goes_on = self.resume and (folder / RESUME_FILE).exists()
+        if not goes_on:
+            recipe.check_start(config)
+        with self.accelerator.main_process_first():  # so that the others find the corpus in the cache
+            corpus = recipe.load(config, self.say if first else lambda text: None)
+        task = recipe.task(config, corpus, recipe.blank(config, corpus) if goes_on else None)
+        # A model without spikes is told so here.
+        if watch := watch_spikes(task, task.model, config.train.spike_penalty):
+            watch.close()
+        if not first:
+            if recipe.trains(config):
+                self.fit(recipe, task, Progress())
+            self.accelerator.wait_for_everyone()
+            return {}
+        # Only now: a mistyped path or setting leaves no folder in the way of the next try.
+        folder.mkdir(parents=True, exist_ok=True)
+        if lock is not None:
+            lock.enter_context(held(folder, self.say))
+            if _inhabited(folder):
+                why = "another training made it meanwhile; choose another --out"
+                raise runs.RunError(f"{folder} is in use: {why}")
+        if not goes_on:
+            write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
+        for name, content in corpus.files().items():
+            write_whole(folder / name, content)
+        if recipe.trains(config):
+            with written(self.progress, folder) as progress:
+                model, state = self.fit(recipe, task, progress)
+        else:
+            model, state = untrained(task, self.accelerator.device)
+        runs.save_model(folder, model, config)
+        self.say("testing")
+        metrics = self.measured(recipe, corpus, task, model, state)
+        write_whole(folder / runs.METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+        (folder / RESUME_FILE).unlink(missing_ok=True)
+        self.accelerator.wait_for_everyone()
+        return metrics
+
+    def fit(self, recipe: Recipe, task: Task, progress: Progress) -> tuple[nn.Module, State]:
+        """The recipe's loop."""
+        settings = OmegaConf.to_object(self.config.train)
+        assert isinstance(settings, TrainSettings)
+        return recipe.fit(
+            task,
+            self.folder,
+            settings=settings,
+            resume=self.resume,
+            accelerator=self.accelerator,
+            progress=progress,
+            seed=self.config.seed,
+        )
+
+    def measured(
+        self, recipe: Recipe, corpus: Corpus, task: Task, model: nn.Module, state: State
+    ) -> dict[str, Any]:
+        """Tests once, counts the energy, and says what was trained on what."""
+        config, accelerator = self.config, self.accelerator
+        split = config.evaluate.split
+        started = time.perf_counter()
+        test = recipe.test(config, task, model, split, accelerator.device)
+        tested = time.perf_counter() - started
+        for name, content in test.pop("files", {}).items():
+            write_whole(self.folder / name, content)
+        energy = recipe.energy(config, task, model.cpu(), split)
+        facts = corpus.facts()
+        validation = state.history[state.best_epoch]["validation"]
+        return {
+            "recipe": config.recipe,
+            "model": config.model.name,
+            "data": corpus.name,
+            "seed": config.seed,
+            **({"method": config.model.method} if "method" in config.model else {}),
+            "epochs": state.epoch,
+            "best_epoch": state.best_epoch + 1 if recipe.trains(config) else 0,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "parameters_without_embeddings": parameters_without_embeddings(model),
+            "validation": {name: round(value, 3) for name, value in validation.items()},
+            "split": split,
+            "test": test,
+            "spike_rate": energy["spike_rate"],
+            "energy": energy,
+            **facts,
+            "used": recipe.used(config, facts),
+            "seconds": {
+                "train": round(sum(record["seconds"] for record in state.history), 1),
+                "test": round(tested, 1),
+            },
+            "hardware": hardware(accelerator.device, accelerator.num_processes),
+        }
+
+
+@contextlib.contextmanager
+def written(progress: Progress, folder: Path) -> Iterator[Progress]:
+    """`progress`, with every epoch written for TensorBoard as well."""
     from torch.utils.tensorboard import SummaryWriter
 
-    first = accelerator.is_main_process
-    if _finished(folder, config, resume):
-        metrics = runs.read_metrics(folder)
-        assert metrics is not None
-        if not first:
-            return {}
-        say(f"{folder} is finished")
-        return metrics
-    recipe = RECIPES[config.recipe]
-    # A run that goes on has its weights in the folder: what it started from need not be there any more.
-    goes_on = resume and (folder / RESUME_FILE).exists()
-    if not goes_on:
-        recipe.check_start(config)
-    with accelerator.main_process_first():  # so that the others find the corpus in the cache
-        corpus = recipe.load(config, say if first else lambda text: None)
-    task = recipe.task(config, corpus, recipe.blank(config, corpus) if goes_on else None)
-    trains = recipe.trains(config)
-    # A model without spikes is told so here.
-    if watch := watch_spikes(task, task.model, settings.spike_penalty):
-        watch.close()
-    if not first:
-        if trains:
-            recipe.fit(
-                task,
-                folder,
-                settings=settings,
-                resume=resume,
-                accelerator=accelerator,
-                progress=None,
-                seed=config.seed,
-            )
-        accelerator.wait_for_everyone()
-        return {}
-    # Only now: a mistyped path or setting leaves no folder in the way of the next try.
-    folder.mkdir(parents=True, exist_ok=True)
-    if lock is not None:
-        lock.enter_context(held(folder, say))
-        if _inhabited(folder):
-            why = "another training made it meanwhile; choose another --out"
-            raise runs.RunError(f"{folder} is in use: {why}")
-    if not goes_on:
-        write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
-    for name, content in corpus.files().items():
-        write_whole(folder / name, content)
-
     writer = SummaryWriter(str(folder / "tensorboard"))
-    progress = progress or Progress()
-    report = progress.end_epoch
 
     def end_epoch(record: dict[str, Any]) -> None:
         writer.add_scalar("loss/train", record["loss"], record["epoch"])
         for name, value in record["validation"].items():
             writer.add_scalar(f"validation/{name}", value, record["epoch"])
         writer.flush()
-        report(record)
+        progress.end_epoch(record)
 
-    progress = replace(progress, end_epoch=end_epoch)
-    if trains:
-        model, state = recipe.fit(
-            task,
-            folder,
-            settings=settings,
-            resume=resume,
-            accelerator=accelerator,
-            progress=progress,
-            seed=config.seed,
-        )
-    else:
-        model, state = untrained(task, accelerator.device)
-    writer.close()
-    runs.save_model(folder, model, config)
-    say("testing")
-    started = time.perf_counter()
-    split = config.evaluate.split
-    test = recipe.test(config, task, model, split, accelerator.device)
-    tested = time.perf_counter() - started
-    for name, content in test.pop("files", {}).items():
-        write_whole(folder / name, content)
-    energy = recipe.energy(config, task, model.cpu(), split)
-    metrics = {
-        "recipe": config.recipe,
-        "model": config.model.name,
-        "data": corpus.name,
-        "seed": config.seed,
-        **({"method": config.model.method} if "method" in config.model else {}),
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch + 1 if trains else 0,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "parameters_without_embeddings": parameters_without_embeddings(model),
-        "validation": {
-            name: round(value, 3) for name, value in state.history[state.best_epoch]["validation"].items()
-        },
-        "split": split,
-        "test": test,
-        "spike_rate": energy["spike_rate"],
-        "energy": energy,
-        **(facts := corpus.facts()),
-        "used": recipe.used(config, facts),
-        "seconds": {"train": round(sum(r["seconds"] for r in state.history), 1), "test": round(tested, 1)},
-        "hardware": hardware(accelerator.device, accelerator.num_processes),
-    }
-    write_whole(folder / runs.METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
-    (folder / RESUME_FILE).unlink(missing_ok=True)
-    accelerator.wait_for_everyone()
-    return metrics
+    try:
+        yield replace(progress, end_epoch=end_epoch)
+    finally:
+        writer.close()
 
 
 def untrained(task: Task, device: torch.device) -> tuple[nn.Module, State]:
@@ -229,7 +243,7 @@ def mixed_precision(device: str) -> str:
 
 def parameters_without_embeddings(model: nn.Module) -> int:
     """Trained values outside embedding tables; the table of a bag of words is its classifier, and counts."""
-    tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    tables = {id(p) for p in embedding_tables(model, nn.Embedding)}
     return sum(p.numel() for p in model.parameters() if id(p) not in tables)
 
 

@@ -71,10 +71,10 @@ def check_threshold(value: float) -> float:
     return float(value)
 
 
-def check_number(name: str, value: float) -> float:
+def check_number(name: str, value: float, expected: str = "a number") -> float:
     """`value` if it is a number; else a TypeError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be {expected}, got {value!r}")
     return value
 
 
@@ -147,8 +147,7 @@ def check_parameter(name: str, value: Tensor | float, current: Tensor, dtype: to
         if value.dim() > 1 or (value.numel() != 1 and value.numel() != channels):
             raise ValueError(f"{name} must have shape (), (1,) or ({channels},), got {tuple(value.shape)}")
         return value.reshape(-1).to(dtype)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number or a Tensor, got {value!r}")
+    check_number(name, value, "a number or a Tensor")
     number = check_leak(value) if name == "leak" else check_threshold(value)
     if number > torch.finfo(dtype).max:
         raise ValueError(f"{name} must fit {dtype}, got {value}")

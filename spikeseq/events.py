@@ -9,7 +9,7 @@ from .checks import choice
 from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
 from .models.sentiment import SpikingClassifier
-from .modules import check_plain, refuse, rewritten, spiking_maps
+from .modules import check_plain, of_kind, refuse, rewritten, spiking_maps
 from .nn import TokenConv1d
 from .nn.conv import over_tokens
 from .ops.taps import flat, ranges
@@ -117,7 +117,7 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
             class says (`modules.oddity`): naming path, class, reason and what to do; as `fold_embeddings`.
     """
     choice("weights", weights, WEIGHTS)
-    if any(isinstance(module, EventMap) for module in model.modules()):
+    if of_kind(model, EventMap):
         raise TypeError(f"this {type(model).__name__} is driven by events already")
     found = spike_maps(model)
     foldable = isinstance(model, SpikingClassifier) and not is_folded(model)
@@ -165,7 +165,7 @@ def weights_read(model: nn.Module, reset: bool = False) -> int:
     Args:
         reset: start at zero again.
     """
-    maps = [module for module in model.modules() if isinstance(module, EventMap)]
+    maps = of_kind(model, EventMap).values()
     total = sum(one.reads for one in maps)
     if reset:
         for one in maps:

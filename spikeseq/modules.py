@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from inspect import get_annotations
 from types import FunctionType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as everywhere
 from torch.nn.modules.lazy import LazyModuleMixin
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 KNOWN = ("torch.nn.", "torch.ao.nn.", "spikeseq.")
 """Where classes are defined of which we know what they compute."""
@@ -61,6 +63,11 @@ def class_of(module: nn.Module) -> type[nn.Module]:
 def is_a(module: Any, *kinds: type[nn.Module]) -> bool:
     """Whether a call of `module` is what one of `kinds` makes of its weights, and nothing else."""
     return isinstance(module, kinds) and oddity(module, *kinds) is None
+
+
+def of_kind(model: nn.Module, *kinds: type[Kind]) -> dict[str, Kind]:
+    """Every module of these classes in `model`, itself included as "", by its path."""
+    return {path: module for path, module in model.named_modules() if isinstance(module, kinds)}
 
 
 def oddity(module: nn.Module, *kinds: type[nn.Module]) -> str | None:

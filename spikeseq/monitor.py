@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from .checks import positive_int
+from .modules import of_kind
 from .nn.layer import SpikingLayer
-from .nn.lif import LIF, LIFCell
-from .nn.normalised import NormalisedLIF
-from .spikes import again, substeps_of, wide
+from .nn.lif import LIF
+from .spikes import again, handed_on, in_time, substeps_of, wide
 from .watch import Call, Watcher
 
 
@@ -39,9 +39,7 @@ class Monitor:
             raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
         if substeps is not None:
             positive_int("substeps", substeps)
-        layers = {
-            name or "model": module for name, module in model.named_modules() if isinstance(module, LIF)
-        }
+        layers = {name or "model": module for name, module in of_kind(model, LIF).items()}
         if not layers:
             raise ValueError("the model has no spikeseq.nn.LIF layer, so it makes no spikes to monitor")
         unknown = sorted(set(costs or {}) - set(layers))
@@ -55,7 +53,7 @@ class Monitor:
 
     def _see(self, call: Call) -> None:
         name, given, steps = call.name, call.arguments, substeps_of(call.module, call.arguments)
-        rows = steps * (1 if isinstance(call.module, LIFCell) else len(call.input))
+        rows = steps * len(in_time(call.module, call.input))
         spikes = self._spikes(call, rows)
         lengths = given.get("lengths")
         seen = spikes.shape[0] * rows if lengths is None else lengths.sum() * steps
@@ -69,11 +67,8 @@ class Monitor:
 
     def _spikes(self, call: Call, rows: int) -> Tensor:
         """Spikes of each sequence and neuron (B, *), in floating point, out of all `rows` sub-steps."""
-        out = call.output[0]
         with torch.set_grad_enabled(self._wants_penalty and torch.is_grad_enabled()):
-            if isinstance(call.module, NormalisedLIF):  # (L, T, B, C)
-                return out.sum((0, 1), dtype=wide(out))
-            if call.arguments.get("readout", "spikes") == "spikes":
+            if (out := handed_on(call)) is not None:
                 return out.sum(0, dtype=wide(out))
             # The layer did not make its spikes: compute them once more and let the op count them.
             count = again(call.module, call.arguments, "rate", rows, path=call.name)[0] * rows

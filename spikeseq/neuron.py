@@ -45,6 +45,11 @@ class Neuron(NamedTuple):
         s = self.surrogate
         return self.reset, s.name, float(s.height), float(s.width), self.detach_reset
 
+    @property
+    def planes(self) -> int:
+        """Values of a neuron's state beside its membrane."""
+        return len(planes_start(self.reset, self.surrogate))
+
     def check(self) -> None:
         """Refuses a reset, surrogate or detach_reset that no kernel knows."""
         choice("reset", self.reset, RESETS)
@@ -79,10 +84,7 @@ class Neuron(NamedTuple):
         if leak.numel() != threshold.numel():  # one of them per layer, the other per channel
             channels = threshold.numel() if leak.numel() == 1 else leak.numel()
             leak, threshold = leak.expand(channels), threshold.expand(channels)
-        if state is None:
-            full = self.rest(current, dtype)
-        else:
-            full = check_state(state, current, dtype, self.surrogate.memory_planes)
+        full = self.rest(current, dtype) if state is None else check_state(state, current, dtype, self.planes)
         lengths = None if run.lengths is None else check_lengths(run.lengths, current)
         if debugging() and not torch.compiler.is_compiling():
             counted = None if lengths is None else lengths.cpu()
@@ -92,11 +94,15 @@ class Neuron(NamedTuple):
 
     def rest(self, current: Tensor, dtype: torch.dtype) -> Tensor:
         """The state (1 + planes, B, *) of neurons that have never fired."""
-        planes = self.surrogate.memory_planes
-        full = current.new_zeros((1 + planes, *current.shape[1:]), dtype=dtype)
-        for plane, start in enumerate(self.surrogate.memory_start, 1):
+        full = current.new_zeros((1 + self.planes, *current.shape[1:]), dtype=dtype)
+        for plane, start in enumerate(planes_start(self.reset, self.surrogate), 1):
             full[plane] = start
         return full
+
+
+def planes_start(reset: str, surrogate: Surrogate) -> tuple[float, ...]:
+    """What a neuron's state holds beside its membrane, for one that has never fired."""
+    return surrogate.memory_start
 
 
 def described(**arguments: Any) -> tuple[Neuron, Run]:

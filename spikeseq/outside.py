@@ -119,20 +119,21 @@ def _held(value: Any) -> Iterator[nn.Module]:
 
 
 def _parts(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple | set | frozenset | deque):
-        return list(value)
-    if isinstance(value, partial):
-        return [value.func, *value.args, *value.keywords.values()]
-    if isinstance(value, MethodType):
-        return [value.__self__]
-    if isinstance(value, FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
-        defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
-        return [*cells, *defaults, *vars(value).values()]
-    if isinstance(value, weakref.ref):
-        return [value()]
+    match value:
+        case Mapping():
+            return [*value.keys(), *value.values()]
+        case list() | tuple() | set() | frozenset() | deque():
+            return list(value)
+        case partial():
+            return [value.func, *value.args, *value.keywords.values()]
+        case MethodType():
+            return [value.__self__]
+        case FunctionType():
+            cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
+            defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+            return [*cells, *defaults, *vars(value).values()]
+        case weakref.ref():
+            return [value()]
     return [*getattr(value, "__dict__", {}).values(), *_slots(value)]
 
 

@@ -9,7 +9,9 @@ from torch import Tensor
 from .modules import refuse, rewritten
 from .neuron import Run
 from .nn.lif import LIF, LIFCell
+from .nn.normalised import NormalisedLIF
 from .ops.lif import fire
+from .watch import Call
 
 
 def wide(x: Tensor) -> torch.dtype:
@@ -20,6 +22,19 @@ def wide(x: Tensor) -> torch.dtype:
 def substeps_of(module: LIF, arguments: Mapping[str, Any]) -> int:
     """Sub-steps of each row of current."""
     return int(arguments.get("substeps") or module.substeps)
+
+
+def in_time(module: LIF, current: Tensor) -> Tensor:
+    """A call's current as (L, B, *): a cell is given one row."""
+    return current.unsqueeze(0) if isinstance(module, LIFCell) else current
+
+
+def handed_on(call: Call) -> Tensor | None:
+    """The spikes (rows, B, *) that a call of neurons handed on; None where that was another read-out."""
+    out: Tensor = call.output[0]
+    if isinstance(call.module, NormalisedLIF):
+        return out.flatten(0, 1)  # (L, T, B, C)
+    return out if call.arguments.get("readout", "spikes") == "spikes" else None
 
 
 def again(
@@ -43,9 +58,7 @@ def again(
     if reason is not None:
         shown = f"got {arguments.get('readout')!r}"
         refuse(path, module, reason, f"its spikes can only be counted with readout='spikes', {shown}")
-    current = arguments["current"]
-    if isinstance(module, LIFCell):
-        current = current.unsqueeze(0)
+    current = in_time(module, arguments["current"])
     run = Run(substeps_of(module, arguments), window, readout, arguments.get("lengths"))
     out, _ = fire(current.to(wide(current)), arguments.get("state"), module.neuron(), run)
     return out

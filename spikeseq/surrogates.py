@@ -17,6 +17,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .checks import check_number
+
 
 @dataclass(frozen=True)
 class Surrogate:
@@ -38,8 +40,7 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in ("height", "width"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{type(self).__name__}: {field} must be a number, got {value!r}")
+            check_number(f"{type(self).__name__}: {field}", value)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{type(self).__name__}: {field} must be a positive number, got {value!r}")
 

@@ -264,7 +264,7 @@ def _layers(module: nn.Module) -> list[dict[str, nn.Parameter]]:
 def _stand_in(path: str, module: Any, *, scale: float, **options: Any) -> nn.Module:
     """The spiking layer for one RNN."""
     base = _served(module)
-    weight = module.weight_ih if isinstance(module, nn.RNNCellBase) else module.weight_ih_l0
+    weight = next(iter(_layers(module)[0].values()))
     options |= {"bias": bool(module.bias), "device": weight.device, "dtype": weight.dtype}
     if isinstance(module, nn.RNNBase):
         options |= {"num_layers": module.num_layers, "batch_first": module.batch_first}

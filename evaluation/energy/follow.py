@@ -109,14 +109,15 @@ def address(x: Any) -> int | None:
 
 
 def tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, dict):
-        for part in tree.values():
-            yield from tensors(part)
-    elif isinstance(tree, list | tuple):
-        for part in tree:
-            yield from tensors(part)
+    match tree:
+        case Tensor():
+            yield tree
+        case dict():
+            for part in tree.values():
+                yield from tensors(part)
+        case list() | tuple():
+            for part in tree:
+                yield from tensors(part)
 
 
 def joined(found: list[Values | None]) -> Values | None:
@@ -140,9 +141,12 @@ def scaled(values: Values | None, factor: float) -> Values | None:
 
 def number(x: Any) -> float | None:
     """A factor that all values share, of a number or a tensor of one value."""
-    if isinstance(x, Tensor):
-        return float(x) if x.numel() == 1 and x.device.type != "meta" else None
-    return float(x) if isinstance(x, bool | int | float) else None
+    match x:
+        case Tensor():
+            return float(x) if x.numel() == 1 and x.device.type != "meta" else None
+        case bool() | int() | float():
+            return float(x)
+    return None
 
 
 def multiplied(known: Known, args: Any, kwargs: Any, out: Any) -> Values | None:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from spikeseq.models.seq2seq.stacks import SpikingStack, spread_leaks
-from spikeseq.nn import LIF, LIFCell, NormalisedLIF
+from spikeseq.modules import of_kind
+from spikeseq.nn import LIF, LIFCell
 from spikeseq.recipes import runs
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.opened import Seen
-from spikeseq.spikes import again
+from spikeseq.spikes import again, handed_on
 from spikeseq.watch import Call, Watcher
 
 
@@ -67,8 +68,7 @@ def read_content(folder: Path, text: str | None) -> Content:
 def leaks_and_thresholds(model: nn.Module) -> dict[str, tuple[float, float]]:
     return {
         name: (float(module.leak.detach().mean()), float(module.threshold.detach().mean()))
-        for name, module in model.named_modules()
-        if isinstance(module, LIF)
+        for name, module in of_kind(model, LIF).items()
     }
 
 
@@ -77,12 +77,11 @@ def starts(model: nn.Module, config: Any) -> dict[str, tuple[float, float]]:
     leak = config.model.get("leaks") or config.model.get("leak")
     threshold = config.model.get("threshold", 1.0)
     found = {}
-    for name, module in model.named_modules():
-        if isinstance(module, LIF):
-            first = leak
-            if leak is not None and not isinstance(leak, int | float):
-                first = float(spread_leaks(list(leak), module.leak.numel()).mean())
-            found[name] = (0.95 if first is None else float(first), float(threshold))
+    for name, module in of_kind(model, LIF).items():
+        first = leak
+        if leak is not None and not isinstance(leak, int | float):
+            first = float(spread_leaks(list(leak), module.leak.numel()).mean())
+        found[name] = (0.95 if first is None else float(first), float(threshold))
     return found
 
 
@@ -93,23 +92,19 @@ class Watch:
         self.seen: dict[str, list[Tensor]] = {}
         self.turned = {  # layers whose second half of neurons reads from the end
             layer: stack.hidden_size
-            for stack in model.modules()
-            if isinstance(stack, SpikingStack) and stack.bidirectional
+            for stack in of_kind(model, SpikingStack).values()
+            if stack.bidirectional
             for layer in stack.layers
         }
         neurons = {  # a cell does not see the text in one call
-            name: module
-            for name, module in model.named_modules()
-            if isinstance(module, LIF) and not isinstance(module, LIFCell)
+            name: module for name, module in of_kind(model, LIF).items() if not isinstance(module, LIFCell)
         }
         self.watcher = Watcher(neurons, after=self.see)
 
     def see(self, call: Call) -> None:
         module: Any = call.module
-        out = call.output[0]
-        if isinstance(module, NormalisedLIF):
-            out = out.flatten(0, 1)  # (L, T, B, C)
-        elif call.arguments.get("readout", "spikes") != "spikes":
+        out = handed_on(call)
+        if out is None:
             out = again(module, call.arguments, "spikes", path=call.name)
         spikes = out[:, 0].flatten(1).detach()
         if module in self.turned:

@@ -5,13 +5,13 @@ from typing import Any
 
 from torch import nn
 
+from spikeseq.modules import of_kind
 from spikeseq.recipes.settings import TrainSettings
 
 
 def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
     """AdamW's groups: matrices with weight decay; vectors, scalars without; embeddings at their own rate."""
-    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
-    tables = {id(p) for module in embeddings for p in module.parameters()}
+    tables = {id(p) for p in embedding_tables(model, nn.Embedding, nn.EmbeddingBag)}
     trained = [p for p in model.parameters() if p.requires_grad]
     others = [p for p in trained if id(p) not in tables]
     groups: list[dict[str, Any]] = [
@@ -24,6 +24,11 @@ def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str
         },
     ]
     return [group for group in groups if group["params"]]
+
+
+def embedding_tables(model: nn.Module, *kinds: type[nn.Module]) -> list[nn.Parameter]:
+    """The parameters of a model's look-ups."""
+    return [p for module in of_kind(model, *kinds).values() for p in module.parameters()]
 
 
 def rate_at(step: int, steps: int, warmup: int, schedule: str = "cosine") -> float:

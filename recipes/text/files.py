@@ -83,16 +83,16 @@ def _text(value: Any, where: str) -> str:
 
 def _label(value: Any, where: str) -> int | str:
     """An int where it is one, also written "1" or (by pandas, beside gaps) 1.0 or "1.0"; else a string."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and value.strip():
-        label = value.strip()
-        number = re.fullmatch(r"(0|-?[1-9][0-9]{0,17})(\.0)?", label)
-        return int(number[1]) if number else label
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case str() if label := value.strip():
+            number = re.fullmatch(r"(0|-?[1-9][0-9]{0,17})(\.0)?", label)
+            return int(number[1]) if number else label
     found = "null" if value is None else shown(value)
     raise DataError(
         f"{where}: the label is {found}; expected an integer or a string, -1 for an unlabelled text"

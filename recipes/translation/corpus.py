@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spikeseq.evaluation.bleu import detokenise
+from spikeseq.files import write_whole
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
@@ -24,6 +25,11 @@ from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokeni
 SOURCE_VOCAB, TARGET_VOCAB, SUBWORD_FILE = "source_vocab.json", "target_vocab.json", "subword.model"
 IDS_FILE = "ids.safetensors"  # of a corpus in the cache
 TOKENIZERS = ("spacy", "subword", "whitespace")
+
+
+def subword(tokenizer: Tokenizer) -> SubwordTokenizer | None:
+    """`tokenizer` if it cuts words into pieces."""
+    return tokenizer if isinstance(tokenizer, SubwordTokenizer) else None
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,14 @@ class Side:
 
     def detokenise(self, tokens: list[str]) -> str:
         """Plain text from tokens."""
-        if isinstance(self.tokenizer, SubwordTokenizer):
-            return self.tokenizer.detokenise(tokens)
+        if self.subword is not None:
+            return self.subword.detokenise(tokens)
         return detokenise(tokens, self.language)
+
+    @property
+    def subword(self) -> SubwordTokenizer | None:
+        """The tokenizer where it cuts words into pieces, of which none is unknown."""
+        return subword(self.tokenizer)
 
 
 @dataclass
@@ -119,13 +130,13 @@ def load_pairs(config: Any, source: str | None = None) -> ParallelData:
 def build_parallel_corpus(data: ParallelData, config: Any) -> ParallelCorpus:
     """Tokenises, builds both vocabularies from the training pairs, and encodes every split."""
     source, target = build_tokenizers(config, data.train)
-    subword = isinstance(source, SubwordTokenizer)
+    joint = subword(source)
     # Of pieces the source has all, so that no text is unknown to it; the target has those that it can learn.
-    spare = [list(source.pieces)] if isinstance(source, SubwordTokenizer) else []
+    spare = [] if joint is None else [list(joint.pieces)]
     vocabs = [
         Vocab.build(
             [*tokenizer.tokenize_all(texts), *more],
-            min_frequency=1 if subword else config.min_frequency,
+            min_frequency=config.min_frequency if joint is None else 1,
             specials=SPECIALS,
         )
         for tokenizer, texts, more in (
@@ -165,7 +176,7 @@ def _facts(data: ParallelData, config: Any) -> list[Any]:
 
 def _write(corpus: ParallelCorpus, folder: Path) -> None:
     for name, content in corpus.files().items():
-        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        write_whole(folder / name, content)
     tensors = {}
     for name, split in corpus.splits.items():
         for side, sentences in (("sources", split.sources), ("targets", split.targets)):
@@ -246,11 +257,11 @@ def with_dropped_merges(pairs: EncodedPairs, source: Side, share: float, rng: ra
     A draw longer than the longest sentence of `pairs` gives way to the usual pieces, so that it fits where
     that one did.
     """
-    assert isinstance(source.tokenizer, SubwordTokenizer)
+    assert source.subword is not None
     longest = max(map(len, pairs.sources))
     sources = []
     for usual, text in zip(pairs.sources, pairs.source_texts, strict=True):
-        pieces = source.tokenizer.sample(text, alpha=share, seed=rng.randrange(2**31))
+        pieces = source.subword.sample(text, alpha=share, seed=rng.randrange(2**31))
         drawn = [*ids_of(pieces, source.vocab), EOS]
         sources.append(drawn if len(drawn) <= longest else usual)
     return replace(pairs, sources=sources)
@@ -262,8 +273,8 @@ def text_files(source: Side, target: Side) -> dict[str, str | bytes]:
         SOURCE_VOCAB: json.dumps(source.vocab.to_dict()),
         TARGET_VOCAB: json.dumps(target.vocab.to_dict()),
     }
-    if isinstance(source.tokenizer, SubwordTokenizer):
-        files[SUBWORD_FILE] = source.tokenizer.to_bytes()
+    if source.subword is not None:
+        files[SUBWORD_FILE] = source.subword.to_bytes()
     return files
 
 

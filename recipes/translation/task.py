@@ -19,7 +19,6 @@ from spikeseq.recipes.translation.corpus import (
     with_dropped_merges,
 )
 from spikeseq.recipes.translation.translator import Translator
-from spikeseq.tokenizers import SubwordTokenizer
 
 
 def token_batches(
@@ -106,7 +105,7 @@ class TranslationTask(Task):
 
 def open_translator(model: Seq2Seq, source: Side, target: Side, config: Any = None) -> Translator:
     """From lines to lines with a model."""
-    words = not isinstance(target.tokenizer, SubwordTokenizer)  # of pieces none is unknown
+    words = target.subword is None  # of pieces none is unknown
     return Translator(
         model, source.vocab, target.vocab, source.tokenizer, target.detokenise, config, copy_unknown=words
     )

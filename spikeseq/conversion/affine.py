@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..modules import named
+from ..modules import named, of_kind
 from ..nn.network import logits_of
 from ..watch import Call, Watcher
 from .survey import MAX_POOLS, RECTIFIERS
@@ -51,8 +51,7 @@ def straight(x: Tensor) -> bool:
 @contextmanager
 def _gated(model: nn.Module) -> Iterator[None]:
     """ReLUs and maximum poolings pass, at all points, what they pass at the first."""
-    kinds = (*RECTIFIERS, *MAX_POOLS)
-    gated: dict[str, Any] = {name: m for name, m in model.named_modules() if isinstance(m, kinds)}
+    gated: dict[str, Any] = of_kind(model, *RECTIFIERS, *MAX_POOLS)
     for name, module in gated.items():
         module.forward = _pass if isinstance(module, RECTIFIERS) else _take(module, name)
     try:

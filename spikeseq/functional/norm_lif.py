@@ -62,7 +62,7 @@ def normalised(
         shape = tuple(currents.shape)
         raise ValueError(f"currents must be (L, 1 or {substeps}, B, C), got {shape}")
     neuron.check()
-    if neuron.surrogate.memory_planes:
+    if neuron.planes:
         name = neuron.surrogate.name
         raise ValueError(f"surrogate {name!r} remembers, which norm_lif does not serve; use lif")
     channels = currents.shape[3]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_initial, check_share, has_values, positive_int
+from ..neuron import planes_start
 from .clock import Clock, current_clock
 from .dropout import dropout_mask
 from .layer import inside
@@ -88,9 +89,9 @@ def first_state(lif: LIF, current: Tensor, share: float) -> Tensor:
         threshold = threshold.view(-1, *[1] * (current.dim() - 3))
     wide = torch.promote_types(current.dtype, torch.float32)
     membrane = (share * threshold).to(wide).expand(current.shape[1:])
-    if not lif.surrogate.memory_planes:
+    if not lif.planes:
         return membrane
-    rest = [torch.full_like(membrane, start) for start in lif.surrogate.memory_start]
+    rest = [torch.full_like(membrane, start) for start in planes_start(lif.reset, lif.surrogate)]
     return torch.stack([membrane, *rest])
 
 
@@ -103,7 +104,7 @@ def fire(lif: LIF, x: Tensor, clock: Clock, initial: float = 0.0) -> Tensor:
         raise ValueError(f"neurons ({type(lif).__name__}) hold no nn.LIF, which says what their state is")
     # Neurons do not see each other: pixels before channels is as good an order, and saves two copies.
     turned = x.dim() == 4 and neurons.channels is None and x.is_contiguous(memory_format=torch.channels_last)
-    state, memory = clock.recall(), neurons.surrogate.memory_planes > 0
+    state, memory = clock.recall(), neurons.planes > 0
     if state is not None and memory:  # all that a clock keeps has the batch first
         state = state.transpose(0, 1)
     if turned:

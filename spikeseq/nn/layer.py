@@ -138,7 +138,7 @@ class SpikingLayer(nn.Module):
     def state_shape(self, batch: int) -> tuple[int, ...]:
         """(B, H), or (1 + planes, B, H) for a surrogate with memory."""
         neurons = self.neurons
-        planes = 0 if neurons is None else neurons.surrogate.memory_planes
+        planes = 0 if neurons is None else neurons.planes
         return (*([1 + planes] if planes else []), batch, self.hidden_size)
 
     def forward(

@@ -21,7 +21,8 @@ from ..checks import (
     positive_int,
 )  # fmt: skip
 from ..functional import RESETS, PiecewiseLinear, Surrogate, lif
-from ..neuron import Neuron, Run
+from ..modules import of_kind
+from ..neuron import Neuron, Run, planes_start
 from ..ops.lif import fire
 from ..surrogates import check_surrogate
 
@@ -108,6 +109,11 @@ class LIF(nn.Module):
 
     leak: Tensor
     threshold: Tensor
+
+    @property
+    def planes(self) -> int:
+        """Values of a neuron's state beside its membrane."""
+        return len(planes_start(self.reset, self.surrogate))
 
     def neuron(self) -> Neuron:
         """The neurons that this layer stands for."""
@@ -273,6 +279,5 @@ def project_parameters(model: nn.Module) -> None:
     then leak 1, an integrator, could not be reached. What a parametrization makes is left to it; the layer
     works with the bound.
     """
-    for module in model.modules():
-        if isinstance(module, LIF):
-            module.project()
+    for module in of_kind(model, LIF).values():
+        module.project()

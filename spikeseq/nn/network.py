@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..checks import check_tensor, choice, positive_int
 from ..functional.encoders import direct, poisson
+from ..modules import of_kind
 from .activation import SpikingActivation
 from .clock import Clock, NetworkState, running
 from .state import detach_state
@@ -179,9 +180,7 @@ class SpikingNetwork(nn.Module):
 
     def activations(self) -> Iterator[tuple[str, SpikingActivation]]:
         """By name, in the order in which they are defined."""
-        for name, module in self.network.named_modules():
-            if isinstance(module, SpikingActivation):
-                yield name, module
+        yield from of_kind(self.network, SpikingActivation).items()
 
     def extra_repr(self) -> str:
         largest = f", largest={self.largest:.4g}" if self.encoding == "poisson" else ""

@@ -38,7 +38,7 @@ class NormalisedLIF(LIF):
         self, features: int, *, substeps: int, norm: str = "layer", persist: bool = False, **neuron: Any
     ) -> None:
         super().__init__(substeps=substeps, **neuron)
-        if self.surrogate.memory_planes:
+        if self.planes:
             raise ValueError(
                 f"surrogate {self.surrogate.name!r} remembers, which NormalisedLIF does not serve"
             )

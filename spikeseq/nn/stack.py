@@ -138,7 +138,7 @@ def _read(layers: Any, between: Any, x: Tensor) -> Parts | str:
         reason = unread("input_map", linear, nn.Linear) or unread("lif", lif, LIF)
         if reason is not None:
             return f".layers.{name}{reason}"
-        if lif.surrogate.memory_planes:
+        if lif.planes:
             return f"surrogate {lif.surrogate.name} remembers"
         if inner.get("feedback") is not None:
             return "layers have feedback"

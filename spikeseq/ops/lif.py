@@ -3,7 +3,7 @@
 Both are registered with PyTorch, which takes the kernel once it is loaded.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,33 +48,34 @@ def _lif_any_device(
     return out, final_state.clone(), checkpoints
 
 
-def _lif_backward_any_device(
-    grad_out: Tensor,
-    grad_final: Tensor,
-    current: Tensor,
-    checkpoints: Tensor,
-    final_state: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    lengths: Tensor | None,
-    *options: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    check_alike(
-        current=current,
-        grad_out=grad_out,
-        grad_final=grad_final,
-        checkpoints=checkpoints,
-        final_state=final_state,
-        leak=leak,
-        threshold=threshold,
-        lengths=lengths,
-    )
-    if ensure_native(current.device.type):
-        return torch.ops.spikeseq.lif_backward(  # type: ignore[no-any-return]
-            grad_out, grad_final, current, checkpoints, final_state, leak, threshold, lengths, *options
-        )
+class Given(NamedTuple):
+    """The tensors of `lif_backward`, in its schema's order."""
+
+    grad_out: Tensor
+    grad_final: Tensor
+    current: Tensor
+    checkpoints: Tensor
+    final_state: Tensor
+    leak: Tensor
+    threshold: Tensor
+    lengths: Tensor | None
+
+
+def _given(arguments: tuple[Any, ...]) -> tuple[Given, tuple[Any, ...]]:
+    """The arguments of `lif_backward`: tensors that go together, and options."""
+    count = len(Given._fields)
+    given = Given(*arguments[:count])
+    check_alike(**{"current": given.current, **given._asdict()})  # the first is what others are held against
+    return given, arguments[count:]
+
+
+def _lif_backward_any_device(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    given, options = _given(arguments)
+    if ensure_native(given.current.device.type):
+        return torch.ops.spikeseq.lif_backward(*arguments)  # type: ignore[no-any-return]
+    grad_out, grad_final, current, checkpoints, final_state, *rest = given
     state = checkpoints[: final_state.numel()].view_as(final_state)
-    return lif_adjoint(grad_out, grad_final, current, state, leak, threshold, lengths, *options)
+    return lif_adjoint(grad_out, grad_final, current, state, *rest, *options)
 
 
 library.impl("lif", _lif_any_device, "CompositeExplicitAutograd")
@@ -97,33 +98,11 @@ def _lif_fake(
 
 
 @torch.library.register_fake("spikeseq::lif_backward", lib=library)
-def _lif_backward_fake(
-    grad_out: Tensor,
-    grad_final: Tensor,
-    current: Tensor,
-    checkpoints: Tensor,
-    final_state: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    lengths: Tensor | None,
-    *options: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    check_alike(
-        current=current,
-        grad_out=grad_out,
-        grad_final=grad_final,
-        checkpoints=checkpoints,
-        final_state=final_state,
-        leak=leak,
-        threshold=threshold,
-        lengths=lengths,
-    )
-    return (
-        current.new_empty(current.shape),
-        final_state.new_empty(final_state.shape),
-        leak.new_empty(leak.shape),
-        threshold.new_empty(threshold.shape),
-    )
+def _lif_backward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    given, _ = _given(arguments)
+    likes = given.current, given.final_state, given.leak, given.threshold
+    current, state, leak, threshold = (like.new_empty(like.shape) for like in likes)
+    return current, state, leak, threshold
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -208,4 +187,4 @@ def lif(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
 def fire(current: Tensor, state: Tensor | None, neuron: Neuron, run: Run) -> tuple[Tensor, Tensor]:
     """`functional.lif` of neurons and a call that are described already."""
     out, final, _ = lif(current, *neuron.arguments(current, state, run))
-    return out, final if neuron.surrogate.memory_planes else final[0]
+    return out, final if neuron.planes else final[0]

@@ -152,7 +152,7 @@ def in_one_pass(
         out, final, _ = straight(torch.ops.spikeseq.lif.default, current, *arguments)
     else:
         out, final = LinearLif.apply(x, weight, bias, recompute, *arguments)  # type: ignore[no-untyped-call]
-    return out, final if neuron.surrogate.memory_planes else final[0]
+    return out, final if neuron.planes else final[0]
 
 
 def one_after_the_other(

@@ -55,7 +55,7 @@ def tensors_fit(current: Tensor, state: Tensor | None, weight: Tensor, neuron: A
         or (None if current.is_cpu or current.is_cuda else f"on {current.device.type}")
         or (None if _fit_together(current, state, weight, leak, threshold) else NO_FIT)
         or too_wide(current)
-        or (f"surrogate {neuron.surrogate.name} remembers" if neuron.surrogate.memory_planes else None)
+        or (f"surrogate {neuron.surrogate.name} remembers" if neuron.planes else None)
         or no_kernel(current.device.type)
     )
 

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ...checks import check_leak, choice, only_shapes, positive_int
 from ...functional import lif
 from ...functional.precision import cast
+from ...neuron import planes_start
 from ...nn import LIF, Integrator
 from ...nn.layer import SPREAD, inside
 from ...nn.rnn import reverse_tokens
@@ -123,7 +124,7 @@ class SpikingStack(nn.Module):
         self.spiking_layers = layers
         self.layers = nn.ModuleList([*spiking, *[LeakyIntegrator(slow)] * accumulate])
         # Membranes of each layer, with what a surrogate with memory remembers beside them.
-        self.planes = [1 + layer.surrogate.memory_planes for layer in spiking] + [1] * accumulate
+        self.planes = [1 + layer.planes for layer in spiking] + [1] * accumulate
         inputs = [input_size] + [self.size] * (len(self.layers) - 1)
         self.maps = nn.ModuleList(nn.Linear(n, self.size) for n in inputs)
         self.norms = nn.ModuleList(
@@ -193,7 +194,7 @@ class SpikingStack(nn.Module):
         planes = []
         for layer, membrane in zip(self.layers, membranes.unbind(1), strict=True):
             neurons = inside(layer, LIF)
-            memory = () if neurons is None else neurons.surrogate.memory_start
+            memory = () if neurons is None else planes_start(neurons.reset, neurons.surrogate)
             planes += [membrane, *(torch.full_like(membrane, start) for start in memory)]
         return torch.stack(planes)
 
