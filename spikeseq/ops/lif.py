@@ -73,9 +73,11 @@ def _lif_backward_any_device(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, T
     given, options = _given(arguments)
     if ensure_native(given.current.device.type):
         return torch.ops.spikeseq.lif_backward(*arguments)  # type: ignore[no-any-return]
-    grad_out, grad_final, current, checkpoints, final_state, *rest = given
-    state = checkpoints[: final_state.numel()].view_as(final_state)
-    return lif_adjoint(grad_out, grad_final, current, state, *rest, *options)
+    state = given.checkpoints[: given.final_state.numel()].view_as(given.final_state)
+    return lif_adjoint(
+        given.grad_out, given.grad_final, given.current, state,
+        given.leak, given.threshold, given.lengths, *options,
+    )  # fmt: skip
 
 
 library.impl("lif", _lif_any_device, "CompositeExplicitAutograd")
