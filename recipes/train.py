@@ -114,11 +114,11 @@ class _Training:
             write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
         for name, content in corpus.files().items():
             write_whole(folder / name, content)
-        if recipe.trains(config):
-            with written(self.progress, folder) as progress:
+        with written(self.progress, folder) as progress:
+            if recipe.trains(config):
                 model, state = self.fit(recipe, task, progress)
-        else:
-            model, state = untrained(task, self.accelerator.device)
+            else:
+                model, state = untrained(task, self.accelerator.device)
         runs.save_model(folder, model, config)
         self.say("testing")
         metrics = self.measured(recipe, corpus, task, model, state)
