@@ -276,7 +276,8 @@ def _check_decimal(key: str, new: Any, text: str) -> None:
     """Refuses what YAML 1.1 takes for another number than it looks: 010 is 8, and 1:30 is 90."""
     numbers = new if isinstance(new, ListConfig) else [new]
     if any(type(number) in (int, float) for number in numbers):
-        odd = re.search(r"(?<![\w.])0[0-9_]+|[0-9_]+:[0-9_:.]+", text)
+        exponent = r"(?<![eE][-+])"  # 1e-05 is what it looks like
+        odd = re.search(rf"(?<![\w.]){exponent}0[0-9_]+|[0-9_]+:[0-9_:.]+", text)
         if odd is not None:
             raise ConfigError(f"{key}={text!r}: {odd[0]} is no decimal number; write numbers like 10 or 0.5")
 

@@ -165,6 +165,12 @@ def test_whole_numbers_that_are_what_they_look_like(value):
     assert (config.train.warmup, config.train.clip) == (int(value, 0), 0.05)
 
 
+@pytest.mark.parametrize("value", ["1e-05", "1E-05", "1.5e-05", "5.0e+00"])
+def test_exponents_as_python_writes_them(value):
+    config = load_config("imdb", overrides=[f"train.learning_rate={value}"])
+    assert config.train.learning_rate == float(value)
+
+
 @pytest.mark.parametrize("setting", ["model.widths=[[1]]", "model.widths=[1.0]", "model.leaks=['0.1', 0.2]"])
 def test_what_a_list_holds(setting):
     with pytest.raises(ConfigError, match=r"must be list of (int|float)"):
