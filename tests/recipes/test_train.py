@@ -15,7 +15,7 @@ from recipe_case import MODELS, quick, rows, write_rows
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from spikeseq.recipes import train as train_module
+from spikeseq.recipes import engine
 from spikeseq.recipes.comparison import neighbours
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.runs import METRICS, RunError
@@ -126,7 +126,7 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
 
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     metrics = train(config(), tmp_path / "run")
-    monkeypatch.setattr(train_module, "fit", None)
+    monkeypatch.setattr(engine, "fit", None)
     said = []
     assert train(config(), tmp_path / "run", resume=True, say=said.append) == metrics
     assert said == [f"{tmp_path / 'run'} is finished"]
