@@ -90,7 +90,8 @@ def ending(task, call):
 def outcome(task, folder, settings=SETTINGS, **changes):
     """What is left of a training in this process, in a form that can be written."""
     steps = []
-    accelerator, progress = Accelerator(cpu=True), Progress(step=steps.append)
+    accelerator = Accelerator(cpu=True)
+    progress = Progress(step=lambda loss, what: steps.append(loss))
     model, state = fit(task, settings, folder, accelerator=accelerator, progress=progress, **changes)
     return {
         "weights": dict(model.state_dict()),

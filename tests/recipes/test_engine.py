@@ -63,7 +63,7 @@ def test_cut_off_at_any_step_and_resumed(tmp_path, step):
     expected, _ = run(whole)
     count = iter(range(100))
 
-    def cut(loss):
+    def cut(loss, what):
         if next(count) == step:
             raise KeyboardInterrupt
 
@@ -213,13 +213,13 @@ def test_settings_out_of_range(bad):
 def test_progress_hears_of_everything(tmp_path):
     heard = SimpleNamespace(starts=[], steps=0, ends=[])
 
-    def step(loss):
-        assert math.isfinite(loss)
+    def step(loss, what):
+        assert math.isfinite(loss) and what == "loss"
         heard.steps += 1
 
     progress = Progress(lambda *start: heard.starts.append(start), step, heard.ends.append)
     fit(Points(), TrainSettings(epochs=2), tmp_path, accelerator=Accelerator(cpu=True), progress=progress)
-    assert heard.starts == [(0, 4), (1, 4)] and heard.steps == 8
+    assert heard.starts == [(0, 4, "epoch"), (1, 4, "epoch")] and heard.steps == 8
     assert [end["epoch"] for end in heard.ends] == [1, 2]
     assert heard.ends[0].keys() == {"epoch", "loss", "validation", "seconds", "validation_seconds"}
 

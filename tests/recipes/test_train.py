@@ -173,7 +173,7 @@ KILLED = """
 
     steps = 0
 
-    def step(loss):
+    def step(loss, what):
         global steps
         steps += 1
         if steps == int(sys.argv[2]):
