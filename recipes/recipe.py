@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from spikeseq.recipes.engine import Task
     from spikeseq.recipes.shared.opened import Opened
 
 Say = Callable[[str], None]
@@ -88,7 +87,7 @@ class Recipe(ABC):
         """
 
     @abstractmethod
-    def task(self, config: Any, corpus: Any, model: Any = None) -> Task:
+    def task(self, config: Any, corpus: Any, model: Any = None) -> Any:
         """What the engine trains, or what tests a trained `model`; None: a fresh one of the seed."""
 
     def trains(self, config: Any) -> bool:
@@ -116,7 +115,7 @@ class Recipe(ABC):
         """What `spikeseq.load` returns, weights still to be loaded into its `model`."""
 
     @abstractmethod
-    def reopen(self, opened: Any, folder: Path, source: str, split: str, say: Say) -> Task:
+    def reopen(self, opened: Any, folder: Path, source: str, split: str, say: Say) -> Any:
         """The task of an opened run on a split of any data, with what the run kept of its own."""
 
     # Runs that start from others (`--from`).

@@ -22,6 +22,9 @@ class DigitNetwork(nn.Module):
     Buffers: `labels`, of every neuron, and `weight`, of the linear map: what readouts learnt.
     """
 
+    labels: Tensor
+    weight: Tensor
+
     def __init__(self, network: stdp.Network, classes: int, hertz: float, readout: str) -> None:
         super().__init__()
         neurons = network.plan.ensembles[0].neurons

@@ -143,14 +143,14 @@ def show_once(
     """
     neurons = [Neurons(plan, kind, theta) for kind, theta in zip(plan.ensembles, thetas, strict=True)]
     links = list(plan.links())
-    synapses = [Synapses(plan, *one) for one in zip(links, weights, possible, strict=True)]
-    trains = [spike_trains(plan, p, *key, one, learns) for p, one in enumerate(rates)]
+    synapses = [Synapses(plan, *given) for given in zip(links, weights, possible, strict=True)]
+    trains = [spike_trains(plan, p, *key, given, learns) for p, given in enumerate(rates)]
     counts = [torch.zeros(kind.neurons, dtype=torch.int32) for kind in plan.ensembles]
     for now in range(plan.presentation.steps):
         before = [one.fired.nonzero()[:, 0].tolist() for one in neurons]
-        for link, one in zip(links, synapses, strict=True):
+        for link, synapse in zip(links, synapses, strict=True):
             inputs = trains[link.target][now] if link.source < 0 else before[link.source]
-            one.arrive(now, inputs, neurons[link.target].last, learns, neurons[link.target].g_e)
+            synapse.arrive(now, inputs, neurons[link.target].last, learns, neurons[link.target].g_e)
         for p, one in enumerate(neurons):
             one.inhibit()
             one.move(now)
@@ -164,7 +164,7 @@ def show_once(
             one.last[one.fired] = now
             one.move_partners(now)
             counts[p] += one.fired.int()
-    for p, one in enumerate(neurons if learns else ()):
+    for p, one in enumerate(neurons if learns else []):
         thetas[p].copy_(one.theta * one.rest)
         for link, synapse in zip(links, synapses, strict=True):
             for j in (one.last >= 0).nonzero()[:, 0].tolist() if link.target == p else ():
