@@ -60,7 +60,7 @@ class Synapses:
 
     def behind(self, now: int, neuron: int, last: Tensor, draws: Draws) -> None:
         """A neuron fires; `last`: when it did before."""
-        slow = self.trace(2, now, last) if self.rule.depresses else None
+        slow = self.trace(2, now, last) if self.rule.depresses else torch.zeros(())
         drawn = torch.tensor([draws.next() for _ in self.last], dtype=torch.float64)
         moved = self.rule.behind(self.weight[:, neuron], self.trace(0, now, self.last), slow, drawn)
         self.weight[:, neuron] = (
