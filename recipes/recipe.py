@@ -94,11 +94,23 @@ class Recipe(ABC):
         """Whether a run trains its model, or only tests it as the task has it."""
         return True
 
-    def fit(self, task: Any, folder: Path, *, settings: Any, **options: Any) -> tuple[Any, Any]:
-        """Trains the task's model; the model and its `engine.State`. `options`: those of `engine.fit`."""
+    def fit(
+        self,
+        task: Any,
+        folder: Path,
+        *,
+        settings: Any,
+        resume: bool,
+        accelerator: Any,
+        progress: Any,
+        seed: int,
+    ) -> tuple[Any, Any]:
+        """Trains the task's model; the model and its `engine.State`. Arguments are those of `engine.fit`."""
         from spikeseq.recipes.engine import fit
 
-        return fit(task, settings, folder, **options)
+        return fit(
+            task, settings, folder, resume=resume, accelerator=accelerator, progress=progress, seed=seed
+        )
 
     @abstractmethod
     def test(self, config: Any, task: Any, model: Any, split: str, device: Any) -> dict[str, Any]:

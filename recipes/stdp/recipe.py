@@ -40,13 +40,12 @@ class DigitsByStdp(Recipe):
         return DigitTask(model, corpus, config.prune, config.train, config.evaluate, config.seed)
 
     def fit(
-        self, task: DigitTask, folder: Path, *, settings: Any, **options: Any
+        self, task: DigitTask, folder: Path, *, resume: bool, accelerator: Any, progress: Any, **_: Any
     ) -> tuple[DigitNetwork, State]:
         """Learns on one process: images change the same weights one after the other."""
-        processes = options["accelerator"].num_processes
-        if processes > 1:
-            raise ValueError(f"learning by spike timing takes one process, got {processes}")
-        return task.fit(folder, resume=options["resume"], progress=options["progress"] or Progress())
+        if accelerator.num_processes > 1:
+            raise ValueError(f"learning by spike timing takes one process, got {accelerator.num_processes}")
+        return task.fit(folder, resume=resume, progress=progress or Progress())
 
     def test(
         self, config: Any, task: DigitTask, model: DigitNetwork, split: str, device: Any
