@@ -283,7 +283,7 @@ def test_what_came_before_a_line_that_is_not_utf8_is_translated(run):
     command = [sys.executable, "-m", "spikeseq.cli", "translate", str(run[0]), "--beam", "1", "--batch", "8"]
     done = subprocess.run(command, input=b"Ein Hund\n\nEin \xff\n", capture_output=True, timeout=200)
     assert done.returncode == 2 and done.stdout.count(b"\n") == 2
-    assert b"standard input, line 3: byte 1 is" in done.stderr
+    assert b"standard input, line 3: byte 5 is" in done.stderr
 
 
 def test_a_filter_never_loses_or_adds_a_line(run):
