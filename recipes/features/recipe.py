@@ -6,12 +6,12 @@ from typing import Any
 import torch
 
 from spikeseq.recipes.engine import Progress, State
-from spikeseq.recipes.features.classifier import FeatureClassifier, open_feature_classifier
 from spikeseq.recipes.features.energy import account_of
 from spikeseq.recipes.features.model import ConvClassifier, conv_classifier
 from spikeseq.recipes.features.pictures import draw_kernels
 from spikeseq.recipes.features.task import FeatureTask
 from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.shared.images.classifier import PixelClassifier, open_pixel_classifier
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
 from spikeseq.recipes.shared.pictures import draw_confusion
 from spikeseq.stdp import conv
@@ -81,12 +81,13 @@ class FeaturesByStdp(Recipe):
         rows = torch.linspace(0, len(pixels) - 1, min(len(pixels), ENERGY_IMAGES)).round().long()
         return account_of(model, pixels[rows])
 
-    def open(self, folder: Path, config: Any) -> FeatureClassifier:
-        return open_feature_classifier(folder, config)
+    def open(self, folder: Path, config: Any) -> PixelClassifier:
+        def make(classes: int, channels: int, size: int) -> ConvClassifier:
+            return conv_classifier(config, classes, channels)
 
-    def reopen(
-        self, opened: FeatureClassifier, folder: Path, source: str, split: str, say: Say
-    ) -> FeatureTask:
+        return open_pixel_classifier(folder, config, make)
+
+    def reopen(self, opened: PixelClassifier, folder: Path, source: str, split: str, say: Say) -> FeatureTask:
         """Raises ValueError for data with other classes."""
         settings = opened.config.data.copy()
         settings.source = source

@@ -5,11 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.evaluation.energy.measure import ALL_MODELS, priced
-from spikeseq.evaluation.energy.operations import COUNTS, Operations
 from spikeseq.recipes.multimodal.model import ANSWERING, PairNetwork
-
-FLOAT = 4  # bytes
+from spikeseq.recipes.shared.account import spike_account
 
 
 @torch.no_grad()
@@ -34,26 +31,15 @@ def account_of(model: PairNetwork, pixels: Tensor, activity: Tensor) -> dict[str
     acs += sum(float(counts.sum()) * len(counts) for counts in fired)
     neurons, spikes = sum(map(len, fired)), sum(float(counts.sum()) for counts in fired)
     steps = plan.presentation.steps * float(shown.times.double().mean())
-    counts = Operations(**{name: 0.0 for name in COUNTS})
-    counts.acs, counts.updates, counts.spikes = acs, 2 * neurons * steps, spikes
-    counts.weight_bytes, counts.state_bytes = FLOAT * weights, 2 * FLOAT * 6 * neurons * steps
-    first, *others = ALL_MODELS
-    parameters = sum(p.numel() for p in model.parameters())
-    what = f"per pair, {plan.presentation.steps} steps"
-    return {
-        **priced(counts, first),
-        "core": priced(counts, first),
-        "spike_rate": spikes / neurons,
-        "operations": counts.counts(),
-        "full": {one.name: one.energy(counts) for one in others},
-        "layers": {"network": counts.counts()},
-        "parameters": parameters,
-        "bytes": FLOAT * parameters,
-        "not_counted": [],
-        "guessed": [],
-        "signature": f"{what}; {first.signature}",
-        "signatures": {one.name: f"{what}; {one.signature}" for one in others},
-    }
+    return spike_account(
+        f"pair, {plan.presentation.steps} steps",
+        additions=acs,
+        weights=weights,
+        spikes=spikes,
+        neurons=neurons,
+        steps=steps,
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
 
 
 def fan_out(weight: Tensor) -> Tensor:

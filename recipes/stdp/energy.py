@@ -5,11 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.evaluation.energy.measure import ALL_MODELS, priced
-from spikeseq.evaluation.energy.operations import COUNTS, Operations
+from spikeseq.recipes.shared.account import spike_account
 from spikeseq.recipes.stdp.model import ANSWERING, DigitNetwork
-
-FLOAT = 4  # bytes
 
 
 @torch.no_grad()
@@ -32,24 +29,12 @@ def account_of(model: DigitNetwork, pixels: Tensor) -> dict[str, Any]:
     )
     spikes = float(shown.counts.sum()) / images
     steps = plan.presentation.steps * float(shown.times.double().mean())
-    acs = crossed + spikes * neurons
-    counts = Operations(**{name: 0.0 for name in COUNTS})
-    counts.acs, counts.updates, counts.spikes = acs, 2 * neurons * steps, spikes
-    counts.weight_bytes, counts.state_bytes = FLOAT * crossed, 2 * FLOAT * 6 * neurons * steps
-    first, *others = ALL_MODELS
-    parameters = sum(p.numel() for p in model.parameters())
-    what = f"per image, {plan.presentation.steps} steps"
-    return {
-        **priced(counts, first),
-        "core": priced(counts, first),
-        "spike_rate": spikes / neurons,
-        "operations": counts.counts(),
-        "full": {one.name: one.energy(counts) for one in others},
-        "layers": {"network": counts.counts()},
-        "parameters": parameters,
-        "bytes": FLOAT * parameters,
-        "not_counted": [],
-        "guessed": [],
-        "signature": f"{what}; {first.signature}",
-        "signatures": {one.name: f"{what}; {one.signature}" for one in others},
-    }
+    return spike_account(
+        f"image, {plan.presentation.steps} steps",
+        additions=crossed + spikes * neurons,
+        weights=crossed,
+        spikes=spikes,
+        neurons=neurons,
+        steps=steps,
+        parameters=sum(p.numel() for p in model.parameters()),
+    )

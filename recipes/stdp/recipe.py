@@ -8,10 +8,10 @@ import torch
 from spikeseq import stdp
 from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.shared.images.classifier import PixelClassifier, open_pixel_classifier
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
 from spikeseq.recipes.shared.images.digits import digit_sample
 from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
-from spikeseq.recipes.stdp.classifier import DigitClassifier, open_digit_classifier
 from spikeseq.recipes.stdp.energy import account_of
 from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
 from spikeseq.recipes.stdp.task import DigitTask, spread
@@ -69,10 +69,13 @@ class DigitsByStdp(Recipe):
         pixels = task.corpus.splits[split].pixels
         return account_of(model, pixels[spread(len(pixels), ENERGY_IMAGES)])
 
-    def open(self, folder: Path, config: Any) -> DigitClassifier:
-        return open_digit_classifier(folder, config)
+    def open(self, folder: Path, config: Any) -> PixelClassifier:
+        def make(classes: int, channels: int, size: int) -> DigitNetwork:
+            return digit_network(config, classes, channels * size * size)
 
-    def reopen(self, opened: DigitClassifier, folder: Path, source: str, split: str, say: Say) -> DigitTask:
+        return open_pixel_classifier(folder, config, make)
+
+    def reopen(self, opened: PixelClassifier, folder: Path, source: str, split: str, say: Say) -> DigitTask:
         """Raises ValueError for data with other classes."""
         settings = opened.config.data.copy()
         settings.source = source

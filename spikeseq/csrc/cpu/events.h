@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-#include "vectors.h"
+#include "../vectors.h"
 
 namespace spikeseq {
 

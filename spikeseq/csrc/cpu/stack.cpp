@@ -20,7 +20,7 @@
 #include "memory.h"
 #include "rows.h"
 #include "stack.h"
-#include "vectors.h"
+#include "../vectors.h"
 
 namespace spikeseq {
 namespace {

@@ -14,7 +14,7 @@
 
 #include "../checks.h"
 #include "memory.h"
-#include "vectors.h"
+#include "../vectors.h"
 
 namespace spikeseq {
 namespace {

@@ -1,27 +1,29 @@
-"""A network that learnt digits by spike timing, as `spikeseq.load(run)` returns it."""
+"""A classifier of images whose scores are no logits, as `spikeseq.load(run)` returns it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.images.data import IMAGES_FILE
 from spikeseq.recipes.shared.images.kept import read_images
 from spikeseq.recipes.shared.images.pixels import decode_images
 from spikeseq.recipes.shared.opened import Opened, Prediction
-from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
 
 
 @dataclass
-class DigitClassifier(Opened):
-    """A trained network. classes: their names. channels, size: of an image."""
+class PixelClassifier(Opened):
+    """A trained model whose answers come from spikes of neurons that learnt without labels.
 
-    model: DigitNetwork
+    model: uint8 images to scores (N, classes). classes: their names. channels, size: of an image.
+    """
+
+    model: Any
     classes: list[str]
     channels: int
     size: int
@@ -31,7 +33,7 @@ class DigitClassifier(Opened):
 
     @torch.no_grad()
     def predict(self, images: Any) -> list[Prediction]:
-        """One prediction an image, in order; its score is the class's share of all classes' scores.
+        """One prediction an image, in order; its score is the class's share of all scores above zero.
 
         Args:
             images: paths of image files, which are brought to the size of the training images; or pixels,
@@ -67,12 +69,18 @@ class DigitClassifier(Opened):
         return decode_images(named, len(named), self.channels, self.size)[0]
 
 
-def open_digit_classifier(folder: Path, config: DictConfig) -> DigitClassifier:
-    """The classifier of a run folder, its weights still to be loaded."""
+def open_pixel_classifier(
+    folder: Path, config: DictConfig, make: Callable[[int, int, int], nn.Module]
+) -> PixelClassifier:
+    """The classifier of a run folder, its weights still to be loaded.
+
+    Args:
+        make: from the numbers of classes and channels, and the side of an image, to the model.
+    """
     about = read_images(folder)
     classes, channels, size = (about[key] for key in ("classes", "channels", "size"))
     try:
-        model = digit_network(config, len(classes), channels * size * size)
+        model = make(len(classes), channels, size)
     except (ValueError, TypeError, RuntimeError) as error:
         raise RunError(f"{folder / IMAGES_FILE} is damaged: {error}") from None
-    return DigitClassifier(model.eval(), classes, channels, size, config)
+    return PixelClassifier(model.eval(), classes, channels, size, config)
