@@ -1,6 +1,5 @@
 """Training: kernels from images, part by part, then a linear read-out from labelled images."""
 
-import io
 import random
 import time
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.files import write_whole
 from spikeseq.recipes.engine import RESUME_FILE, Progress, State, write_log
 from spikeseq.recipes.features.learners import Learner, learner
 from spikeseq.recipes.features.model import ConvClassifier
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
+from spikeseq.recipes.shared.parts import load_state, percent, save_state, spread
 
 
 @dataclass
@@ -75,13 +74,13 @@ class FeatureTask:
 
     def accuracy(self, split: ImageSplit) -> float:
         """In percent."""
-        return round(100 * float((self.model(split.pixels).argmax(1) == split.labels).double().mean()), 3)
+        return percent(self.model(split.pixels).argmax(1), split.labels)
 
     def _quick(self) -> dict[str, float]:
         """Of a readout from a few labels, on a few validation images."""
         few = self.some("quick", self.evaluate.quick)
         split = self.corpus.splits["validation"]
-        rows = torch.linspace(0, len(split) - 1, min(len(split), self.evaluate.quick)).round().long()
+        rows = spread(len(split), self.evaluate.quick)
         self.model.learn_classes(few.pixels, few.labels, self.evaluate.penalty)
         found = self.accuracy(ImageSplit(split.pixels[rows], split.labels[rows]))
         return {"score": found, "accuracy": found}
@@ -92,21 +91,11 @@ class FeatureTask:
         state.epoch += 1
 
     def _save(self, folder: Path, ways: Learner, state: State) -> None:
-        buffer = io.BytesIO()
-        kept = {"model": self.model.state_dict(), "learner": ways.state(), "state": vars(state)}
-        torch.save(kept, buffer)
-        write_whole(folder / RESUME_FILE, buffer.getvalue())
-        write_log(folder, state.history)
+        save_state(folder, state, model=self.model.state_dict(), learner=ways.state())
 
     def _load(self, folder: Path, ways: Learner) -> State:
-        path = folder / RESUME_FILE
-        try:
-            saved = torch.load(path, weights_only=True)
+        def restore(saved: dict[str, Any]) -> None:
             self.model.load_state_dict(saved["model"])
             ways.restore(saved["learner"])
-            return State(**saved["state"])
-        except OSError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None
+
+        return load_state(folder, restore)

@@ -10,8 +10,9 @@ from spikeseq.recipes.multimodal.classifier import PairClassifier, open_pair_cla
 from spikeseq.recipes.multimodal.data import SIZE, PairData, load_pairs
 from spikeseq.recipes.multimodal.energy import account_of
 from spikeseq.recipes.multimodal.model import PairNetwork, pair_network
-from spikeseq.recipes.multimodal.task import MISSING, PairTask, percent, spread
+from spikeseq.recipes.multimodal.task import MISSING, PairTask
 from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.shared.parts import percent, spread
 from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
 from spikeseq.stdp import Votes
 

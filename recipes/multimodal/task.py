@@ -1,28 +1,23 @@
 """Training without labels on pairs, one after the other, and what the log says."""
 
-import io
-import math
-import random
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikeseq import stdp
-from spikeseq.files import write_whole
-from spikeseq.recipes.engine import RESUME_FILE, Progress, State, write_log
+from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.multimodal.data import PairData
 from spikeseq.recipes.multimodal.model import ANSWERING, LABELLING, PairNetwork
+from spikeseq.recipes.shared.parts import PIECE, PartTask, percent, spread
 
-PIECE = 250  # pairs between two moves of the progress bar
 MISSING = ("nothing", "image", "sound")
 
 
 @dataclass
-class PairTask:
+class PairTask(PartTask):
     """A network on pairs. train, evaluate: the sections of the settings. after: see `model.cross_after`."""
 
     model: PairNetwork
@@ -33,15 +28,9 @@ class PairTask:
     seed: int
 
     def order(self, epoch: int) -> list[int]:
-        """The training images of an epoch, shuffled."""
-        rows = list(range(len(self.corpus.splits["train"])))
-        random.Random(f"{self.seed} {epoch}").shuffle(rows)
+        """The training pairs of an epoch, shuffled, `train.pairs` of them; all for the readout (epoch -1)."""
+        rows = super().order(epoch)
         return rows[: self.train.pairs] if epoch >= 0 else rows
-
-    def parts(self) -> list[tuple[int, int]]:
-        """(epoch, first pair) of every part of the training."""
-        starts = range(0, len(self.order(0)), self.train.part)
-        return [(epoch, start) for epoch in range(self.train.epochs) for start in starts]
 
     def inputs(self, split: str, rows: Tensor | slice, missing: str = "nothing") -> tuple[Tensor, Tensor]:
         """Pixels and sounds of some pairs; what is missing is zeros."""
@@ -49,33 +38,9 @@ class PairTask:
         pixels, activity = given.images.pixels[rows], given.sounds.activity[given.sound_of[rows]]
         return pixels * (missing != "image"), activity * (missing != "sound")
 
-    def fit(self, folder: Path, *, resume: bool, progress: Progress) -> tuple[PairNetwork, State]:
-        """Trains the model; after every part the folder holds all that is needed to go on.
-
-        Raises:
-            ValueError: `resume.pt` is damaged or of another model.
-        """
-        state = self._load(folder) if resume and (folder / RESUME_FILE).exists() else State()
-        write_log(folder, state.history)
-        parts = self.parts()
-        while state.epoch < len(parts):
-            pairs = len(self._rows(*parts[state.epoch]))
-            progress.start_epoch(state.epoch, math.ceil(pairs / PIECE), "part")
-            record = self._part(state.epoch, *parts[state.epoch], progress)
-            state.history.append(record)
-            state.best_epoch, state.best = state.epoch, record["validation"]["score"]
-            state.epoch += 1
-            self._save(folder, state)
-            progress.end_epoch(record)
-        self._finish(state)
-        return self.model.eval(), state
-
-    def _rows(self, epoch: int, start: int) -> Tensor:
-        return torch.tensor(self.order(epoch)[start : start + self.train.part])
-
     def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
         """Learns from some pairs. For the log, the counts of meanwhile label the neurons."""
-        rows, network = self._rows(epoch, start), self.model.network
+        rows, network = self.rows(epoch, start), self.model.network
         began, shown = time.perf_counter(), []
         before = int(network.seen)
         for piece in rows.split(PIECE):
@@ -132,30 +97,3 @@ class PairTask:
         found = {name: percent(answer, labels) for name, answer in answers.items()}
         chosen = self.model.readout
         return {"accuracy": found[chosen], **found}, shown, answers[chosen]
-
-    def _save(self, folder: Path, state: State) -> None:
-        buffer = io.BytesIO()
-        torch.save({"network": self.model.network.state_dict(), "state": vars(state)}, buffer)
-        write_whole(folder / RESUME_FILE, buffer.getvalue())
-        write_log(folder, state.history)
-
-    def _load(self, folder: Path) -> State:
-        path = folder / RESUME_FILE
-        try:
-            saved = torch.load(path, weights_only=True)
-            self.model.network.load_state_dict(saved["network"])
-            return State(**saved["state"])
-        except OSError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None
-
-
-def percent(answers: Tensor, labels: Tensor) -> float:
-    return round(100 * float((answers == labels).double().mean()), 3)
-
-
-def spread(size: int, count: int) -> Tensor:
-    """At most `count` rows of `size`, evenly."""
-    return torch.linspace(0, size - 1, min(size, count)).round().long()

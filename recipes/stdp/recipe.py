@@ -11,10 +11,11 @@ from spikeseq.recipes.recipe import Metrics, Recipe, Say
 from spikeseq.recipes.shared.images.classifier import PixelClassifier, open_pixel_classifier
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
 from spikeseq.recipes.shared.images.digits import digit_sample
+from spikeseq.recipes.shared.parts import spread
 from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
 from spikeseq.recipes.stdp.energy import account_of
 from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
-from spikeseq.recipes.stdp.task import DigitTask, spread
+from spikeseq.recipes.stdp.task import DigitTask
 
 ENERGY_IMAGES = 200
 

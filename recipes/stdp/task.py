@@ -1,27 +1,21 @@
 """Training without labels: images one after the other, pruning between parts, and what the log says."""
 
-import io
-import math
-import random
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikeseq import stdp
-from spikeseq.files import write_whole
-from spikeseq.recipes.engine import RESUME_FILE, Progress, State, write_log
+from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
+from spikeseq.recipes.shared.parts import PIECE, PartTask, percent, spread
 from spikeseq.recipes.stdp.model import ANSWERING, LABELLING, DigitNetwork
-
-PIECE = 250  # images between two moves of the progress bar
 
 
 @dataclass
-class DigitTask:
+class DigitTask(PartTask):
     """A network on images. prune, train, evaluate: the sections of the settings."""
 
     model: DigitNetwork
@@ -37,48 +31,15 @@ class DigitTask:
             if self.prune.first > images:
                 raise ValueError(f"prune.first={self.prune.first} is not reached: {images} images are shown")
 
-    def order(self, epoch: int) -> list[int]:
-        """The training images of an epoch, shuffled."""
-        rows = list(range(len(self.corpus.splits["train"])))
-        random.Random(f"{self.seed} {epoch}").shuffle(rows)
-        return rows
-
-    def parts(self) -> list[tuple[int, int]]:
-        """(epoch, first image) of every part of the training."""
-        starts = range(0, len(self.corpus.splits["train"]), self.train.part)
-        return [(epoch, start) for epoch in range(self.train.epochs) for start in starts]
-
-    def fit(self, folder: Path, *, resume: bool, progress: Progress) -> tuple[DigitNetwork, State]:
-        """Trains the model; after every part the folder holds all that is needed to go on.
-
-        Raises:
-            ValueError: `resume.pt` is damaged or of another model; a threshold that prunes everything.
-        """
-        state = self._load(folder) if resume and (folder / RESUME_FILE).exists() else State()
-        if not state.history and self.prune.when == "before":
+    def _begin(self) -> None:
+        if self.prune.when == "before":
             weight = self.model.network.get_parameter("weight0")
             draws = torch.Generator().manual_seed(self.seed)
             self.model.network.prune(stdp.at_random(weight, self.prune.share, draws))
-        write_log(folder, state.history)
-        parts = self.parts()
-        while state.epoch < len(parts):
-            images = len(self._images(*parts[state.epoch]))
-            progress.start_epoch(state.epoch, math.ceil(images / PIECE), "part")
-            record = self._part(state.epoch, *parts[state.epoch], progress)
-            state.history.append(record)
-            state.best_epoch, state.best = state.epoch, record["validation"]["score"]
-            state.epoch += 1
-            self._save(folder, state)
-            progress.end_epoch(record)
-        self._finish(state)
-        return self.model.eval(), state
-
-    def _images(self, epoch: int, start: int) -> Tensor:
-        return torch.tensor(self.order(epoch)[start : start + self.train.part])
 
     def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
         """Learns from some images. For the log, the counts of meanwhile label the neurons."""
-        split, rows, network = self.corpus.splits["train"], self._images(epoch, start), self.model.network
+        split, rows, network = self.corpus.splits["train"], self.rows(epoch, start), self.model.network
         started, shown = time.perf_counter(), []
         for piece in rows.split(PIECE):
             network.train()
@@ -150,32 +111,6 @@ class DigitTask:
         images: ImageSplit = self.corpus.splits[split]
         shown = self.model.counts(images.pixels, ANSWERING)
         answers = {name: self.model.scores(shown.counts, name).argmax(1) for name in ("vote", "linear")}
-        found = {
-            name: round(100 * float((answer == images.labels).double().mean()), 3)
-            for name, answer in answers.items()
-        }
+        found = {name: percent(answer, images.labels) for name, answer in answers.items()}
         chosen = self.model.readout
         return {"accuracy": found[chosen], **found}, shown, answers[chosen]
-
-    def _save(self, folder: Path, state: State) -> None:
-        buffer = io.BytesIO()
-        torch.save({"network": self.model.network.state_dict(), "state": vars(state)}, buffer)
-        write_whole(folder / RESUME_FILE, buffer.getvalue())
-        write_log(folder, state.history)
-
-    def _load(self, folder: Path) -> State:
-        path = folder / RESUME_FILE
-        try:
-            saved = torch.load(path, weights_only=True)
-            self.model.network.load_state_dict(saved["network"])
-            return State(**saved["state"])
-        except OSError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None
-
-
-def spread(size: int, count: int) -> Tensor:
-    """At most `count` rows of `size`, evenly."""
-    return torch.linspace(0, size - 1, min(size, count)).round().long()

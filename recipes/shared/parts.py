@@ -1,0 +1,120 @@
+"""A training in parts, without gradients: shuffled rows, a log and a save after every part, and going on."""
+
+import io
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikeseq.files import write_whole
+from spikeseq.recipes.engine import RESUME_FILE, Progress, State, write_log
+
+PIECE = 250  # examples between two moves of the progress bar
+
+
+class PartTask(ABC):
+    """A network of ensembles that learns from some examples after the other.
+
+    model: with the `network` that learns. corpus: its split "train" says how many there are. train: the
+    section of the settings, with `epochs` and `part`. seed: of the examples' order.
+    """
+
+    model: Any
+    corpus: Any
+    train: Any
+    seed: int
+
+    def order(self, epoch: int) -> list[int]:
+        """The training rows of an epoch, shuffled."""
+        rows = list(range(len(self.corpus.splits["train"])))
+        random.Random(f"{self.seed} {epoch}").shuffle(rows)
+        return rows
+
+    def parts(self) -> list[tuple[int, int]]:
+        """(epoch, first row) of every part of the training."""
+        starts = range(0, len(self.order(0)), self.train.part)
+        return [(epoch, start) for epoch in range(self.train.epochs) for start in starts]
+
+    def rows(self, epoch: int, start: int) -> Tensor:
+        """Those of a part."""
+        return torch.tensor(self.order(epoch)[start : start + self.train.part])
+
+    def fit(self, folder: Path, *, resume: bool, progress: Progress) -> tuple[Any, State]:
+        """Trains the model; after every part the folder holds all that is needed to go on.
+
+        Raises:
+            ValueError: `resume.pt` is damaged or of another model.
+        """
+        state = self._load(folder) if resume and (folder / RESUME_FILE).exists() else State()
+        if not state.history:
+            self._begin()
+        write_log(folder, state.history)
+        parts = self.parts()
+        while state.epoch < len(parts):
+            progress.start_epoch(state.epoch, math.ceil(len(self.rows(*parts[state.epoch])) / PIECE), "part")
+            record = self._part(state.epoch, *parts[state.epoch], progress)
+            state.history.append(record)
+            state.best_epoch, state.best = state.epoch, record["validation"]["score"]
+            state.epoch += 1
+            self._save(folder, state)
+            progress.end_epoch(record)
+        self._finish(state)
+        return self.model.eval(), state
+
+    def _begin(self) -> None:
+        """What is done to an untrained network."""
+        return None
+
+    @abstractmethod
+    def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
+        """Learns from the rows of a part; the entry of the log."""
+
+    @abstractmethod
+    def _finish(self, state: State) -> None:
+        """What reads the network learns; the last entry of the log is about all validation rows."""
+
+    def _save(self, folder: Path, state: State) -> None:
+        save_state(folder, state, network=self.model.network.state_dict())
+
+    def _load(self, folder: Path) -> State:
+        return load_state(folder, lambda saved: self.model.network.load_state_dict(saved["network"]))
+
+
+def save_state(folder: Path, state: State, **kept: Any) -> None:
+    """What a training goes on from, and its log."""
+    buffer = io.BytesIO()
+    torch.save({**kept, "state": vars(state)}, buffer)
+    write_whole(folder / RESUME_FILE, buffer.getvalue())
+    write_log(folder, state.history)
+
+
+def load_state(folder: Path, restore: Callable[[dict[str, Any]], Any]) -> State:
+    """Gives what was kept to `restore`.
+
+    Raises:
+        ValueError: the file is damaged, or `restore` finds that it is of another model.
+    """
+    path = folder / RESUME_FILE
+    try:
+        saved = torch.load(path, weights_only=True)
+        restore(saved)
+        return State(**saved["state"])
+    except OSError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None
+
+
+def percent(answers: Tensor, labels: Tensor) -> float:
+    return round(100 * float((answers == labels).double().mean()), 3)
+
+
+def spread(size: int, count: int) -> Tensor:
+    """At most `count` rows of `size`, evenly."""
+    return torch.linspace(0, size - 1, min(size, count)).round().long()
