@@ -22,6 +22,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
+from .rules import Rules, RuleTokenizer
+
 LANGUAGES = ("en", "de", "fr")
 CHUNK = (
     256  # texts per job: about 60,000 words of film review, long enough to hide the cost of handing it over
@@ -48,6 +50,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def signature(self) -> str:
         """A short name holding everything the tokens depend on, such as `spacy-en-lc-3.8.18`."""
+
+    def kept(self) -> str | None:
+        """What makes the same tokens again where `signature` alone does not; `build_tokenizer` takes it."""
+        return None
 
     def __call__(self, text: str) -> list[str]:
         """The tokens of `text`, in order; none is empty or only whitespace; half a surrogate pair is read as
@@ -104,35 +110,46 @@ class SpacyTokenizer(Tokenizer):
     lang: "en", "de" or "fr". Other languages of spaCy are refused because no recipe has checked them.
     lower: lower-case every token (default: IMDB and Multi30k models are mostly trained so). It is done after
         tokenisation: lower-casing the text first gives other tokens, as some rules look at capitals.
+    rules: those that a trained model was given, which need no spaCy. Default None: of the spaCy installed.
 
-    Raises ValueError for another language and ImportError, with the install command, where spaCy is missing.
+    Raises ValueError for another language, and ImportError, with the install command, where spaCy is missing.
     """
 
-    def __init__(self, lang: str = "en", lower: bool = True) -> None:
+    def __init__(self, lang: str = "en", lower: bool = True, rules: Rules | None = None) -> None:
         if lang not in LANGUAGES:
             raise ValueError(f"no spaCy tokenizer for lang={lang!r}; choose one of {', '.join(LANGUAGES)}")
-        if find_spec("spacy") is None:
+        if rules is None and find_spec("spacy") is None:
             raise ImportError("SpacyTokenizer needs spaCy: pip install 'spikeseq[recipes]'")
+        if rules is not None and rules.lang != lang:
+            raise ValueError(f"the rules are those of lang={rules.lang!r}, got lang={lang!r}")
         super().__init__(lower)
         self.lang = lang
+        self._given = rules
 
     @cached_property
-    def _rules(self) -> Any:
-        import spacy  # when a text comes: corpora are kept, and a start from one need not wait for it
+    def rules(self) -> Rules:
+        """When a text comes: corpora are kept, and a start from one need not wait for spaCy."""
+        return Rules.installed(self.lang) if self._given is None else self._given
 
-        return spacy.blank(self.lang).tokenizer
+    @cached_property
+    def _loop(self) -> RuleTokenizer:
+        return RuleTokenizer(self.rules)
 
     def split(self, text: str) -> list[str]:
-        return [token.text for token in self._rules(text)]
+        return self._loop(text)
 
     def signature(self) -> str:
         """`spacy-LANG-lc-VERSION`, or `spacy-LANG-cased-VERSION`; VERSION is spaCy's, whose rules change."""
-        return f"spacy-{self.lang}-{'lc' if self.lower else 'cased'}-{version('spacy')}"
+        case = "lc" if self.lower else "cased"
+        return f"spacy-{self.lang}-{case}-{version('spacy') if self._given is None else self._given.version}"
+
+    def kept(self) -> str:
+        return self.rules.to_json()
 
     def __reduce__(
         self,
     ) -> tuple[Any, ...]:  # built anew from its settings: small, and the same in any process
-        return type(self), (self.lang, self.lower)
+        return type(self), (self.lang, self.lower, self._given)
 
 
 class WhitespaceTokenizer(Tokenizer):
@@ -154,12 +171,13 @@ class WhitespaceTokenizer(Tokenizer):
         return f"whitespace-{'lc' if self.lower else 'cased'}"
 
 
-def build_tokenizer(name: str, *, lower: bool | None = None) -> Tokenizer:
+def build_tokenizer(name: str, *, lower: bool | None = None, kept: str | None = None) -> Tokenizer:
     """The tokenizer that a configuration names: "spacy-en", "spacy-de", "spacy-fr" or "whitespace".
 
     lower: None (default) keeps the tokenizer's own default: spaCy's lower-case, whitespace does not.
+    kept: what the tokenizer of a trained model has told of itself (`Tokenizer.kept`), for the same tokens.
 
-    Raises ValueError for any other name, giving the nearest valid one.
+    Raises ValueError for any other name, giving the nearest valid one, and for a `kept` that is damaged.
     """
     names = [*(f"spacy-{lang}" for lang in LANGUAGES), "whitespace"]
     if name not in names:
@@ -167,9 +185,11 @@ def build_tokenizer(name: str, *, lower: bool | None = None) -> Tokenizer:
         raise ValueError(
             f"unknown tokenizer {name!r}; did you mean {nearest!r}? Valid names: {', '.join(names)}"
         )
-    settings = {} if lower is None else {"lower": lower}
+    settings: dict[str, Any] = {} if lower is None else {"lower": lower}
     if name == "whitespace":
         return WhitespaceTokenizer(**settings)
+    if kept is not None:
+        settings["rules"] = Rules.from_json(kept)
     return SpacyTokenizer(name.removeprefix("spacy-"), **settings)
 
 

@@ -12,11 +12,12 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.checks import positive_int, strings
 from spikeseq.models import build_classifier
 from spikeseq.recipes.runs import RunError
+from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
 from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, checked_classes, predictions
-from spikeseq.recipes.text.corpus import CLASSES_FILE, VOCAB_FILE
+from spikeseq.recipes.text.corpus import CLASSES_FILE, TOKENIZER_FILE, VOCAB_FILE
 from spikeseq.recipes.text.data import clean
 from spikeseq.recipes.text.task import crop
-from spikeseq.tokenizers import Vocab, build_tokenizer
+from spikeseq.tokenizers import Tokenizer, Vocab
 
 
 def read_classes(path: Path) -> list[str]:
@@ -35,10 +36,8 @@ class Classifier(Opened):
     vocab: Vocab
     classes: list[str]
     config: DictConfig
+    tokenizer: Tokenizer
     classifies = True
-
-    def __post_init__(self) -> None:
-        self.tokenizer = build_tokenizer(self.config.data.tokenizer)
 
     def encode(self, text: str) -> tuple[list[str], Tensor]:
         """The tokens that the model sees, and their ids. A text without tokens is one `<unk>`."""
@@ -102,4 +101,5 @@ def open_classifier(folder: Path, config: DictConfig) -> Classifier:
     vocab = Vocab.from_json(folder / VOCAB_FILE)
     classes = read_classes(folder / CLASSES_FILE)
     model = build_classifier(config.model, len(vocab), len(classes))
-    return Classifier(model.eval(), vocab, classes, config)
+    tokenizer = open_tokenizer(folder / TOKENIZER_FILE, config.data.tokenizer)
+    return Classifier(model.eval(), vocab, classes, config, tokenizer)

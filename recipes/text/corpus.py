@@ -18,7 +18,7 @@ from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.text.data import TextData, TextSplit, load_text_data, validation_split
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
-VOCAB_FILE, CLASSES_FILE = "vocab.json", "classes.json"
+VOCAB_FILE, CLASSES_FILE, TOKENIZER_FILE = "vocab.json", "classes.json", "tokenizer.json"
 
 
 @dataclass
@@ -48,10 +48,12 @@ class Corpus:
     vectors: Tensor | None  # (len(vocab), size)
     found: float | None  # share of the vocabulary that has a vector of its own
     splits: dict[str, Encoded]
+    kept: str | None = None  # of the tokenizer, for the same tokens later
 
     def files(self) -> dict[str, str | bytes]:
         """What a run folder keeps of it, by file name."""
-        return {VOCAB_FILE: json.dumps(self.vocab.to_dict()), CLASSES_FILE: json.dumps(self.classes)}
+        rules: dict[str, str | bytes] = {} if self.kept is None else {TOKENIZER_FILE: self.kept}
+        return {VOCAB_FILE: json.dumps(self.vocab.to_dict()), CLASSES_FILE: json.dumps(self.classes), **rules}
 
     def facts(self) -> dict[str, Any]:
         """What `metrics.json` says of it."""
@@ -112,7 +114,8 @@ def build_corpus(data: TextData, config: Any, tokenizer: Any, say: Say) -> Corpu
         noise = torch.Generator().manual_seed(config.split_seed)  # for words without a vector
         vectors, found = load_vectors(os.path.expanduser(config.vectors), vocab, generator=noise)
     splits = {name: encode(tokens[name], split, vocab) for name, split in texts.items()}
-    return Corpus(data.name, data.classes, vocab, tokenizer.signature(), vectors, found, splits)
+    signature, kept = tokenizer.signature(), tokenizer.kept()
+    return Corpus(data.name, data.classes, vocab, signature, vectors, found, splits, kept)
 
 
 def encode(tokens: list[list[str]], split: TextSplit, vocab: Vocab) -> Encoded:
@@ -126,7 +129,7 @@ def encode(tokens: list[list[str]], split: TextSplit, vocab: Vocab) -> Encoded:
 def _facts(config: Any, tokenizer: str) -> dict[str, Any]:
     """What the corpus depends on: the settings, the tokenizer's version, and the files' sizes and dates."""
     facts: dict[str, Any] = {name: config[name] for name in sorted(config)}
-    facts["tokenizer"], facts["format"] = tokenizer, 1
+    facts["tokenizer"], facts["format"] = tokenizer, 2
     for name in ("source", "vectors"):
         path = Path(os.path.expanduser(str(config[name])))
         if path.exists():
@@ -157,6 +160,7 @@ def _write(corpus: Corpus, folder: Path) -> None:
         "classes": corpus.classes,
         "tokenizer": corpus.tokenizer,
         "found": corpus.found,
+        "kept": corpus.kept,
     }
     save_file(tensors, folder / "tensors.safetensors")
     corpus.vocab.to_json(folder / "vocab.json")
@@ -181,6 +185,7 @@ def _read(folder: Path) -> Corpus | None:
             tensors.get("vectors"),
             about["found"],
             splits,
+            about["kept"],
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

@@ -19,10 +19,12 @@ from spikeseq.files import write_whole
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
+from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
 from spikeseq.recipes.translation.data import Pairs, ParallelData, load_parallel_data
 from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokenizer
 
 SOURCE_VOCAB, TARGET_VOCAB, SUBWORD_FILE = "source_vocab.json", "target_vocab.json", "subword.model"
+SOURCE_TOKENIZER, TARGET_TOKENIZER = "source_tokenizer.json", "target_tokenizer.json"
 IDS_FILE = "ids.safetensors"  # of a corpus in the cache
 TOKENIZERS = ("spacy", "subword", "whitespace")
 
@@ -171,7 +173,7 @@ def _facts(data: ParallelData, config: Any) -> list[Any]:
         library = version({"subword": "sentencepiece", "spacy": "spacy"}.get(config.tokenizer, "spikeseq"))
     except PackageNotFoundError:  # which the tokenizer will say
         library = ""
-    return ["pairs", 1, data.name, settings, library, texts.hexdigest()]
+    return ["pairs", 2, data.name, settings, library, texts.hexdigest()]
 
 
 def _write(corpus: ParallelCorpus, folder: Path) -> None:
@@ -217,14 +219,16 @@ def build_tokenizers(config: Any, train: Pairs) -> tuple[Tokenizer, Tokenizer]:
         texts = [*train.sources, *train.targets]
         joint = SubwordTokenizer.train(texts, config.pieces, lower=config.lower)
         return joint, joint
+    source, target = (build_tokenizer(name, lower=config.lower) for name in names_of_tokenizers(config))
+    return source, target
+
+
+def names_of_tokenizers(config: Any) -> list[str]:
+    """Of words, for either side."""
     if config.tokenizer not in TOKENIZERS:
         raise ValueError(f"data.tokenizer must be one of {', '.join(TOKENIZERS)}, got {config.tokenizer!r}")
-    names = [
-        f"spacy-{language}" if config.tokenizer == "spacy" else "whitespace"
-        for language in (config.source_language, config.target_language)
-    ]
-    source, target = (build_tokenizer(name, lower=config.lower) for name in names)
-    return source, target
+    languages = (config.source_language, config.target_language)
+    return [f"spacy-{language}" if config.tokenizer == "spacy" else "whitespace" for language in languages]
 
 
 def ids_of(tokens: list[str], vocab: Vocab) -> list[int]:
@@ -268,13 +272,17 @@ def with_dropped_merges(pairs: EncodedPairs, source: Side, share: float, rng: ra
 
 
 def text_files(source: Side, target: Side) -> dict[str, str | bytes]:
-    """Vocabularies, and the subword model where there is one, as files."""
+    """Vocabularies, and the subword model or the tokenizers' rules where there are any, as files."""
     files: dict[str, str | bytes] = {
         SOURCE_VOCAB: json.dumps(source.vocab.to_dict()),
         TARGET_VOCAB: json.dumps(target.vocab.to_dict()),
     }
     if source.subword is not None:
         files[SUBWORD_FILE] = source.subword.to_bytes()
+    for name, side in ((SOURCE_TOKENIZER, source), (TARGET_TOKENIZER, target)):
+        kept = side.tokenizer.kept()
+        if kept is not None:
+            files[name] = kept
     return files
 
 
@@ -286,7 +294,9 @@ def read_sides(folder: Path, config: Any) -> tuple[Side, Side]:
         joint = SubwordTokenizer.from_file(folder / SUBWORD_FILE)
         tokenizers: tuple[Tokenizer, Tokenizer] = (joint, joint)
     else:
-        tokenizers = build_tokenizers(config, Pairs([], []))
+        names = zip((SOURCE_TOKENIZER, TARGET_TOKENIZER), names_of_tokenizers(config), strict=True)
+        first, second = (open_tokenizer(folder / file, name, lower=config.lower) for file, name in names)
+        tokenizers = first, second
     source, target = (Side(*parts) for parts in zip(languages, tokenizers, vocabs, strict=True))
     return source, target
 

@@ -20,7 +20,7 @@ from spikeseq.recipes.text.classifier import Classifier
 from spikeseq.recipes.text.files import read
 from spikeseq.recipes.translation.data import load_parallel_data
 from spikeseq.recipes.translation.lines import clean
-from spikeseq.tokenizers import Vocab
+from spikeseq.tokenizers import SpacyTokenizer, Vocab
 
 ONE_LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=30)
 ODD = [
@@ -55,7 +55,7 @@ def classifier():
     vocab = Vocab(["<pad>", "<unk>", *"abcdefgh&'", "good", "quoted", "tom"], specials=["<pad>", "<unk>"])
     config = OmegaConf.create({"data": {"tokenizer": "spacy-en", "kept_tokens": None}})
     model = build_classifier({"name": "snn", "hidden_size": 4, "embedding_size": 4}, len(vocab), 2)
-    return Classifier(model.eval(), vocab, ["no", "yes"], config)
+    return Classifier(model.eval(), vocab, ["no", "yes"], config, SpacyTokenizer("en"))
 
 
 @settings(max_examples=25, deadline=None)
