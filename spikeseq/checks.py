@@ -138,14 +138,19 @@ def check_current(current: Tensor) -> None:
 
 
 def check_parameter(name: str, value: Tensor | float, current: Tensor, dtype: torch.dtype) -> Tensor:
-    """The leak or the threshold as (1,) or (C,) of type `dtype`, C the size of dimension 2 of `current`."""
+    """The leak or the threshold as (1,) or (C,) of type `dtype`, C the size of dimension 2 of `current`; or a
+    leak for every token, in the shape of `current`."""
     if isinstance(value, Tensor):
         check_device(name, value, current)
         if not value.is_floating_point():
             raise TypeError(f"{name} must be a floating-point tensor, got {value.dtype}")
+        if name == "leak" and value.dim() > 1 and value.shape == current.shape:
+            return value.to(dtype)
         channels = current.shape[2] if current.dim() > 2 else 1
         if value.dim() > 1 or (value.numel() != 1 and value.numel() != channels):
-            raise ValueError(f"{name} must have shape (), (1,) or ({channels},), got {tuple(value.shape)}")
+            rows = f", or current's {tuple(current.shape)}" if name == "leak" else ""
+            accepted = f"(), (1,) or ({channels},){rows}"
+            raise ValueError(f"{name} must have shape {accepted}, got {tuple(value.shape)}")
         return value.reshape(-1).to(dtype)
     check_number(name, value, "a number or a Tensor")
     number = check_leak(value) if name == "leak" else check_threshold(value)
@@ -231,13 +236,16 @@ def check_values(rows: int, leak: Tensor, threshold: Tensor, lengths: Tensor | N
     """What the native CPU kernel checks too; values on another device, or of fake tensors, are not read."""
     if leak.device.type != "cpu" or type(leak) not in (Tensor, torch.nn.Parameter):
         return
+    counts = lengths if lengths is not None and has_values(lengths) else None
+    if leak.dim() > 1 and counts is not None:  # rows past a sequence's end do not count
+        leak = leak[torch.arange(len(leak)).unsqueeze(1) < counts]
     for value in leak.flatten().tolist():
         if not 0 <= value <= 1:
             raise ValueError(f"leak must lie in [0, 1], got {value}")
     for value in threshold.flatten().tolist():
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"threshold must be positive and finite, got {value}")
-    for value in lengths.tolist() if lengths is not None and has_values(lengths) else []:
+    for value in [] if counts is None else counts.tolist():
         if not 0 <= value <= rows:
             raise ValueError(f"lengths must lie in [0, {rows}] (the rows of current), got {value}")
 

@@ -39,6 +39,7 @@ class Neuron(NamedTuple):
     reset: str = "soft"
     surrogate: Surrogate = PiecewiseLinear()
     detach_reset: bool = False
+    norm_input: bool = False
 
     def kind(self) -> tuple[str, str, float, float, bool]:
         """What is not a tensor, in the order in which every op's schema has it."""
@@ -51,11 +52,12 @@ class Neuron(NamedTuple):
         return len(planes_start(self.reset, self.surrogate))
 
     def check(self) -> None:
-        """Refuses a reset, surrogate or detach_reset that no kernel knows."""
+        """Refuses a reset or surrogate that no kernel knows, and switches that are neither on nor off."""
         choice("reset", self.reset, RESETS)
         check_surrogate(self.surrogate)
-        if not isinstance(self.detach_reset, bool):
-            raise TypeError(f"detach_reset must be True or False, got {self.detach_reset!r}")
+        for name in ("detach_reset", "norm_input"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
     def arguments(self, current: Tensor, state: Tensor | None, run: Run) -> tuple[Any, ...]:
         """What the op takes behind `current` (of which only the form counts), checked, in its schema's order:
@@ -81,7 +83,8 @@ class Neuron(NamedTuple):
         dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
         leak = check_parameter("leak", self.leak, current, dtype)
         threshold = check_parameter("threshold", self.threshold, current, dtype)
-        if leak.numel() != threshold.numel():  # one of them per layer, the other per channel
+        rows = leak.dim() > 1
+        if not rows and leak.numel() != threshold.numel():  # one of them per layer, the other per channel
             channels = threshold.numel() if leak.numel() == 1 else leak.numel()
             leak, threshold = leak.expand(channels), threshold.expand(channels)
         full = self.rest(current, dtype) if state is None else check_state(state, current, dtype, self.planes)

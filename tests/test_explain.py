@@ -17,6 +17,8 @@ import spikeseq
 from spikeseq.explain import TRACED, Explanation, Record, explain
 from spikeseq.functional import SpikeTime, lif
 from spikeseq.functional.events import add_events
+from spikeseq.functional.linear_lif import linear_lif as map_and_neurons
+from spikeseq.neuron import Neuron
 from spikeseq.nn import LIF, NormalisedLIF, SpikingConvBlock, SpikingRNN, SpikingRNNCell, TokenConv1d
 from spikeseq.ops import build, dispatch, linear_lif, recurrent
 from spikeseq.ops.events import EVENTS as EVENT_OP
@@ -144,7 +146,8 @@ def norm_only(norm="layer", dtype=None, **changes):
 
 
 CURRENTS = torch.randn(3, 2, 2, 8)
-NEURON = SimpleNamespace(leak=torch.ones(1), threshold=torch.ones(1), surrogate=SpikeTime())
+NEURON = Neuron(torch.ones(1), torch.ones(1), surrogate=SpikeTime())
+TOKENS = Neuron(torch.ones(5, 2, 4), torch.ones(1))
 CONV = TokenConv1d(64, 128, causal=True)
 EVENTS = Calls(lambda x: add_events(x.new_zeros(len(x), 8), x, x.new_ones(6, 8)))
 
@@ -171,6 +174,7 @@ ROWS = [
      lambda: quiet(rnn(hooked("layers.1.input_map")), X)),
     ("lif_stack", "plain", "", "surrogate spike_time remembers",
      lambda: quiet(rnn(surrogate=SpikeTime()), X)),
+    ("lif_stack", "plain", "", "norm_input weights the currents", lambda: quiet(rnn(norm_input=True), X)),
     ("lif_stack", "plain", "", "layers have feedback", lambda: quiet(rnn(recurrent=True), X)),
     ("lif_stack", "plain", "", "a norm (LayerNorm) stands between map and neurons",
      lambda: quiet(rnn(norm="layer"), X)),
@@ -198,16 +202,22 @@ ROWS = [
      lambda: explain(rnn(wrapped("layers.1.lif")), X)),
     ("linear_lif", "fused", "layer", None, lambda: explain(SpikingRNNCell(3, 4), X[0])),
     ("linear_lif", "plain", "", dispatch.NO_FIT,
-     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 2), None, None))),
+     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 2), None, None, NEURON))),
     ("linear_lif", "plain", "", "the weight is a Sub",
-     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3).as_subclass(Sub), None, None))),
+     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3).as_subclass(Sub), None, None, NEURON))),
     ("linear_lif", "plain", "", "the weight is sparse",
-     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3).to_sparse(), None, None))),
+     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3).to_sparse(), None, None, NEURON))),
     ("linear_lif", "plain", "", "the bias is on meta, the input on cpu",
-     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3), torch.ones(4, device="meta"), None))),
+     lambda: unit("linear_lif", linear_lif.fits(
+         X, torch.ones(4, 3), torch.ones(4, device="meta"), None, NEURON))),
     ("linear_lif", "plain", "", "float64 weight, float32 input",
-     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3).double(), None, None))),
+     lambda: unit("linear_lif", linear_lif.fits(X, torch.ones(4, 3).double(), None, None, NEURON))),
     ("linear_lif", "plain", "layers.0", "layers.0.lif (LIF) is watched", lambda: watching(rnn(), X)),
+    ("linear_lif", "plain", "layers.0", "norm_input weights the currents",
+     lambda: explain(rnn(norm_input=True), X)),
+    ("linear_lif", "plain", "", "a leak for every token",
+     lambda: explain(Calls(lambda x: map_and_neurons(
+         x, torch.ones(4, 3), leak=TOKENS.leak, threshold=1.0)), X)),
     # its product
     ("packed_product", "fused", "layers.0", None,
      lambda: explain(SpikingRNN(64, 4), SPIKES)),
@@ -229,6 +239,10 @@ ROWS = [
      lambda: explain(rnn(feedback_bias, recurrent=True), X)),
     ("lif_recurrent", "plain", "layers.0", "surrogate spike_time remembers",
      lambda: explain(rnn(recurrent=True, surrogate=SpikeTime()), X)),
+    ("lif_recurrent", "plain", "layers.0", "norm_input weights the currents",
+     lambda: explain(rnn(recurrent=True, norm_input=True), X)),
+    ("lif_recurrent", "plain", "", "a leak for every token",
+     lambda: unit("lif_recurrent", recurrent.fits(X, None, torch.ones(4, 4), TOKENS))),
     ("lif_recurrent", "plain", "", dispatch.NO_FIT,
      lambda: unit("lif_recurrent", recurrent.fits(X, None, torch.ones(4, 4), NEURON))),
     ("lif_recurrent", "plain", "", "9000 neurons are more than a block of CUDA threads follows",
@@ -239,6 +253,8 @@ ROWS = [
     ("lif", "fused", "", None, lambda: explain(LIF().half(), X.half())),
     ("lif", "fused", "", None, lambda: compiled(LIF(), X)),
     ("lif", "fused", "", None, lambda: explain(Calls(lambda x: lif(x, leak=0.9, threshold=1.0)), X)),
+    ("lif", "fused", "", None, lambda: explain(LIF(norm_input=True), X)),
+    ("lif", "fused", "", None, lambda: explain(LIF(), X, leak=torch.ones_like(X))),
     ("lif", "fused", "layers.1.lif", None, lambda: explain(rnn(hooked("layers.1.input_map")), X)),
     # normalised neurons
     ("norm_lif", "fused", "", None, lambda: explain(norm_only(), CURRENTS)),
@@ -248,6 +264,8 @@ ROWS = [
      lambda: explain(norm_only(dtype=torch.bfloat16), CURRENTS.bfloat16())),
     ("norm_lif", "plain", "", "float64 gain, float32 input",
      lambda: explain(norm_only(gain=nn.Parameter(torch.ones(8).double())), CURRENTS)),
+    ("norm_lif", "plain", "", "norm_input weights the currents",
+     lambda: explain(norm_only(norm_input=True), CURRENTS)),
     ("norm_lif", "plain", "", "norm='batch' is not part of the op",
      lambda: explain(norm_only("batch"), CURRENTS)),
     ("norm_lif", "plain", "", "norm='none' is not part of the op",

@@ -30,8 +30,14 @@ def neurons(module: LIF, call: Call) -> Operations:
     windows = steps / (call.arguments.get("window") or steps)
     written = tokens * size * windows if readout == "membrane" else None
     found = fired(spikes, size, tokens, steps, currents=tokens * size, written=written)
+    values, leak = tokens * size, call.arguments.get("leak")
+    own = isinstance(leak, torch.Tensor) and leak.dim() == current.dim() > 1
+    if own:  # a leak for every token comes in as its currents do
+        found += Operations(activation_bytes=FLOAT * values)
     if module.channels:  # a leak and a threshold for each neuron; one for all stay in registers
-        found += Operations(weight_bytes=FLOAT * 2 * found.updates)
+        found += Operations(weight_bytes=FLOAT * (1 if own else 2) * found.updates)
+    if module.norm_input:
+        found += Operations(multiplies=values, adds=values)
     return found
 
 

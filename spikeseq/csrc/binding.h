@@ -37,11 +37,11 @@ inline Choice choice_of(std::string_view reset, std::string_view readout, std::s
           height, 1 / width, std::exp(-1 / width), detach_reset};
 }
 
-inline Shape shape_of(const at::Tensor& current, const at::Tensor& leak,
+inline Shape shape_of(const at::Tensor& current, const at::Tensor& threshold,
                       const std::optional<at::Tensor>& lengths, int64_t substeps, int64_t window) {
   int64_t inner = 1;
   for (int64_t d = 2; d < current.dim(); ++d) inner *= current.size(d);
-  return {current.size(0), current.size(1), inner, leak.numel(), substeps, window,
+  return {current.size(0), current.size(1), inner, threshold.numel(), substeps, window,
           lengths ? lengths->const_data_ptr<int64_t>() : nullptr};
 }
 
@@ -57,7 +57,7 @@ void dispatch(at::ScalarType type, const Work& work) {
   }
 }
 
-// The arguments that both directions of `lif` take; `state` is (1 + memory_planes, B, *), and of the membrane's type.
+// The arguments that both directions of `lif` take, of which `lif_shape` is made; `state` is (1 + memory_planes, B, *), and of the membrane's type.
 inline Checks check_lif(const at::Tensor& current, const char* name, const at::Tensor& state, const at::Tensor& leak,
                         const at::Tensor& threshold, const std::optional<at::Tensor>& lengths, const Choice& choice) {
   Checks check("current", current);
@@ -67,10 +67,22 @@ inline Checks check_lif(const at::Tensor& current, const char* name, const at::T
   sizes[0] = 1 + memory_planes(choice.surrogate);
   check(name, state, sizes);
   const int64_t channels = current.dim() > 2 ? current.size(2) : 1;
-  check("leak", leak, leak.numel() == 1 ? 1 : channels);
-  check("threshold", threshold, leak.sizes());
+  if (leak.dim() > 1) {  // a row for each row of current
+    check("leak", leak, current.sizes());
+    check("threshold", threshold, threshold.numel() == 1 ? 1 : channels);
+  } else {
+    check("leak", leak, leak.numel() == 1 ? 1 : channels);
+    check("threshold", threshold, leak.sizes());
+  }
   check.lengths(lengths, current.size(1));
   return check;
+}
+
+inline Shape lif_shape(const at::Tensor& current, const at::Tensor& leak, const at::Tensor& threshold,
+                       const std::optional<at::Tensor>& lengths, int64_t substeps, int64_t window) {
+  Shape shape = shape_of(current, threshold, lengths, substeps, window);
+  shape.leak_rows = leak.dim() > 1;
+  return shape;
 }
 
 inline at::Tensor dense(const at::Tensor& t) { return t.contiguous(); }
@@ -91,7 +103,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif(
   const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
   check_lif(current, "state", state, leak, threshold, lengths, choice);
   check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes);
-  const Shape shape = shape_of(current, leak, lengths, substeps, window);
+  const Shape shape = lif_shape(current, leak, threshold, lengths, substeps, window);
   Device::check(shape, leak, threshold, lengths);
 
   std::vector<int64_t> sizes = current.sizes().vec();
@@ -127,14 +139,15 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
   const Checks check = check_lif(current, "final_state", final_state, leak, threshold, lengths, choice);
   std::vector<int64_t> made = current.sizes().vec();
   made[0] = check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes) / window;
-  const Shape shape = shape_of(current, leak, lengths, substeps, window);
+  const Shape shape = lif_shape(current, leak, threshold, lengths, substeps, window);
   check.of_type("grad_out", grad_out, made, current.scalar_type());
   check("grad_final", grad_final, final_state.sizes());
   check("checkpoints", checkpoints, {shape.checkpoints() * final_state.numel()});
 
   at::Tensor grad_current = Device::empty(current.sizes(), current.options());
   at::Tensor grad_state = at::empty(final_state.sizes(), final_state.options());
-  at::Tensor grad_leak = at::empty({shape.neurons()}, final_state.options());
+  at::Tensor grad_leak = shape.leak_rows ? Device::empty(leak.sizes(), leak.options())
+                                         : at::empty({shape.neurons()}, final_state.options());
   at::Tensor grad_threshold = at::empty({shape.neurons()}, final_state.options());
   if (shape.neurons() > 0) {
     dispatch(current.scalar_type(), [&](auto in, auto s) {
@@ -153,7 +166,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
     return shape.neurons() > 0 ? Device::sum_channels(shape, per_neuron)
                                : at::zeros({shape.channels}, per_neuron.options());
   };
-  return {grad_current, grad_state, sum(grad_leak), sum(grad_threshold)};
+  return {grad_current, grad_state, shape.leak_rows ? grad_leak : sum(grad_leak), sum(grad_threshold)};
 }
 
 }  // namespace spikeseq

@@ -56,12 +56,32 @@ SPIKESEQ_HD int within(int64_t start, int64_t stop) {
 // anything is written, so that many reads are under way at once; fixed trip counts keep the arrays in registers. What
 // is the same for all threads is decided outside of the sub-steps or by a branch; what is not, by a choice of values.
 
-template <Reset R, typename In, typename S>
+// The leaks of an interval's sub-steps: one for all of them, or one for each, read as the currents are.
+template <bool kLeakRows, typename S>
+struct Leaks {
+  S one;
+  SPIKESEQ_HD void read(int, bool, const S*) {}
+  SPIKESEQ_HD S at(int) const { return one; }
+};
+template <typename S>
+struct Leaks<true, S> {
+  S each[kInterval];
+  SPIKESEQ_HD void read(int i, bool there, const S* from) { each[i] = there ? *from : S(0); }
+  SPIKESEQ_HD S at(int i) const { return each[i]; }
+};
+template <bool kLeakRows, typename S>
+SPIKESEQ_HD Leaks<kLeakRows, S> leaks_from(const S* leak, int64_t channel) {
+  if constexpr (kLeakRows) return {};
+  else return {leak[channel]};
+}
+
+template <Reset R, bool kLeakRows, typename In, typename S>
 SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const Forward<In, S>& f,
                                 int64_t neuron) {
   const int planes = 1 + memory_planes(choice.surrogate);
   const int64_t stride = shape.neurons(), steps = shape.steps_of(neuron), c = shape.channel(neuron);
-  const S leak = f.leak[c], threshold = f.threshold[c];
+  const S threshold = f.threshold[c];
+  auto leaks = leaks_from<kLeakRows>(f.leak, c);
   const auto scale = choice.template scale<S>();
   NeuronState<S> s = load(f.state, planes, stride, neuron);
   S count = 0;
@@ -73,6 +93,7 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
     SPIKESEQ_UNROLL
     for (int i = 0; i < kInterval; ++i) {
       currents[i] = i < alive ? S(f.current[row.at]) : S(0);
+      leaks.read(i, i < alive, f.leak + row.at);
       row.forth();
     }
     if (alive > 0) store(s, checkpoint, planes, stride, neuron);
@@ -80,7 +101,7 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
     SPIKESEQ_UNROLL
     for (int i = 0; i < kInterval; ++i) {
       if (i == all) break;
-      const S u = update<R>(s.membrane, currents[i], leak, threshold);
+      const S u = update<R>(s.membrane, currents[i], leaks.at(i), threshold);
       s.membrane = i < alive ? u : s.membrane;
       const bool fired = i < alive && fires(u, threshold);
       if (planes > 1 && i < alive) remember(choice.surrogate, fired, scale, s.f, s.n);
@@ -99,32 +120,36 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
 }
 
 // The membranes of an interval again, u[0] before its first sub-step, and the slopes that belong to them.
-template <Reset R, Surrogate K, typename S>
-SPIKESEQ_HD void follow_again(NeuronState<S> s, S leak, S threshold, S inverse_threshold, const SurrogateScale<S>& scale,
-                              const S (&currents)[kInterval], S (&u)[kInterval + 1], S (&slopes)[kInterval]) {
+template <Reset R, Surrogate K, bool kLeakRows, typename S>
+SPIKESEQ_HD void follow_again(NeuronState<S> s, const Leaks<kLeakRows, S>& leaks, S threshold, S inverse_threshold,
+                              const SurrogateScale<S>& scale, const S (&currents)[kInterval], S (&u)[kInterval + 1],
+                              S (&slopes)[kInterval]) {
   u[0] = s.membrane;
   SPIKESEQ_UNROLL
   for (int i = 0; i < kInterval; ++i) {
-    u[i + 1] = update<R>(u[i], currents[i], leak, threshold);
+    u[i + 1] = update<R>(u[i], currents[i], leaks.at(i), threshold);
     remember<K>(fires(u[i + 1], threshold), scale, s.f, s.n);
     slopes[i] = slope<K>(u[i + 1], inverse_threshold, scale, s.f, s.n);
   }
 }
 
-template <Reset R, typename In, typename S>
+template <Reset R, bool kLeakRows, typename In, typename S>
 SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const Backward<In, S>& b,
                                  int64_t neuron) {
   const int planes = 1 + memory_planes(choice.surrogate);
   const int64_t stride = shape.neurons(), steps = shape.steps_of(neuron), c = shape.channel(neuron);
-  const S leak = b.leak[c], threshold = b.threshold[c], inverse_threshold = S(1) / threshold;
+  const S threshold = b.threshold[c], inverse_threshold = S(1) / threshold;
+  auto leaks = leaks_from<kLeakRows>(b.leak, c);
   const S keep_reset = choice.detach_reset ? S(0) : S(1);
   const S share = choice.readout == Readout::rate ? S(1) / S(shape.window) : S(1);  // of grad_out, for each spike
   const auto scale = choice.template scale<S>();
   Adjoint<S> a{b.grad_final[neuron], S(0), S(0), S(0)};
   S grad_current = 0;
 
-  for (int64_t row = (steps + shape.substeps - 1) / shape.substeps; row < shape.rows; ++row)
+  for (int64_t row = (steps + shape.substeps - 1) / shape.substeps; row < shape.rows; ++row) {
     b.grad_current[row * stride + neuron] = In(S(0));
+    if (kLeakRows) b.grad_leak[row * stride + neuron] = 0;
+  }
 
   for (int64_t stop = steps; stop > 0;) {
     const int64_t start = (stop - 1) / kInterval * kInterval;
@@ -134,6 +159,7 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
     SPIKESEQ_UNROLL
     for (int i = 0; i < kInterval; ++i) {
       currents[i] = i < count ? S(b.current[row.at]) : S(0);
+      leaks.read(i, i < count, b.leak + row.at);
       grads[i] = i < count ? S(b.grad_out[out_row.at]) : S(0);
       row.forth();
       out_row.forth();
@@ -141,7 +167,7 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
     const S* checkpoint = b.checkpoints + start / kInterval * planes * stride;
     const NeuronState<S> before = load(checkpoint, planes, stride, neuron);
     pick(choice.surrogate, [&](auto k) {
-      follow_again<R, decltype(k)::value>(before, leak, threshold, inverse_threshold, scale, currents, u, slopes);
+      follow_again<R, decltype(k)::value>(before, leaks, threshold, inverse_threshold, scale, currents, u, slopes);
     });
     SPIKESEQ_UNROLL
     for (int i = kInterval - 1; i >= 0; --i) {
@@ -150,11 +176,15 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
       if (i >= count) continue;
       if (choice.readout != Readout::membrane) a.spike += share * grads[i];
       else if (out_row.ends()) a.membrane += grads[i];
-      grad_current += update_adjoint<R>(u[i + 1], u[i], slopes[i], leak, threshold, inverse_threshold,
+      grad_current += update_adjoint<R>(u[i + 1], u[i], slopes[i], leaks.at(i), threshold, inverse_threshold,
                                         keep_reset, a);
       if (row.begins()) {
         b.grad_current[row.at] = In(grad_current);
         grad_current = 0;
+        if (kLeakRows) {
+          b.grad_leak[row.at] = a.leak;
+          a.leak = 0;
+        }
       }
     }
     stop = start;
@@ -164,7 +194,7 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
   spike_adjoint(s.membrane, slope(choice.surrogate, s.membrane, inverse_threshold, scale, s.f, s.n), inverse_threshold, a);
   b.grad_state[neuron] = a.membrane;
   for (int p = 1; p < planes; ++p) b.grad_state[p * stride + neuron] = 0;
-  b.grad_leak[neuron] = a.leak;
+  if (!kLeakRows) b.grad_leak[neuron] = a.leak;
   b.grad_threshold[neuron] = a.threshold;
 }
 

@@ -14,10 +14,11 @@ struct Shape {
   int64_t rows;      // rows of current, L
   int64_t batch;     // B
   int64_t inner;     // neurons per batch entry
-  int64_t channels;  // leaks and thresholds: 1, or a divisor of inner
+  int64_t channels;  // thresholds, and leaks without rows: 1, or a divisor of inner
   int64_t substeps;  // sub-steps that each row of current lasts
   int64_t window;    // sub-steps that each row of output covers
   const int64_t* lengths;  // (B,) rows of current that count, or null
+  bool leak_rows = false;  // each row of current has leaks of its own, (L, N)
 
   SPIKESEQ_HD int64_t neurons() const { return batch * inner; }
   SPIKESEQ_HD int64_t steps() const { return rows * substeps; }
@@ -48,7 +49,7 @@ template <typename In, typename S>
 struct Forward {
   const In* current;    // (L, N)
   const S* state;       // (P, N)
-  const S* leak;        // (channels,)
+  const S* leak;        // (channels,), or (L, N) if leak_rows
   const S* threshold;   // (channels,)
   In* out;              // (L * substeps / window, N)
   S* final_state;       // (P, N)
@@ -66,7 +67,7 @@ struct Backward {
   const S* threshold;
   In* grad_current;       // (L, N)
   S* grad_state;          // (P, N); the memory's part is zero
-  S* grad_leak;           // (N,): per neuron, summed over channels by the caller
+  S* grad_leak;           // (N,): per neuron, summed over channels by the caller; (L, N) if leak_rows
   S* grad_threshold;      // (N,)
 };
 

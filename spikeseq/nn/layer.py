@@ -12,7 +12,7 @@ from ..functional import spike_of
 from ..modules import oddity
 from ..neuron import Run
 from ..ops import linear_lif, recurrent
-from ..ops.dispatch import Op, dispatch
+from ..ops.dispatch import Op, beyond, dispatch
 from ..ops.eager import traced
 from ..watch import watched
 from .lif import LIF
@@ -170,6 +170,7 @@ class SpikingLayer(nn.Module):
             traced()
             or unread("input_map", self.input_map, nn.Linear)
             or unread("lif", self.lif, LIF)
+            or beyond(self.lif)
             or linear_lif.tensors_fit(x, self.input_map.weight, self.input_map.bias, state)  # type: ignore[arg-type]
         )
 

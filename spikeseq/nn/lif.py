@@ -61,6 +61,7 @@ class LIF(nn.Module):
         surrogate: derivative used for the spike; default thesis eq. 5.12.
         learn_leak, learn_threshold: whether they are trained, as in the thesis, or fixed buffers.
         detach_reset: let no gradient through the reset.
+        norm_input: weight the current by (1 - leak), as `functional.lif`. Default False.
     Raises:
         ValueError: at construction and when a state dict with values out of bounds is loaded.
 
@@ -72,6 +73,7 @@ class LIF(nn.Module):
     """
 
     starts: Mapping[str, float | tuple[float, ...]] = MappingProxyType({})  # of layers pickled without
+    norm_input = False  # the same
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class LIF(nn.Module):
         learn_leak: bool = True,
         learn_threshold: bool = True,
         detach_reset: bool = False,
+        norm_input: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -93,7 +96,7 @@ class LIF(nn.Module):
         self.substeps = positive_int("substeps", substeps)
         self.reset = choice("reset", reset, RESETS)
         self.surrogate = check_surrogate(PiecewiseLinear() if surrogate is None else surrogate)
-        self.detach_reset = detach_reset
+        self.detach_reset, self.norm_input = detach_reset, norm_input
         self.starts = {
             "leak": one_or_each("leak", leak, self.channels, check_leak),
             "threshold": one_or_each("threshold", threshold, self.channels, check_threshold),
@@ -115,14 +118,15 @@ class LIF(nn.Module):
         """Values of a neuron's state beside its membrane."""
         return len(planes_start(self.reset, self.surrogate))
 
-    def neuron(self) -> Neuron:
-        """The neurons that this layer stands for."""
+    def neuron(self, leak: Tensor | float | None = None) -> Neuron:
+        """The neurons that this layer stands for; with `leak` in the place of its own, if one is given."""
         return Neuron(
-            bounded(self.leak, *BOUNDS["leak"]),
+            bounded(self.leak, *BOUNDS["leak"]) if leak is None else leak,
             bounded(self.threshold, *BOUNDS["threshold"]),
             self.reset,
             self.surrogate,
             self.detach_reset,
+            self.norm_input,
         )
 
     def forward(
@@ -130,14 +134,21 @@ class LIF(nn.Module):
         current: Tensor,
         state: Tensor | None = None,
         *,
+        leak: Tensor | float | None = None,
         lengths: Tensor | None = None,
         substeps: int | None = None,
         readout: str = "spikes",
         window: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As `functional.lif`: currents (L, B, *) in, spikes (L * substeps, B, *) and state out."""
+        """As `functional.lif`: currents (L, B, *) in, spikes (L * substeps, B, *) and state out.
+
+        Args:
+            leak: what holds at this call in the place of the layer's own leak, which then gets no gradient:
+                whatever `functional.lif` takes, such as (L, B, *), a leak for every token. Default None.
+            Others: as `functional.lif`.
+        """
         steps = self.substeps if substeps is None else substeps
-        return fire(current, state, self.neuron(), Run(steps, window, readout, lengths))
+        return fire(current, state, self.neuron(leak), Run(steps, window, readout, lengths))
 
     def emits(self, call: Mapping[str, Any]) -> float | None:
         """The height of a spike in what a call with these arguments gives first; None: analog values."""
@@ -211,7 +222,13 @@ class LIF(nn.Module):
             return f"{p.item():.3g}" if readable else f"(on {p.device})"
 
         leak, threshold = shown(self.leak), shown(self.threshold)
-        return f"leak={leak}, threshold={threshold}, substeps={self.substeps}, reset={self.reset!r}"
+        norm = ", norm_input=True" if self.norm_input else ""
+        return f"leak={leak}, threshold={threshold}, substeps={self.substeps}, reset={self.reset!r}{norm}"
+
+
+def row_of(leak: Any, current: Tensor) -> Any:
+    """The leak of a cell's call for a current (B, *) in time: (1, B, *) if it is the token's own."""
+    return leak.unsqueeze(0) if isinstance(leak, Tensor) and leak.shape == current.shape else leak
 
 
 class LIFCell(LIF):
@@ -221,11 +238,21 @@ class LIFCell(LIF):
     """
 
     def forward(  # type: ignore[override]
-        self, current: Tensor, state: Tensor | None = None, *, readout: str = "spikes"
+        self,
+        current: Tensor,
+        state: Tensor | None = None,
+        *,
+        leak: Tensor | float | None = None,
+        readout: str = "spikes",
     ) -> tuple[Tensor, Tensor]:
-        """Spikes (substeps, B, *), or the rate or membrane (B, *), and the state."""
+        """Spikes (substeps, B, *), or the rate or membrane (B, *), and the state.
+
+        Args:
+            leak: as `LIF`; a tensor in current's shape (B, *) is the token's own.
+        """
         check_tensor("current", current)
-        out, state = super().forward(current.unsqueeze(0), state, readout=readout)
+        row, leak = current.unsqueeze(0), row_of(leak, current)
+        out, state = super().forward(row, state, leak=leak, readout=readout)
         return (out if readout == "spikes" else out.squeeze(0)), state
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..modules import EVERYWHERE
-from ..ops.dispatch import NO_FIT, listening, no_kernel, not_wide, under_autocast, unlike
+from ..ops.dispatch import NO_FIT, WEIGHTED, listening, no_kernel, not_wide, under_autocast, unlike
 from ..ops.eager import traced
 from ..ops.stack import plan_maker
 from ..watch import WATCHED
@@ -140,6 +140,8 @@ def _read(layers: Any, between: Any, x: Tensor) -> Parts | str:
             return f".layers.{name}{reason}"
         if lif.planes:
             return f"surrogate {lif.surrogate.name} remembers"
+        if lif.norm_input:
+            return WEIGHTED
         if inner.get("feedback") is not None:
             return "layers have feedback"
         if inner.get("norm") is not None:

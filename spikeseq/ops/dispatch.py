@@ -56,6 +56,7 @@ def tell(op: Op, reason: str | None, *, begun: bool = False) -> str | None:
 
 NO_FIT = "shapes that do not fit together"
 """The plain way then says which."""
+WEIGHTED = "norm_input weights the currents"
 
 
 def no_kernel(device: str) -> str | None:
@@ -80,6 +81,13 @@ def unlike(like: Tensor, **others: Tensor | None) -> str | None:
         if t.dtype != dtype:
             return f"{short(t.dtype)} {name}, {short(dtype)} input"
     return None
+
+
+def beyond(neuron: Any) -> str | None:
+    """What neurons do that only `lif` can."""
+    if neuron.norm_input:
+        return WEIGHTED
+    return "a leak for every token" if isinstance(neuron.leak, Tensor) and neuron.leak.dim() > 1 else None
 
 
 def not_wide(name: str, x: Tensor) -> str | None:

@@ -14,7 +14,7 @@ from . import library
 from .build import ensure_native, is_loaded
 from .dispatch import Op, dispatch, no_kernel
 from .eager import PLAIN, forward_of, no_second_backward, straight, traced, ungraded
-from .reference import Options, lif_adjoint, lif_reference
+from .reference import Options, counted, lif_adjoint, lif_reference, spread
 
 OPTIONS = (
     "int substeps, int window, str reset, str readout,"
@@ -186,7 +186,16 @@ def lif(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return dispatch(LIF, *arguments)  # type: ignore[no-any-return]
 
 
+def weighted(current: Tensor, leak: Tensor, lengths: Tensor | None) -> Tensor:
+    """The current times (1 - leak), as `norm_input` has it."""
+    return (counted(current, lengths) * (1 - spread(leak, current[0]))).to(current.dtype)
+
+
 def fire(current: Tensor, state: Tensor | None, neuron: Neuron, run: Run) -> tuple[Tensor, Tensor]:
     """`functional.lif` of neurons and a call that are described already."""
-    out, final, _ = lif(current, *neuron.arguments(current, state, run))
+    arguments = neuron.arguments(current, state, run)
+    if neuron.norm_input:
+        _, leak, _, lengths, *_ = arguments
+        current = weighted(current, leak, lengths)
+    out, final, _ = lif(current, *arguments)
     return out, final if neuron.planes else final[0]

@@ -13,7 +13,7 @@ from torch.nn.functional import layer_norm
 from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
-from .dispatch import Op, no_kernel, not_wide, unlike
+from .dispatch import Op, beyond, no_kernel, not_wide, unlike
 from .eager import forward_of, once_differentiable, traced
 from .lif import fire
 
@@ -37,6 +37,7 @@ def fits(currents: Tensor, state: Tensor | None, gain: Tensor, offset: Tensor, n
     """CPU tensors of one wide type, not traced or transformed: while tracing nothing can be built."""
     return (
         traced()
+        or beyond(neuron)
         or (None if currents.is_cpu else f"on {currents.device.type}")
         or not_wide("currents", currents)
         or unlike(

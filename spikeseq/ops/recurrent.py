@@ -12,7 +12,7 @@ from torch import Tensor
 from ..checks import check_alike, check_values
 from ..neuron import Neuron, Run
 from . import library
-from .dispatch import NO_FIT, no_kernel, not_wide, unlike
+from .dispatch import NO_FIT, beyond, no_kernel, not_wide, unlike
 from .eager import forward_of, once_differentiable, traced
 from .lif import OPTIONS
 from .reference import Options
@@ -50,7 +50,8 @@ def tensors_fit(current: Tensor, state: Tensor | None, weight: Tensor, neuron: A
     """
     leak, threshold = neuron.leak, neuron.threshold
     return (
-        not_wide("currents", current)
+        beyond(neuron)
+        or not_wide("currents", current)
         or unlike(current, currents=current, weight=weight, leak=leak, threshold=threshold, state=state)
         or (None if current.is_cpu or current.is_cuda else f"on {current.device.type}")
         or (None if _fit_together(current, state, weight, leak, threshold) else NO_FIT)

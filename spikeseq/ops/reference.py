@@ -57,8 +57,23 @@ class Spike(torch.autograd.Function):
 
 
 def spread(values: Tensor, like: Tensor) -> Tensor:
-    """Leaks or thresholds (C,) shaped to broadcast over (B, C, *)."""
+    """Leaks or thresholds (1,) or (C,) shaped to broadcast over (B, C, *); leaks (L, B, C, *) as they are."""
+    if values.dim() > 1:
+        return values
     return values.reshape(1, -1, *[1] * (like.dim() - 2)) if values.numel() != 1 else values.reshape(())
+
+
+def at(row: int, leaks: Tensor, like: Tensor) -> Tensor:
+    """The leaks (spread) that hold for a row of current: its own, or those of all rows."""
+    return leaks[row] if leaks.dim() > like.dim() else leaks
+
+
+def counted(rows: Tensor, lengths: Tensor | None) -> Tensor:
+    """Rows (L, B, *), zero past each sequence's end: whatever is there must not reach a gradient."""
+    if lengths is None:
+        return rows
+    counts = torch.arange(len(rows), device=rows.device).unsqueeze(1) < lengths
+    return rows.where(counts.view(*counts.shape, *[1] * (rows.dim() - 2)), 0)
 
 
 def alive(t: int, lengths: Tensor | None, like: Tensor, substeps: int) -> Tensor | None:
@@ -74,7 +89,7 @@ def lif_reference(
     Args:
         current: (L, B, *).
         state: (1 + memory planes, B, *), the membrane first.
-        leak, threshold: (1,) or (C,).
+        leak: (1,), (C,), or (L, B, *) as current. threshold: (1,) or (C,).
         lengths: (B,) rows of current that count, or None.
         options: the fields of `Options`.
     Returns:
@@ -82,11 +97,10 @@ def lif_reference(
     """
     o = Options(*options)
     surrogate = o.derivative
-    if lengths is not None:  # whatever the padding holds, NaN included, must not reach a gradient
-        counts = torch.arange(len(current), device=current.device).unsqueeze(1) < lengths
-        current = current.where(counts.view(*counts.shape, *[1] * (current.dim() - 2)), 0)
+    current = counted(current, lengths)
     u, memory = state[0], state[1:]
-    leak, threshold = spread(leak, u), spread(threshold, u)
+    leaks = spread(leak if leak.dim() == 1 else counted(leak, lengths), u)
+    threshold = spread(threshold, u)
 
     def fire(u: Tensor, memory: Tensor) -> Tensor:
         # Which sub-steps have a slope is decided by data alone, so nothing flows through the slope.
@@ -100,7 +114,8 @@ def lif_reference(
     for t in range(len(current) * o.substeps):
         mask = alive(t, lengths, u, o.substeps)
         fed_back = spike.detach() if o.detach_reset else spike
-        new = update(u, fed_back, current[t // o.substeps].to(u.dtype), leak, threshold, o.reset)
+        row = t // o.substeps
+        new = update(u, fed_back, current[row].to(u.dtype), at(row, leaks, u), threshold, o.reset)
         new_memory = surrogate.remember((new > threshold).to(u.dtype).detach(), memory)
         new_spike = fire(new, new_memory)
         emitted = new if o.readout == "membrane" else new_spike
@@ -129,20 +144,22 @@ def lif_adjoint(
     """Gradients of current, state, leak and threshold, by the reverse loop written out."""
     o = Options(*options)
     surrogate = o.derivative
-    leak_shape, threshold_shape = leak.shape, threshold.shape
-    leak, threshold = spread(leak, state[0]), spread(threshold, state[0])
+    threshold_shape = threshold.shape
+    leaks, threshold = spread(leak, state[0]), spread(threshold, state[0])
 
     history = [state]  # before sub-step t
     for t in range(len(current) * o.substeps):
         u, memory = history[-1][0], history[-1][1:]
         fired = (u > threshold).to(u.dtype)
-        new = update(u, fired, current[t // o.substeps].to(u.dtype), leak, threshold, o.reset)
+        row = t // o.substeps
+        new = update(u, fired, current[row].to(u.dtype), at(row, leaks, u), threshold, o.reset)
         after = torch.cat((new[None], surrogate.remember((new > threshold).to(u.dtype), memory)))
         mask = alive(t, lengths, u, o.substeps)
         history.append(after if mask is None else torch.where(mask, after, history[-1]))
 
     grad_u, grad_spike = grad_final[0].clone(), torch.zeros_like(grad_final[0])
-    grad_leak, grad_threshold = torch.zeros_like(grad_u), torch.zeros_like(grad_u)
+    grad_leak = torch.zeros_like(grad_u if leak.dim() == 1 else leak)
+    grad_threshold = torch.zeros_like(grad_u)
     grad_current = torch.zeros_like(current, dtype=grad_u.dtype)
 
     def through_spike(state: Tensor, grad_u: Tensor, grad_spike: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,25 +169,26 @@ def lif_adjoint(
     for t in reversed(range(len(current) * o.substeps)):
         before, after = history[t], history[t + 1]
         u, fired = before[0], (before[0] > threshold).to(grad_u.dtype)
-        row = grad_out[t // o.window].to(grad_u.dtype)
+        row, given = t // o.substeps, grad_out[t // o.window].to(grad_u.dtype)
+        decay, by_decay = at(row, leaks, u), at(row, grad_leak, u)
         total_u, total_spike = grad_u, grad_spike
         if o.readout != "membrane":
-            total_spike = total_spike + row / o.window
+            total_spike = total_spike + given / o.window
         elif (t + 1) % o.window == 0:
-            total_u = total_u + row
+            total_u = total_u + given
         g, by_threshold = through_spike(after, total_u, total_spike)
         if o.reset == "soft":
-            partial = (leak, -threshold, u, -fired)
+            partial = (decay, -threshold, u, -fired)
         elif o.reset == "soft_immediate":
-            partial = (leak, -leak * threshold, u - threshold * fired, -leak * fired)
+            partial = (decay, -decay * threshold, u - threshold * fired, -decay * fired)
         else:
-            partial = (leak * (1 - fired), -leak * u, u * (1 - fired), torch.zeros_like(u))
+            partial = (decay * (1 - fired), -decay * u, u * (1 - fired), torch.zeros_like(u))
         mask = alive(t, lengths, u, o.substeps)
         through_reset = torch.zeros_like(g) if o.detach_reset else partial[1] * g
         live = torch.ones_like(u, dtype=torch.bool) if mask is None else mask
         zero = torch.zeros_like(u)
-        grad_current[t // o.substeps] += torch.where(live, g, zero)
-        grad_leak += torch.where(live, partial[2] * g, zero)
+        grad_current[row] += torch.where(live, g, zero)
+        by_decay += torch.where(live, partial[2] * g, zero)
         grad_threshold += torch.where(live, by_threshold + partial[3] * g, zero)
         grad_u = torch.where(live, partial[0] * g, grad_u)
         grad_spike = torch.where(live, through_reset, grad_spike)
@@ -182,6 +200,6 @@ def lif_adjoint(
     return (
         grad_current.to(current.dtype),
         grad_state,
-        grad_leak.sum_to_size(leak.shape).reshape(leak_shape),
+        grad_leak.sum_to_size(leaks.shape).reshape(leak.shape),
         grad_threshold.sum_to_size(threshold.shape).reshape(threshold_shape),
     )

@@ -1,10 +1,12 @@
 """Each wrong argument gets one exception that names it, its value and what is accepted."""
 
 import math
+import re
 
 import pytest
 import torch
 
+from spikeseq.checks import check_values
 from spikeseq.functional import SURROGATES, ApproximateLIF, PiecewiseLinear, Surrogate, lif
 
 I = torch.ones(5, 3, 4)  # noqa: E741  the field's own letter
@@ -12,6 +14,13 @@ I = torch.ones(5, 3, 4)  # noqa: E741  the field's own letter
 
 def call(current=I, state=None, **options):
     return lif(current, state, **{"leak": 0.9, "threshold": 1.0, **options})
+
+
+def bad_token(value):
+    """Leaks of every token, one of them wrong."""
+    leak = torch.full_like(I, 0.5)
+    leak[3, 1, 2] = value
+    return leak
 
 
 BAD = [
@@ -60,7 +69,27 @@ BAD = [
         ValueError,
         r"threshold must have shape \(\), \(1,\) or \(4,\), got \(3,\)",
     ),
-    ({"leak": torch.ones(1, 4)}, ValueError, r"leak must have shape \(\), \(1,\) or \(4,\), got \(1, 4\)"),
+    *(
+        (
+            {"leak": torch.ones(shape)},
+            ValueError,
+            r"leak must have shape \(\), \(1,\) or \(4,\), or current's \(5, 3, 4\), got "
+            + re.escape(str(shape)),
+        )
+        for shape in ((3,), (1, 4), (3, 4), (5, 3), (5, 1, 4), (4, 3, 4), (1, 5, 3, 4))
+    ),
+    ({"threshold": torch.ones_like(I)}, ValueError, r"threshold must have shape .* got \(5, 3, 4\)"),
+    ({"leak": torch.ones_like(I).long()}, TypeError, "leak must be a floating-point tensor, got torch.int64"),
+    ({"leak": torch.ones_like(I, device="meta")}, ValueError, "leak is on meta, current on cpu"),
+    *(
+        ({"leak": bad_token(bad)}, ValueError, rf"leak must lie in \[0, 1\], got {bad}")
+        for bad in (-0.5, 1.5, math.nan, math.inf)
+    ),
+    (
+        {"leak": bad_token(2.0), "lengths": torch.tensor([5, 4, 0])},
+        ValueError,
+        r"leak must lie in \[0, 1\], got 2",
+    ),
     ({"leak": torch.ones(4, device="meta")}, ValueError, "leak is on meta, current on cpu"),
     ({"state": 0.0}, TypeError, "state must be a Tensor, got float"),
     ({"state": (torch.zeros(3, 4),)}, TypeError, "state must be a Tensor, got tuple"),
@@ -118,6 +147,8 @@ BAD = [
     ({"surrogate": "sigmoid"}, TypeError, r"surrogate must be one of .* got 'sigmoid'"),
     ({"surrogate": Surrogate()}, TypeError, r"surrogate must be one of .* got Surrogate"),
     ({"detach_reset": "no"}, TypeError, "detach_reset must be True or False, got 'no'"),
+    ({"norm_input": 1}, TypeError, "norm_input must be True or False, got 1"),
+    ({"norm_input": True, "leak": torch.ones(3)}, ValueError, "leak must have shape .*, got"),
 ]
 
 
@@ -136,6 +167,17 @@ def test_surrogates_need_positive_heights_and_widths(name, value):
         PiecewiseLinear(**{name: value})
     with pytest.raises(TypeError, match=f"PiecewiseLinear: {name} must be a number, got '1'"):
         PiecewiseLinear(**{name: "1"})
+
+
+def test_leaks_past_a_sequences_end_are_not_read():
+    lengths, longer = torch.tensor([5, 3, 0]), torch.tensor([5, 4, 0])
+    found = call(leak=bad_token(math.nan), lengths=lengths)
+    expected = call(leak=bad_token(0.5), lengths=lengths)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    check_values(5, bad_token(math.nan), torch.ones(1), lengths)  # where no kernel can be built
+    for run in (call, lambda leak, lengths: check_values(5, leak, torch.ones(1), lengths)):
+        with pytest.raises(ValueError, match=r"leak must lie in \[0, 1\], got nan"):
+            run(leak=bad_token(math.nan), lengths=longer)
 
 
 def test_infinite_and_nan_currents_are_a_result_and_not_a_crash():

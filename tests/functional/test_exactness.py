@@ -1,6 +1,7 @@
 """The laws of the elementwise op: chunks, streams and threads change no bit; padding has no effect."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ cases = st.builds(
     readout=st.sampled_from(READOUTS),
     ragged=st.booleans(),
     detach_reset=st.booleans(),
+    leak_rows=st.booleans(),
 )
 
 
@@ -36,7 +38,9 @@ def in_chunks(case, x, cuts):
     outs, state, edges = [], x.state, [0, *cuts, case.rows]
     for begin, end in itertools.pairwise(edges):
         lengths = None if x.lengths is None else (x.lengths - begin).clamp(0, end - begin)
-        out, state = case.op(x._replace(current=x.current[begin:end], state=state, lengths=lengths))
+        leak = x.leak[begin:end] if case.leak_rows else x.leak
+        piece = x._replace(current=x.current[begin:end], leak=leak, state=state, lengths=lengths)
+        out, state = case.op(piece)
         outs.append(out)
     return torch.cat(outs), state
 
@@ -65,11 +69,12 @@ def test_streamed_is_whole(case):
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("surrogate", [cls() for cls in SURROGATES.values()], ids=list(SURROGATES))
 @pytest.mark.parametrize("detach", [False, True])
-def test_chunked_gradients_are_whole_gradients(device, reset, surrogate, detach):
+@pytest.mark.parametrize("leak_rows", [False, True], ids=["", "leak of tokens"])
+def test_chunked_gradients_are_whole_gradients(device, reset, surrogate, detach, leak_rows):
     rows = 7 if (reset, surrogate.name) == ("hard", "approximate_lif") else 20
     case = Case(
         rows, dtype=torch.float64, substeps=3, reset=reset, surrogate=surrogate, detach_reset=detach,
-        ragged=True, channels=(6, 6), device=device,
+        ragged=True, channels=(6, 6), leak_rows=leak_rows, device=device,
     )  # fmt: skip
     x = case.inputs()
     whole, chunked = case.op(x), in_chunks(case, x, [1, 6])
@@ -101,6 +106,8 @@ def test_what_padding_holds_never_matters(case, filler):
         case.rows, -1, *[1] * (len(case.shape) - 1)
     )
     filled = x._replace(current=x.current.detach().masked_fill(padded, filler).requires_grad_())
+    if case.leak_rows:
+        filled = filled._replace(leak=x.leak.detach().masked_fill(padded, filler).requires_grad_())
     clean, dirty = case.op(x), case.op(filled)
     for a, b in zip(clean, dirty, strict=True):
         assert torch.equal(a, b) and not b.isnan().any()
@@ -112,15 +119,20 @@ def test_what_padding_holds_never_matters(case, filler):
         dirty_grads = grads
     for a, b in zip(gradients(clean, x, grads), gradients(dirty, filled, dirty_grads), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)  # equal even where they explode
-    assert (gradients(case.op(filled), filled, dirty_grads)[0].masked_select(padded) == 0).all()
+    by_current, _, by_leak, _ = gradients(case.op(filled), filled, dirty_grads)
+    for grad in (by_current, by_leak) if case.leak_rows else (by_current,):
+        assert (grad.masked_select(padded) == 0).all()
 
 
 @pytest.mark.parametrize("readout", READOUTS)
 def test_the_oracle_ignores_padding_too(readout):
-    case = Case(6, substeps=2, readout=readout, ragged=True)
+    case = Case(6, substeps=2, readout=readout, ragged=True, leak_rows=True)
     x = case.inputs()
     padded = (torch.arange(6).unsqueeze(1) >= x.lengths).unsqueeze(2)
-    x = x._replace(current=x.current.detach().masked_fill(padded, float("nan")).requires_grad_())
+    current, leak = (
+        t.detach().masked_fill(padded, float("nan")).requires_grad_() for t in (x.current, x.leak)
+    )
+    x = x._replace(current=current, leak=leak)
     results = case.oracle(x)
     assert not any(g.isnan().any() for g in gradients(results, x, random_grads(*results)))
 
@@ -138,6 +150,27 @@ def test_past_its_end_a_sequence_is_silent_and_its_state_stays(device, length):
         assert torch.equal(state, x.state)
 
 
+@quick
+@given(case=cases.filter(lambda c: not c.leak_rows), per_channel=st.booleans())
+def test_a_leak_of_every_token_that_never_changes_is_the_neurons_own(case, per_channel):
+    channels = case.shape[1] if per_channel and len(case.shape) > 1 else 1
+    case = replace(case, channels=(channels, 1))
+    x = case.inputs()
+    leak = x.leak.detach().view(-1, *[1] * max(0, len(case.shape) - 2)).expand_as(x.current)
+    tokens = x._replace(leak=leak.contiguous().requires_grad_())
+    own, same = case.op(x), case.op(tokens)
+    assert all(torch.equal(a, b) for a, b in zip(own, same, strict=True))
+    grads = random_grads(*own)
+    expected, found = gradients(own, x, grads), gradients(same, tokens, grads)
+    for i in (0, 1):
+        torch.testing.assert_close(found[i], expected[i], rtol=0, atol=0, equal_nan=True)
+    if case.dtype == torch.float64 and expected[2].abs().max() < 1e6:
+        flat = found[2].flatten(0, 1).flatten(1) if channels > 1 else found[2].flatten(0)
+        summed = flat.unflatten(1, (channels, -1)).sum((0, 2)) if channels > 1 else flat.sum(0, keepdim=True)
+        torch.testing.assert_close(summed, expected[2], rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(found[3], expected[3], rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("shape", [(4, 1500), (3, 5), (64, 128)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: str(d)[6:])
 def test_threads_change_no_bit(shape, dtype):
@@ -149,13 +182,14 @@ def test_threads_change_no_bit(shape, dtype):
             torch.set_num_threads(threads)
             found[threads] = []
             for i, surrogate in enumerate(surrogates):
-                case = Case(
-                    9, shape, dtype, 3, RESETS[i % 2], surrogate, ragged=True,
-                    channels=(shape[1], 1) if i % 2 else (1, shape[1]),
-                )  # fmt: skip
-                x = case.inputs()
-                results = case.op(x)
-                found[threads] += [*results, *gradients(results, x, random_grads(*results))]
+                for leak_rows, substeps in ((False, 3), (True, 3), (True, 1)):
+                    case = Case(
+                        9, shape, dtype, substeps, RESETS[i % 2], surrogate, ragged=True,
+                        channels=(shape[1], 1) if i % 2 else (1, shape[1]), leak_rows=leak_rows,
+                    )  # fmt: skip
+                    x = case.inputs()
+                    results = case.op(x)
+                    found[threads] += [*results, *gradients(results, x, random_grads(*results))]
     finally:
         torch.set_num_threads(before)
     for threads in (2, 3):
@@ -183,10 +217,12 @@ def test_nothing_of_the_callers_is_overwritten(device, surrogate, readout):
 def test_the_future_does_not_reach_back(case, data):
     cut = data.draw(st.integers(1, case.rows - 1))
     x = case.inputs()
-    later = torch.cat((x.current[:cut], -3 * x.current[cut:]))
+    other = x._replace(current=torch.cat((x.current[:cut], -3 * x.current[cut:])))
+    if case.leak_rows:
+        other = other._replace(leak=torch.cat((x.leak[:cut], 1 - x.leak[cut:])))
     rows = cut * (case.substeps if case.readout == "spikes" else 1)
     with torch.no_grad():
-        assert torch.equal(case.op(x)[0][:rows], case.op(x._replace(current=later))[0][:rows])
+        assert torch.equal(case.op(x)[0][:rows], case.op(other)[0][:rows])
 
 
 def test_uninitialised_memory_is_never_read():
@@ -194,8 +230,8 @@ def test_uninitialised_memory_is_never_read():
     torch.use_deterministic_algorithms(True)
     try:
         for surrogate in (ApproximateLIF(), *(cls() for cls in SURROGATES.values())):
-            for readout in READOUTS:
-                case = Case(40, surrogate=surrogate, readout=readout, ragged=True)
+            for readout, leak_rows in itertools.product(READOUTS, (False, True)):
+                case = Case(40, surrogate=surrogate, readout=readout, ragged=True, leak_rows=leak_rows)
                 x = case.inputs()
                 x = x._replace(lengths=x.lengths // 2)
                 results = case.op(x)

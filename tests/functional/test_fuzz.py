@@ -46,7 +46,9 @@ def calls(draw):
     call = {
         "current": current,
         "state": draw(st.sampled_from([None, state])),
-        "leak": draw(st.floats(0, 1) | parameter_shapes.map(lambda s: random_tensor(s, seed, wide))),
+        "leak": draw(
+            st.floats(0, 1) | (parameter_shapes | st.just(shape)).map(lambda s: random_tensor(s, seed, wide))
+        ),
         "threshold": draw(
             st.floats(0.1, 2) | parameter_shapes.map(lambda s: random_tensor(s, seed, wide) + 0.1)
         ),
@@ -77,7 +79,8 @@ def test_any_call_is_right_or_is_refused(call):
         return
     current, surrogate, substeps = call["current"], call["surrogate"], call["substeps"]
     dtype = torch.float64 if current.dtype == torch.float64 else torch.float32
-    leak, threshold = (torch.as_tensor(call[name], dtype=dtype).reshape(-1) for name in ("leak", "threshold"))
+    leak, threshold = (torch.as_tensor(call[name], dtype=dtype) for name in ("leak", "threshold"))
+    leak, threshold = leak if leak.dim() > 1 else leak.reshape(-1), threshold.reshape(-1)
     planes = surrogate.memory_planes
     start = current.new_zeros((1 + planes, *current.shape[1:]), dtype=dtype)
     for plane, value in enumerate(surrogate.memory_start, 1):
@@ -107,6 +110,7 @@ def test_any_call_is_right_or_is_refused(call):
         readout=st.sampled_from(READOUTS),
         ragged=st.booleans(),
         detach_reset=st.booleans(),
+        leak_rows=st.booleans(),
     ),
     seed=st.integers(0, 99),
 )

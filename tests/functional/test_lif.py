@@ -6,7 +6,7 @@ import pytest
 import torch
 from lif_case import DTYPES, Case, assert_gradients_close, gradients, random_grads
 
-from spikeseq.functional import READOUTS, RESETS, SURROGATES
+from spikeseq.functional import READOUTS, RESETS, SURROGATES, lif
 from spikeseq.ops.reference import lif_adjoint
 
 surrogates = pytest.mark.parametrize(
@@ -186,6 +186,136 @@ def test_the_fall_backs_gradient_is_autograds(reset, surrogate):
         with torch.no_grad():
             ours = lif_adjoint(*grads, *x, *case.options)
         assert_gradients_close(list(ours), gradients(results, x, grads), 1e-10)
+
+
+@resets
+@surrogates
+@dtypes
+def test_a_leak_for_every_token(device, reset, surrogate, dtype):
+    """Forward bit for bit; gradients, that of the leak not summed, in the wide types."""
+    for i, (ragged, (rows, substeps)) in enumerate(
+        itertools.product((False, True), ((1, 1), (21, 1), (7, 3), (6, 5)))
+    ):
+        if reset == "hard" and surrogate.name == "approximate_lif" and rows * substeps > 21:
+            continue  # its gradients explode
+        case = Case(
+            rows, (5, 6), dtype, substeps, reset, surrogate, READOUTS[i % 3], ragged=ragged,
+            channels=(1, 6 if i % 2 else 1), detach_reset=i % 3 == 1, leak_rows=True, device=device,
+        )  # fmt: skip
+        x = case.inputs(seed=i)
+        ours, theirs = case.op(x), case.oracle(x)
+        assert_same(ours, theirs)
+        grads = random_grads(*theirs)
+        expected = gradients(theirs, x, grads)
+        assert expected[2].shape == x.current.shape
+        if dtype == torch.float64:
+            with torch.no_grad():
+                by_hand = lif_adjoint(*grads, *x, *case.options)
+            assert_gradients_close(list(by_hand), expected, 1e-10)
+        if dtype in (torch.float32, torch.float64):
+            tolerance = 1e-10 if dtype == torch.float64 else 2e-4
+            assert_gradients_close(gradients(ours, x, grads), expected, tolerance)
+
+
+@resets
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=lambda d: str(d)[6:])
+def test_half_precision_gradients_of_leaks_of_tokens(device, reset, half):
+    case = Case(9, (4, 6), half, 3, reset, ragged=True, leak_rows=True, device=device)
+    x = case.inputs()
+    exact = x._replace(current=x.current.detach().float().requires_grad_())
+    ours, theirs = case.op(x), case.oracle(exact)
+    grads = random_grads(*theirs)
+    found = gradients(ours, x, (grads[0].to(half), grads[1]))
+    expected = gradients(theirs, exact, grads)
+    torch.testing.assert_close(found[0], expected[0].to(half), rtol=torch.finfo(half).eps, atol=1e-3)
+    assert_gradients_close([expected[0], *found[1:]], expected, 2e-4)
+    rounded = x._replace(leak=x.leak.detach().to(half).requires_grad_())  # as a map under autocast gives it
+    out, state = case.op(rounded)
+    assert out.dtype == half and state.dtype == torch.float32
+    assert gradients((out, state), rounded, (grads[0].to(half), grads[1]))[2].dtype == half
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (2, 3, 4, 5), (3, 70, 19), (2, 1100)], ids=str)
+def test_leaks_of_tokens_in_any_shape(device, shape):
+    for substeps, strided in ((1, False), (3, True)):
+        case = Case(6, shape, torch.float64, substeps, ragged=True, leak_rows=True, device=device)
+        x = case.inputs()
+        leak = x.leak
+        if strided:
+            leak = leak.detach().repeat_interleave(2, 0)[::2].requires_grad_()
+            assert len(shape) == 1 or not leak.is_contiguous()
+        ours, theirs = case.op(x._replace(leak=leak)), case.oracle(x)
+        assert_same(ours, theirs)
+        grads = random_grads(*theirs)
+        found = gradients(ours, x._replace(leak=leak), grads)
+        assert_gradients_close(found, gradients(theirs, x, grads), 1e-10)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0), (0,)], ids=str)
+def test_leaks_of_tokens_without_neurons(device, shape):
+    case = Case(4, shape, substeps=2, leak_rows=True, device=device)
+    x = case.inputs()
+    out, final = case.op(x)
+    grads = gradients((out, final), x, (out.detach(), final.detach()))
+    assert out.shape == (8, *shape) and grads[2].shape == x.leak.shape
+
+
+leaks = pytest.mark.parametrize(
+    "leak", [0.3, torch.rand(6, generator=torch.Generator().manual_seed(0)), "tokens"],
+    ids=["a number", "per channel", "per token"],
+)  # fmt: skip
+
+
+@leaks
+@resets
+@pytest.mark.parametrize("ragged", [False, True])
+def test_norm_input_weights_the_current(device, leak, reset, ragged):
+    x = Case(7, (5, 6), torch.float64, 3, reset, ragged=ragged, leak_rows=True, device=device).inputs()
+    leak = x.leak if isinstance(leak, str) else leak
+    if isinstance(leak, torch.Tensor):
+        leak = leak.detach().to(device, torch.float64).requires_grad_()
+    options = {"threshold": x.threshold, "substeps": 3, "reset": reset, "lengths": x.lengths, "leak": leak}
+    ours = lif(x.current, x.state[0], norm_input=True, **options)
+    theirs = lif(x.current * (1 - leak), x.state[0], **options)
+    assert_same(ours, theirs)
+    leaves = [t for t in (x.current, x.state, leak, x.threshold) if isinstance(t, torch.Tensor)]
+    grads = random_grads(*theirs)
+    found, expected = (torch.autograd.grad(r, leaves, grads) for r in (ours, theirs))
+    torch.testing.assert_close(found, expected)
+
+
+def test_norm_input_takes_the_gain_of_the_leak_away(device):
+    current = torch.ones(3000, 1, 3, device=device)
+    leak = torch.tensor([0.0, 0.9, 0.99], device=device)
+    out, state = lif(current, leak=leak, threshold=2.0, norm_input=True)
+    torch.testing.assert_close(state, torch.ones_like(state))
+    assert not out.any()
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=lambda d: str(d)[6:])
+@leaks
+def test_norm_input_keeps_the_type_of_the_current(device, half, leak):
+    current = torch.randn(5, 2, 6, device=device).to(half)
+    leak = torch.rand(5, 2, 6) if isinstance(leak, str) else leak
+    leak = leak.to(device) if isinstance(leak, torch.Tensor) else leak
+    out, state = lif(current, leak=leak, threshold=1.0, norm_input=True)
+    product = (current.float() * (1 - torch.as_tensor(leak, device=device))).to(half)
+    expected = lif(product, leak=leak, threshold=1.0)
+    assert_same((out, state), expected)
+
+
+def test_norm_input_lets_nothing_out_of_the_padding(device):
+    case = Case(6, (4, 5), torch.float64, ragged=True, leak_rows=True, device=device)
+    x = case.inputs()
+    past = torch.arange(6, device=device).view(-1, 1, 1) >= x.lengths.view(-1, 1)
+    dirty = [t.detach().masked_fill(past, float("nan")).requires_grad_() for t in (x.current, x.leak)]
+
+    def run(current, leak):
+        options = {"leak": leak, "threshold": x.threshold, "lengths": x.lengths}
+        out, state = lif(current, norm_input=True, **options)
+        return out, state, *torch.autograd.grad((out.sum() + state.sum()), (current, leak))
+
+    assert_same(run(*dirty), run(x.current, x.leak))
 
 
 def test_readouts_are_functions_of_the_spikes_and_membranes(device):

@@ -37,6 +37,7 @@ class Case:
     ragged: bool = False
     channels: tuple[int, int] = (1, 1)  # of leak and of threshold
     detach_reset: bool = False
+    leak_rows: bool = False  # a leak for every token, (L, B, *)
     device: str = "cpu"
 
     @property
@@ -65,7 +66,8 @@ class Case:
             state[1] = state[2] * torch.rand(self.shape, generator=random, dtype=torch.float64)
         if self.surrogate.name == "spike_time":  # sub-steps since the last spike
             state[1] = torch.randint(0, 300, self.shape, generator=random)
-        leak = torch.rand(self.channels[0], generator=random, dtype=torch.float64)
+        leaks = (self.rows, *self.shape) if self.leak_rows else (self.channels[0],)
+        leak = torch.rand(leaks, generator=random, dtype=torch.float64)
         threshold = 0.3 + torch.rand(self.channels[1], generator=random, dtype=torch.float64)
         lengths = None
         if self.ragged:  # none, all, and what lies between

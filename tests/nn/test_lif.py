@@ -8,6 +8,7 @@ import torch
 from spikeseq.functional import ApproximateLIF, FastSigmoid, SpikeTime, lif
 from spikeseq.nn import LIF, Integrator, LIFCell, SpikingRNN, project_parameters
 from spikeseq.nn.lif import SMALLEST_THRESHOLD
+from spikeseq.spikes import again
 
 
 def test_the_layer_is_the_function(device):
@@ -34,6 +35,75 @@ def test_the_layer_is_the_function(device):
             torch.autograd.grad(o.sum() + s.sum(), [current, *layer.parameters()]) for o, s in (ours, theirs)
         ]
         assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+def test_a_call_may_bring_its_leak(device):
+    torch.manual_seed(0)
+    layer = LIF(6, substeps=2, threshold=0.7, norm_input=True).to(device)
+    current = torch.randn(7, 4, 6, device=device)
+    lengths = torch.tensor([7, 0, 3, 1], device=device)
+    for leak in (torch.rand(7, 4, 6, device=device), torch.rand(6, device=device), 0.3):
+        ours = layer(current, leak=leak, lengths=lengths)
+        neuron = {"leak": leak, "threshold": layer.threshold, "substeps": 2, "norm_input": True}
+        theirs = lif(current, lengths=lengths, **neuron)
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        ours[0].sum().backward()
+        assert layer.leak.grad is None and layer.threshold.grad is not None
+        spikes = again(layer, {"current": current, "leak": leak, "lengths": lengths}, "spikes")
+        assert torch.equal(spikes, theirs[0])
+    own = layer(current)
+    assert all(torch.equal(a, b) for a, b in zip(own, layer(current, leak=layer.leak), strict=True))
+    with pytest.raises(ValueError, match=r"leak must have shape .* or current's \(7, 4, 6\), got \(7, 4\)"):
+        layer(current, leak=torch.ones(7, 4, device=device))
+    with pytest.raises(TypeError, match=r"leak must be a number or a Tensor, got '0\.9'"):
+        layer(current, leak="0.9")
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (5,), (3, 2, 4)], ids=str)
+def test_a_cell_streams_leaks_of_tokens(device, shape):
+    torch.manual_seed(0)
+    cell = LIFCell(substeps=3, norm_input=True).to(device)
+    current, leak = torch.randn(9, *shape, device=device), torch.rand(9, *shape, device=device)
+    whole, final = lif(current, leak=leak, threshold=cell.threshold, substeps=3, norm_input=True)
+    state, outs = None, []
+    for row, decay in zip(current, leak, strict=True):
+        assert torch.equal(
+            again(cell, {"current": row, "leak": decay, "state": state}, "spikes"),
+            cell(row, state, leak=decay)[0],
+        )
+        out, state = cell(row, state, leak=decay)
+        outs.append(out)
+    assert torch.equal(torch.cat(outs), whole) and torch.equal(state, final)
+
+
+def test_spikes_of_half_precision_with_norm_input_are_those_of_the_call(device):
+    torch.manual_seed(0)
+    layer = LIF(norm_input=True, leak=0.7, threshold=0.1).to(device).bfloat16()
+    current = torch.randn(50, 8, 32, device=device).bfloat16()
+    assert torch.equal(again(layer, {"current": current}, "spikes").bfloat16(), layer(current)[0])
+
+
+def test_layers_of_norm_input(device):
+    """No fused way forgets it; layers pickled before there was one have none."""
+    torch.manual_seed(0)
+    for options in ({}, {"recurrent": True}, {"norm": "layer"}):
+        model = SpikingRNN(3, 5, num_layers=2, norm_input=True, dtype=torch.float64, **options).to(device)
+        x = torch.randn(6, 2, 3, dtype=torch.float64, device=device)
+        with torch.no_grad():
+            fast = model(x)
+            for layer in model.layers:  # watched layers are called part by part
+                layer.lif.register_forward_hook(lambda *_: None)
+            parts = model(x)
+            for layer in model.layers:
+                layer.lif.norm_input = False
+            without = model(x)
+        for a, b, c in zip(fast, parts, without, strict=True):
+            torch.testing.assert_close(a, b)
+            assert not torch.equal(a, c)
+    old = LIF()
+    del old.norm_input
+    current = torch.randn(4, 2, 3)
+    assert torch.equal(old(current)[0], LIF()(current)[0])
 
 
 def test_what_is_trained():
@@ -147,5 +217,6 @@ def test_the_integrator_in_chunks_and_with_lengths():
 
 
 def test_repr_names_what_matters():
+    assert "norm_input=True" in repr(LIF(norm_input=True))
     assert repr(LIF(leak=0.9, substeps=4)) == "LIF(leak=0.9, threshold=1, substeps=4, reset='soft')"
     assert "per channel" in repr(LIF(3)) and repr(Integrator(2)) == "Integrator(substeps=2)"

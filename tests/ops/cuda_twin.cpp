@@ -14,13 +14,17 @@ struct Twin {
   template <typename In, typename S>
   static void forward(const Shape& shape, const Choice& choice, const Forward<In, S>& f) {
     pick(choice.reset, [&](auto reset) {
-      for (int64_t i = 0; i < shape.neurons(); ++i) forward_neuron<decltype(reset)::value>(shape, choice, f, i);
+      constexpr Reset R = decltype(reset)::value;
+      for (int64_t i = 0; i < shape.neurons(); ++i)
+        shape.leak_rows ? forward_neuron<R, true>(shape, choice, f, i) : forward_neuron<R, false>(shape, choice, f, i);
     });
   }
   template <typename In, typename S>
   static void backward(const Shape& shape, const Choice& choice, const Backward<In, S>& b) {
     pick(choice.reset, [&](auto reset) {
-      for (int64_t i = 0; i < shape.neurons(); ++i) backward_neuron<decltype(reset)::value>(shape, choice, b, i);
+      constexpr Reset R = decltype(reset)::value;
+      for (int64_t i = 0; i < shape.neurons(); ++i)
+        shape.leak_rows ? backward_neuron<R, true>(shape, choice, b, i) : backward_neuron<R, false>(shape, choice, b, i);
     });
   }
   static at::Tensor sum_channels(const Shape& shape, const at::Tensor& per_neuron) {

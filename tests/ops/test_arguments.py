@@ -42,6 +42,14 @@ def lif_backward() -> dict[str, Any]:
             "options": (T, 1, "soft", "spikes", *NEURON)}  # fmt: skip
 
 
+def lif_of_tokens() -> dict[str, Any]:
+    return {**lif(), "leak": draw(L, B, C)}
+
+
+def lif_of_tokens_backward() -> dict[str, Any]:
+    return {**lif_backward(), "leak": draw(L, B, C)}
+
+
 def lif_recurrent() -> dict[str, Any]:
     return {"current": draw(L, B, C), "state": draw(B, C), "weight": draw(C, C), "leak": draw(C),
             "threshold": draw(C), "lengths": LENGTHS, "options": (T, T, "soft", "rate", *NEURON)}  # fmt: skip
@@ -109,7 +117,8 @@ def packed_weight_gradient() -> dict[str, Any]:
 OPS = {
     made.__name__: made
     for made in (
-        lif, lif_backward, lif_recurrent, lif_recurrent_backward, norm_lif, norm_lif_backward, lif_stack,
+        lif, lif_backward, lif_of_tokens, lif_of_tokens_backward,
+        lif_recurrent, lif_recurrent_backward, norm_lif, norm_lif_backward, lif_stack,
         add_taps, taps_weight_gradient, add_events, add_small_events, pack_spikes, unpack_spikes,
         packed_product, packed_weight_gradient,
     )
@@ -131,6 +140,7 @@ FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
 # Where a changed tensor still fits: op, argument, faults.
 FITS = {
     ("lif", "current"): ("one row more", "half the type"),
+    ("lif_of_tokens", "current"): ("half the type",),
     ("lif_recurrent", "current"): ("one row more",),
     ("norm_lif", "currents"): ("one row more",),
     ("norm_lif", "leak"): ("no dimension",),
@@ -155,7 +165,7 @@ FITS = {
 
 
 def call(name: str, arguments: dict[str, Any]) -> Any:
-    op = getattr(torch.ops.spikeseq, name.replace("small_", ""))
+    op = getattr(torch.ops.spikeseq, name.replace("small_", "").replace("_of_tokens", ""))
     given = {key: value.clone() if key == "base" else value for key, value in arguments.items()}
     options = given.pop("options", ())
     return op(*given.values(), *options), given.get("base")

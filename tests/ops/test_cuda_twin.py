@@ -69,9 +69,32 @@ def test_twin_is_the_oracle(twin, reset, surrogate, dtype):
             assert_gradients_close([native[0], *ours[1:]], native, 2e-4)
 
 
-def test_lengths_out_of_range_stay_inside_the_arrays(twin):
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("surrogate", [cls() for cls in SURROGATES.values()], ids=list(SURROGATES))
+def test_twin_of_leaks_of_tokens_is_the_oracle(twin, reset, surrogate):
+    explodes = reset == "hard" and surrogate.memory_planes
+    sizes = ((1, 1), (4, 3)) if explodes else ((1, 1), (37, 1), (11, 3), (5, 20))
+    for i, ((rows, substeps), ragged) in enumerate(itertools.product(sizes, (False, True))):
+        for dtype in (torch.float64, torch.bfloat16):
+            case = Case(
+                rows, (5, 3, 2), dtype, substeps, reset, surrogate, READOUTS[i % 3], ragged=ragged,
+                channels=(1, 3 if i % 2 else 1), detach_reset=i % 3 == 0, leak_rows=True,
+            )  # fmt: skip
+            x = case.inputs()
+            detached = [t if t is None else t.detach() for t in x]
+            out, final, checkpoints = twin.lif(*detached, *case.options)
+            results = case.op(x)  # held against the oracle elsewhere
+            assert torch.equal(out, results[0]) and torch.equal(final, results[1])
+            grads = random_grads(*results)
+            native = gradients(results, x, grads)
+            ours = twin.lif_backward(*grads, detached[0], checkpoints, final, *detached[2:], *case.options)
+            assert_gradients_close(list(ours), native, 1e-10 if dtype == torch.float64 else 1e-2)
+
+
+@pytest.mark.parametrize("leak_rows", [False, True], ids=["", "leak of tokens"])
+def test_lengths_out_of_range_stay_inside_the_arrays(twin, leak_rows):
     """A GPU does not check values; it must not read past its memory either."""
-    case = Case(5, (3, 4), substeps=2, ragged=True)
+    case = Case(5, (3, 4), substeps=2, ragged=True, leak_rows=leak_rows)
     x = [t if t is None else t.detach() for t in case.inputs()]
     x[4] = torch.tensor([-7, 10**6, 5])
     out, final, checkpoints = twin.lif(*x, *case.options)

@@ -19,7 +19,7 @@ LIMIT = 800
 @pytest.mark.parametrize(
     ("source", "kernels"),
     [
-        ("lif.cu", 24),  # forward and backward of three resets and four types
+        ("lif.cu", 48),  # forward and backward of three resets and four types, leaks with rows or not
         ("feedback.cu", 24),  # of three resets and two types, weights on the chip or not
     ],
 )

@@ -18,9 +18,19 @@ ARGUMENTS = {
     "ragged": Case(ragged=True, substeps=2, channels=(6, 6)),
     "rate": Case(readout="rate", substeps=4, reset="soft_immediate"),
     "membrane, ragged": Case(readout="membrane", substeps=4, ragged=True, detach_reset=True),
+    "leak of tokens": Case(substeps=2, ragged=True, channels=(1, 6), leak_rows=True),
+    "leak of tokens, one sub-step": Case(dtype=torch.bfloat16, leak_rows=True),
     "memory": Case(surrogate=ApproximateLIF(), channels=(1, 6)),
     "memory of one": Case(surrogate=SpikeTime(), channels=(1, 6)),
 }
+
+
+def parameters(case, x):
+    """Leaks and thresholds as the op takes them."""
+    leak, threshold = (t.detach().clone() for t in (x.leak, x.threshold))
+    if case.leak_rows:
+        return [leak, threshold]
+    return [t.expand(max(case.channels)).clone() for t in (leak, threshold)]
 
 
 @pytest.mark.parametrize("case", ARGUMENTS.values(), ids=ARGUMENTS)
@@ -28,9 +38,7 @@ def test_opcheck_of_lif(device, case):
     case = copy.copy(case)
     object.__setattr__(case, "device", device)
     x = case.inputs()
-    leak, threshold = (
-        p.detach().expand(max(case.channels)).clone().requires_grad_() for p in (x.leak, x.threshold)
-    )
+    leak, threshold = (p.requires_grad_() for p in parameters(case, x))
     torch.library.opcheck(
         torch.ops.spikeseq.lif.default, (x.current, x.state, leak, threshold, x.lengths, *case.options)
     )
@@ -40,7 +48,7 @@ def test_opcheck_of_lif(device, case):
 def test_opcheck_of_its_backward(case):
     x = case.inputs()
     args = [t if t is None else t.detach() for t in x]
-    args[2:4] = [p.expand(max(case.channels)).clone() for p in args[2:4]]
+    args[2:4] = parameters(case, x)
     out, final, checkpoints = torch.ops.spikeseq.lif(*args, *case.options)
     grads = random_grads(out, final)
     torch.library.opcheck(

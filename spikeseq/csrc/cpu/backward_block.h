@@ -20,7 +20,7 @@ struct BackwardBlock {
   const SurrogateScale<S> scale = choice.template scale<S>();
   const S keep_reset = choice.detach_reset ? S(0) : S(1);
   std::vector<S> membranes, slopes, memory, current_buffer, grad_buffer, grad_current;
-  std::vector<S> a_membrane, a_spike, a_leak, a_threshold;
+  std::vector<S> a_membrane, a_spike, a_leak, a_threshold;  // a_leak: where leaks have no rows
   const Carried<S> carried;
 
   BackwardBlock(const Shape& shape, const Choice& choice, const Rows<S>& rows, const Spans<S>& spans,
@@ -30,8 +30,8 @@ struct BackwardBlock {
         slopes(planes > 1 ? kInterval * size : 0), memory((planes - 1) * size), current_buffer(kSpan * size),
         grad_buffer(kSpan * size, S(0)), grad_current(kSpan * size, S(0)), a_membrane(size), a_spike(size, S(0)),
         a_leak(size, S(0)), a_threshold(size, S(0)),
-        carried{block.leak.data(), block.threshold.data(), block.inverse_threshold.data(), a_membrane.data(),
-                a_spike.data(), a_leak.data(), a_threshold.data()} {}
+        carried{block.threshold.data(), block.inverse_threshold.data(), a_membrane.data(), a_spike.data(),
+                a_threshold.data()} {}
 
   S* u(int64_t i) { return &membranes[i * size]; }   // before sub-step i of the interval
   S* slope(int64_t i) { return &slopes[i * size]; }  // of the spike of sub-step i, where a memory decides it
@@ -39,8 +39,10 @@ struct BackwardBlock {
   void run() {
     std::copy_n(b.grad_final + block.first, size, a_membrane.data());
     const int64_t last = block.steps;
-    for (int64_t row = (last + shape.substeps - 1) / shape.substeps; row < shape.rows; ++row)
+    for (int64_t row = (last + shape.substeps - 1) / shape.substeps; row < shape.rows; ++row) {
       std::fill_n(b.grad_current + row * n + block.first, size, In(0));
+      if (shape.leak_rows) std::fill_n(b.grad_leak + row * n + block.first, size, S(0));
+    }
     for (int64_t stop = last; stop > 0;) {
       const int64_t start = (stop - 1) / kInterval * kInterval;
       recompute(start, stop);
@@ -56,16 +58,21 @@ struct BackwardBlock {
     for (int p = 1; p < planes; ++p) std::copy_n(checkpoint + p * n, size, &memory[(p - 1) * size]);
     for (int64_t t = start; t < stop;) {
       const int steps = span(t, stop);
-      const S* currents[kSpan];
+      const S *currents[kSpan], *leaks[kSpan];
       read_currents(shape, block, b.current, t, steps, current_buffer, currents);
+      read_leaks(shape, block, b.leak, t, steps, leaks);
       for (const Segment& s : block.segments) {
         const int64_t o = s.begin, alive = std::clamp<int64_t>(s.steps - t, 0, steps);
         for (int i = 0; i < alive;) {
           const int now = alive == kSpan ? kSpan : 1;
-          const S* from[kSpan];
+          const S *from[kSpan], *leak[kSpan];
           S* next[kSpan];
-          for (int k = 0; k < now; ++k) { from[k] = currents[i + k] + o; next[k] = u(t - start + i + k + 1) + o; }
-          spans.keep[now > 1](s.size, u(t - start + i) + o, from, &block.leak[o], &block.threshold[o], next);
+          for (int k = 0; k < now; ++k) {
+            from[k] = currents[i + k] + o;
+            leak[k] = leaks[i + k] + o;
+            next[k] = u(t - start + i + k + 1) + o;
+          }
+          spans.keep[loop_of(shape, now)](s.size, u(t - start + i) + o, from, leak, &block.threshold[o], next);
           i += now;
         }
         for (int i = 0; planes > 1 && i < alive; ++i) {
@@ -88,8 +95,14 @@ struct BackwardBlock {
     const int64_t t = stop - steps;
     const S* grads[kSpan];
     read_grads(t, steps, grads);
-    S* to[kSpan];
-    for (int i = 0; i < steps; ++i) to[i] = own ? own_row(t + i, i) : grad_current.data();
+    const S* leaks[kSpan];
+    read_leaks(shape, block, b.leak, t, steps, leaks);
+    S *to[kSpan], *by_leak[kSpan];
+    for (int i = 0; i < steps; ++i) {
+      to[i] = own ? own_row(t + i, i) : grad_current.data();
+      by_leak[i] = shape.leak_rows ? b.grad_leak + (t + i) / shape.substeps * n + block.first : a_leak.data();
+      if (shape.leak_rows && (t + i + 1) % shape.substeps == 0) std::fill_n(by_leak[i], size, S(0));
+    }
     for (const Segment& s : block.segments) {
       const int64_t alive = std::clamp<int64_t>(s.steps - t, 0, steps);
       if (choice.readout == Readout::membrane && stop % shape.window == 0 && stop <= s.steps) {
@@ -98,9 +111,10 @@ struct BackwardBlock {
       }
       for (int64_t i = alive; own && i < steps; ++i) std::fill_n(to[i] + s.begin, s.size, S(0));
       if (alive == kSpan) {
-        adjoint(s, t - start, kSpan, grads, to);
+        adjoint(s, t - start, kSpan, grads, leaks, to, by_leak);
       } else {
-        for (int64_t i = alive - 1; i >= 0; --i) adjoint(s, t - start + i, 1, grads + i, to + i);
+        for (int64_t i = alive - 1; i >= 0; --i)
+          adjoint(s, t - start + i, 1, grads + i, leaks + i, to + i, by_leak + i);
       }
     }
     if (own) {
@@ -133,18 +147,24 @@ struct BackwardBlock {
   }
 
   // A segment back through 1 or kSpan sub-steps, the first of them the i-th of the interval.
-  void adjoint(const Segment& s, int64_t i, int steps, const S* const* grads, S* const* to) {
+  void adjoint(const Segment& s, int64_t i, int steps, const S* const* grads, const S* const* leaks, S* const* to,
+               S* const* by_leak) {
     const int64_t o = s.begin;
-    const S* given[kSpan];
-    S* goes[kSpan];
-    for (int k = 0; k < steps; ++k) { given[k] = grads[k] + o; goes[k] = to[k] + o; }
+    const S *given[kSpan], *leak[kSpan];
+    S *goes[kSpan], *leak_goes[kSpan];
+    for (int k = 0; k < steps; ++k) {
+      given[k] = grads[k] + o;
+      leak[k] = leaks[k] + o;
+      goes[k] = to[k] + o;
+      leak_goes[k] = by_leak[k] + o;
+    }
     const bool own = shape.substeps == 1;
     if (planes == 1)
-      return (own ? spans.own : spans.shared)[steps > 1](s.size, u(i) + o, size, given, scale, keep_reset,
-                                                         carried.from(o), goes);
+      return (own ? spans.own[loop_of(shape, steps)] : spans.shared[steps > 1])(
+          s.size, u(i) + o, size, given, scale, keep_reset, carried.from(o), leak, goes, leak_goes);
     if (own) std::fill_n(goes[0], s.size, S(0));
-    rows.adjoint(s.size, u(i + 1) + o, u(i) + o, slope(i) + o, given[0], &block.leak[o], &block.threshold[o],
-                 &block.inverse_threshold[o], keep_reset, &a_membrane[o], &a_spike[o], &a_leak[o], &a_threshold[o],
+    rows.adjoint(s.size, u(i + 1) + o, u(i) + o, slope(i) + o, given[0], leak[0], &block.threshold[o],
+                 &block.inverse_threshold[o], keep_reset, &a_membrane[o], &a_spike[o], leak_goes[0], &a_threshold[o],
                  goes[0]);
   }
 
@@ -158,7 +178,7 @@ struct BackwardBlock {
       Adjoint<S> a{a_membrane[j], a_spike[j], a_leak[j], a_threshold[j]};
       spike_adjoint(state[j], of_state[j], block.inverse_threshold[j], a);
       b.grad_state[block.first + j] = a.membrane;
-      b.grad_leak[block.first + j] = a.leak;
+      if (!shape.leak_rows) b.grad_leak[block.first + j] = a.leak;
       b.grad_threshold[block.first + j] = a.threshold;
     }
     for (int p = 1; p < planes; ++p) std::fill_n(b.grad_state + p * n + block.first, size, S(0));

@@ -28,7 +28,7 @@ struct Block {
       : first(begin), size(end - begin), steps(0), leak(size), threshold(size), inverse_threshold(size) {
     for (int64_t j = 0; j < size; ++j) {
       const int64_t c = shape.channel(begin + j);
-      leak[j] = leaks[c];
+      if (!shape.leak_rows) leak[j] = leaks[c];
       threshold[j] = thresholds[c];
       inverse_threshold[j] = S(1) / threshold[j];
     }
@@ -57,6 +57,16 @@ void for_each_block(const Shape& shape, const Work& work) {
 
 // Sub-steps from t on that are taken at once: kSpan, or one where fewer are left before `stop`.
 inline int span(int64_t t, int64_t stop) { return t + kSpan <= stop ? kSpan : 1; }
+
+// Which of the loops of `Spans` takes so many sub-steps.
+inline int loop_of(const Shape& shape, int steps) { return steps == 1 ? 0 : shape.leak_rows ? 2 : 1; }
+
+// The leaks of sub-steps from t on: those of their rows of current, or the block's for all of them.
+template <typename S>
+void read_leaks(const Shape& shape, const Block<S>& block, const S* leak, int64_t t, int64_t steps, const S** leaks) {
+  for (int64_t i = 0; i < steps; ++i)
+    leaks[i] = shape.leak_rows ? leak + (t + i) / shape.substeps * shape.neurons() + block.first : block.leak.data();
+}
 
 // The currents of sub-steps from t on in the type of the arithmetic: rows as they are, or converted in `buffer`.
 template <typename In, typename S>

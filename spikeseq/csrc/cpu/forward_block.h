@@ -36,14 +36,18 @@ struct ForwardBlock {
       if (t % kInterval == 0 && t < block.steps)
         for (int p = 0; p < planes; ++p)
           std::copy_n(&state[p * size], size, f.checkpoints + (t / kInterval * planes + p) * n + block.first);
-      const S* currents[kSpan];
-      read_currents(shape, block, f.current, t, std::clamp<int64_t>(block.steps - t, 0, steps), current_buffer, currents);
+      const S *currents[kSpan], *leaks[kSpan];
+      const int64_t read = std::clamp<int64_t>(block.steps - t, 0, steps);
+      read_currents(shape, block, f.current, t, read, current_buffer, currents);
+      read_leaks(shape, block, f.leak, t, read, leaks);
       for (const Segment& s : block.segments) {
         const int alive = static_cast<int>(std::clamp<int64_t>(s.steps - t, 0, steps));
+        for (int i = 0; shape.leak_rows && i < alive; ++i)
+          if (i == 0 || leaks[i] != leaks[i - 1]) check_leaks(leaks[i] + s.begin, s.size);
         if (alive == steps) {
-          advance(s, t, steps, currents);
+          advance(s, t, steps, currents, leaks);
         } else {
-          for (int i = 0; i < alive; ++i) advance(s, t + i, 1, currents + i);
+          for (int i = 0; i < alive; ++i) advance(s, t + i, 1, currents + i, leaks + i);
           for (int64_t i = t + alive; choice.readout == Readout::spikes && i < t + steps; ++i)
             std::fill_n(out_row(i) + s.begin, s.size, In(0));
         }
@@ -55,13 +59,13 @@ struct ForwardBlock {
   }
 
   // A segment through 1 or kSpan sub-steps.
-  void advance(const Segment& s, int64_t t, int steps, const S* const* currents) {
+  void advance(const Segment& s, int64_t t, int steps, const S* const* currents, const S* const* leaks) {
     const int64_t o = s.begin;
     S* u = &state[o];
-    const S *leak = &block.leak[o], *threshold = &block.threshold[o];
-    const S* from[kSpan];
-    for (int i = 0; i < steps; ++i) from[i] = currents[i] + o;
-    const bool many = steps > 1;
+    const S* threshold = &block.threshold[o];
+    const S *from[kSpan], *leak[kSpan];
+    for (int i = 0; i < steps; ++i) { from[i] = currents[i] + o; leak[i] = leaks[i] + o; }
+    const int many = loop_of(shape, steps);
     if (planes > 1) {
       spans.move[0](s.size, u, from, leak, threshold);
       rows.remember(s.size, u, threshold, scale, &state[size + o], size);
@@ -83,6 +87,15 @@ struct ForwardBlock {
       for (int i = 0; i < steps; ++i) store_spikes(out_row(t + i) + o, next[i], threshold, s.size);
       std::copy_n(next[steps - 1], s.size, u);
     }
+  }
+
+  // Leaks that have rows are checked as they come by, while they are in cache; rows past a sequence's end never are.
+  static void check_leaks(const S* leak, int64_t n) {
+    int bad = 0;
+#pragma omp simd reduction(|: bad)
+    for (int64_t j = 0; j < n; ++j) bad |= !(leak[j] >= 0) | !(leak[j] <= 1);
+    for (int64_t j = 0; bad && j < n; ++j)
+      TORCH_CHECK_VALUE(leak[j] >= 0 && leak[j] <= 1, "leak must lie in [0, 1], got ", leak[j]);
   }
 
   // A segment's row at the end of a window.

@@ -15,16 +15,16 @@ namespace {
 
 constexpr int kThreads = 128;
 
-template <Reset R, typename In, typename S>
+template <Reset R, bool kLeakRows, typename In, typename S>
 __global__ void forward_kernel(Shape shape, Choice choice, Forward<In, S> f) {
   const int64_t neuron = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (neuron < shape.neurons()) forward_neuron<R>(shape, choice, f, neuron);
+  if (neuron < shape.neurons()) forward_neuron<R, kLeakRows>(shape, choice, f, neuron);
 }
 
-template <Reset R, typename In, typename S>
+template <Reset R, bool kLeakRows, typename In, typename S>
 __global__ void backward_kernel(Shape shape, Choice choice, Backward<In, S> b) {
   const int64_t neuron = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (neuron < shape.neurons()) backward_neuron<R>(shape, choice, b, neuron);
+  if (neuron < shape.neurons()) backward_neuron<R, kLeakRows>(shape, choice, b, neuron);
 }
 
 unsigned blocks(const Shape& shape) { return unsigned((shape.neurons() + kThreads - 1) / kThreads); }
@@ -37,7 +37,9 @@ const char* last_error() {
 template <typename In, typename S>
 void forward_as(const Shape& shape, const Choice& choice, const void* f, Stream stream) {
   pick(choice.reset, [&](auto reset) {
-    forward_kernel<decltype(reset)::value><<<blocks(shape), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+    constexpr Reset R = decltype(reset)::value;
+    const auto kernel = shape.leak_rows ? forward_kernel<R, true, In, S> : forward_kernel<R, false, In, S>;
+    kernel<<<blocks(shape), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
         shape, choice, *static_cast<const Forward<In, S>*>(f));
   });
 }
@@ -45,7 +47,9 @@ void forward_as(const Shape& shape, const Choice& choice, const void* f, Stream 
 template <typename In, typename S>
 void backward_as(const Shape& shape, const Choice& choice, const void* b, Stream stream) {
   pick(choice.reset, [&](auto reset) {
-    backward_kernel<decltype(reset)::value><<<blocks(shape), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+    constexpr Reset R = decltype(reset)::value;
+    const auto kernel = shape.leak_rows ? backward_kernel<R, true, In, S> : backward_kernel<R, false, In, S>;
+    kernel<<<blocks(shape), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
         shape, choice, *static_cast<const Backward<In, S>*>(b));
   });
 }

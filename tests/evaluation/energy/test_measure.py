@@ -65,6 +65,26 @@ def test_a_leak_for_each_neuron_is_read_at_each_update():
     assert own["weight_bytes"] - shared["weight_bytes"] == 4 * 2 * 3 * 5  # two values, T = 3, five neurons
 
 
+def test_a_leak_for_every_token_comes_in_as_its_currents_do():
+    class Decaying(nn.Module):
+        def __init__(self, **neuron):
+            super().__init__()
+            self.lif = LIF(5, substeps=3, **neuron)
+
+        def forward(self, x, leak=None):
+            return self.lif(x, leak=leak)
+
+    x = torch.ones(4, 2, 5)
+    own = measure_energy(Decaying(), [(x,)], tokens=8)["operations"]
+    found = measure_energy(Decaying(), [(x, torch.full_like(x, 0.95))], tokens=8)["operations"]
+    assert own["weight_bytes"] - found["weight_bytes"] == 4 * 3 * 5
+    assert found["activation_bytes"] - own["activation_bytes"] == 4 * 5
+    weighted = measure_energy(Decaying(norm_input=True, threshold=0.05), [(x,)], tokens=8)["operations"]
+    assert (
+        weighted["multiplies"] == 5 and weighted["adds"] == own["adds"] + 5
+    )  # resets as often, and 1 - leak
+
+
 def test_a_small_network_by_hand():
     found = measure_energy(Tiny(), [(X,)], tokens=2)
     assert compute(found) == {
