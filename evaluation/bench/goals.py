@@ -85,6 +85,15 @@ GOALS = (
         Goal(f"spikeseq {name} at most 0.5 s over torch's own start", f"start {name}", ("torch",), beyond=0.5)
         for name in ("info", "classify", "translate")
     ),
+    *(
+        Goal(
+            f"{neurons} neurons learn {times:.0f} x as fast as BindsNET's",
+            f"stdp learning {neurons}",
+            ("bindsnet",),
+            times,
+        )
+        for neurons, times in ((100, 500.0), (400, 300.0))
+    ),
     Goal("lif on a GPU 1.2 x as fast as SpikingJelly's", CUDA_LIF.format("float32"), ("spikingjelly",), 1.2),
     *(
         Goal(

@@ -33,26 +33,20 @@ class Neuron(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LifPeer:
-    """A library's LIF neuron and how it is used.
+class Peer:
+    """Another library.
 
     Args:
         name: what the command line calls it.
         install: pip's arguments that bring it; empty for what is always there.
         imports: modules without which it cannot run.
         note: which class and mode is used.
-        difference: what it does otherwise than our `lif`, if anything.
-        like: arguments of our `lif` under which the spikes are the same.
-        make: (leak, threshold) to neurons.
     """
 
     name: str
     install: str
     imports: tuple[str, ...]
     note: str
-    difference: str
-    make: Callable[[float, float], Neuron]
-    like: dict[str, Any] = field(default_factory=dict)
 
     def missing(self) -> str | None:
         """Why it cannot be used here, with the command that helps; None if it can."""
@@ -62,6 +56,21 @@ class LifPeer:
         except ImportError as error:
             return f"{self.name} cannot be imported ({error}): pip install {self.install}"
         return None
+
+
+@dataclass(frozen=True)
+class LifPeer(Peer):
+    """A library's LIF neuron and how it is used.
+
+    Args:
+        difference: what it does otherwise than our `lif`, if anything.
+        make: (leak, threshold) to neurons.
+        like: arguments of our `lif` under which the spikes are the same.
+    """
+
+    difference: str
+    make: Callable[[float, float], Neuron]
+    like: dict[str, Any] = field(default_factory=dict)
 
 
 def spikingjelly(leak: float, threshold: float) -> Neuron:

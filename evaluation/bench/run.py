@@ -1,4 +1,4 @@
-"""Timings of the LIF op, of a spiking layer and of translation, against other libraries and PyTorch's RNNs.
+"""Timings of ops, layers and networks, against other libraries and PyTorch's RNNs.
 
 To add a benchmark: a function that yields `Benchmark`s, and a line in FAMILIES.
 """
@@ -29,8 +29,10 @@ from spikeseq.evaluation.bench.models import (
     recurrent_benchmarks,
     step_benchmarks,
 )
-from spikeseq.evaluation.bench.peers import LIF_PEERS, RNN_PEERS, LifPeer
+from spikeseq.evaluation.bench.peers import LIF_PEERS, RNN_PEERS, LifPeer, Peer
 from spikeseq.evaluation.bench.start import TORCH, start_benchmarks
+from spikeseq.evaluation.bench.stdp import PEERS as STDP_FAMILY
+from spikeseq.evaluation.bench.stdp import STDP_PEERS, stdp_benchmarks
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, measure, training
 from spikeseq.evaluation.bench.translate import PEERS as TRANSLATION_PEERS
 from spikeseq.evaluation.bench.translate import translate_benchmarks
@@ -55,6 +57,7 @@ class Sizes:
     events: tuple[int, int, int] = (250, 5, 128)  # tokens, sub-steps, width
     model: tuple[int, int, int] = (250, 64, 128)  # tokens, batch, width
     step: int = 128
+    stdp: tuple[tuple[int, int], ...] = ((100, 8), (400, 8), (1600, 2))  # neurons, images
     # On a GPU: 2^26 neurons and sub-steps, and few neurons over many.
     cuda_lif: tuple[tuple[int, int, int], ...] = ((256, 64, 4096), (1250, 64, 128))
     cuda_layer: tuple[int, int, int] = (250, 64, 512)
@@ -95,8 +98,9 @@ def run_bench(
     """
     chosen = choose(names, against)
     left_out = {}
-    for peer in sorted({peer for peers in chosen.values() for peer in peers if peer in LIF_PEERS}):
-        if reason := LIF_PEERS[peer].missing():
+    libraries: dict[str, Peer] = {**LIF_PEERS, **STDP_PEERS}
+    for peer in sorted({peer for peers in chosen.values() for peer in peers if peer in libraries}):
+        if reason := libraries[peer].missing():
             if peer in against:
                 raise ImportError(reason)
             left_out[peer] = reason
@@ -295,6 +299,7 @@ FAMILIES = {
     ),
     "start": Family((TORCH,), lambda sizes, peers: start_benchmarks(peers)),
     "events": Family(EVENT_PEERS, lambda sizes, peers: event_benchmarks(sizes.events, peers)),
+    "stdp": Family(STDP_FAMILY, lambda sizes, peers: stdp_benchmarks(sizes.stdp, peers)),
 }
 
 

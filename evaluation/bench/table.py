@@ -31,6 +31,9 @@ def rows_of(contenders: dict[str, Any]) -> list[list[str]]:
         [name, *(f"{one['milliseconds'][phase]:.2f} ({one['ratio'][phase]:.2f}x)" for phase in phases)]
         for name, one in contenders.items()
     ]
+    if rates := [one["rate"] for one in contenders.values() if "rate" in one]:
+        phases = [*phases, rates[0][1]]
+        cells = [[*row, f"{rate:,.4g}"] for row, (rate, _) in zip(cells, rates, strict=True)]
     return [["", *phases], *cells]
 
 

@@ -38,6 +38,7 @@ Laps = dict[str, float]
 """Seconds of every phase."""
 
 Turn = Callable[[Step], Laps]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Benchmark:
     check: Callable[[], None]
     share: float = 1.0  # of the usual time, for one of many points
     at: tuple[str, int] | None = None  # what was changed, and to what
-    device: str = "cpu"  # whose clock counts: cpu, cuda, or process, of the processes that a step starts
+    device: str = "cpu"  # whose clock counts: cpu; busy, seconds of all threads; cuda; process, see below
+    work: tuple[int, str] | None = None  # what a step gets through, and of what, as in (20, "images")
 
 
 def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
@@ -93,10 +95,19 @@ def measure(benchmark: Benchmark, seconds: float) -> dict[str, Any]:
                     phase: median(laps[contender.name][phase] / laps[first][phase] for laps in rounds)
                     for phase in rounds[0][contender.name]
                 },
+                **rate_of(benchmark, [laps[contender.name] for laps in rounds]),
             }
             for contender in benchmark.contenders
         },
     }
+
+
+def rate_of(benchmark: Benchmark, laps: Sequence[Laps]) -> dict[str, Any]:
+    """How much of its work a contender gets through in a second, if that was said."""
+    if not benchmark.work:
+        return {}
+    count, unit = benchmark.work
+    return {"rate": [count / median(lap[TOTAL] for lap in laps), f"{unit}/s"]}
 
 
 def take_turns(steps: dict[str, Step], seconds: float, turn: Turn | None = None) -> list[dict[str, Laps]]:
@@ -127,12 +138,17 @@ def one_round(steps: dict[str, Step], turn: Turn) -> dict[str, Laps]:
             gc.enable()
 
 
-def one_turn(step: Step) -> Laps:
+def one_turn(step: Step, clock: Clock | None = None) -> Laps:
     """Seconds of every phase: of one step, or medians over as many short ones as fill a turn; and FIRST."""
-    laps = [time_step(step)]
+    laps = [time_step(step, clock)]
     while sum(lap[TOTAL] for lap in laps) < TURN:
-        laps.append(time_step(step))
+        laps.append(time_step(step, clock))
     return summary(laps)
+
+
+def busy_turn(step: Step) -> Laps:
+    """The same in seconds that all threads together compute, however busy the machine is."""
+    return one_turn(step, time.process_time)
 
 
 def summary(laps: Sequence[Laps]) -> Laps:
@@ -176,7 +192,7 @@ def process_turn(step: Step) -> Laps:
     return {**{name: taken for name, _ in step}, TOTAL: taken, FIRST: taken}
 
 
-TURNS: dict[str, Turn] = {"cpu": one_turn, "cuda": queued_turn, "process": process_turn}
+TURNS: dict[str, Turn] = {"cpu": one_turn, "busy": busy_turn, "cuda": queued_turn, "process": process_turn}
 
 
 def mark() -> torch.cuda.Event:
@@ -186,13 +202,14 @@ def mark() -> torch.cuda.Event:
     return event
 
 
-def time_step(step: Step) -> Laps:
+def time_step(step: Step, clock: Clock | None = None) -> Laps:
     """Seconds of every phase and of all together. Results are let go after the last clock has stopped."""
+    clock = clock or time.perf_counter
     laps, kept = {}, [None]
     for name, phase in step:
-        start = time.perf_counter()
+        start = clock()
         kept.append(phase(kept[-1]))
-        laps[name] = time.perf_counter() - start
+        laps[name] = clock() - start
     return {**laps, TOTAL: sum(laps.values())}
 
 
