@@ -37,4 +37,5 @@ def neighbours(folder: Path, metrics: Metrics) -> list[Metrics]:
             if row and compared_by(other, row) == wanted:
                 recipe.row(row)  # of an earlier version it may have no row
                 found.append(row | {"run": other.name})
-    return sorted(found, key=lambda row: -row["test"].get(recipe.figure, -math.inf))
+    sign = 1 if recipe.lower_is_better else -1
+    return sorted(found, key=lambda row: sign * row["test"].get(recipe.figure, sign * math.inf))

@@ -55,6 +55,10 @@ class Task(ABC):
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Scores on the validation split; `score` is the one that selects."""
 
+    def dealt(self, batches: list[Any], processes: int, rank: int) -> list[Any]:
+        """The batches of an epoch that one of several processes takes, as many as each of the others."""
+        return dealt(batches, processes, rank)
+
     def tokens(self, batch: Any) -> int | None:
         """The tokens of one of `batches` without padding, for the log; None where none are counted."""
         return None
@@ -140,7 +144,7 @@ def fit(
     optimizer = torch.optim.AdamW(
         parameter_groups(model, settings), lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True
     )
-    steps = settings.epochs * len(dealt(task.batches(0), processes, rank))
+    steps = settings.epochs * len(task.dealt(task.batches(0), processes, rank))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: rate_at(step, steps, settings.warmup, settings.schedule)
     )
@@ -168,7 +172,7 @@ def fit(
         while not state.finished(settings):
             started = time.perf_counter()
             whole = task.batches(state.epoch)
-            batches = dealt(whole, processes, rank)
+            batches = task.dealt(whole, processes, rank)
             progress.start_epoch(state.epoch, len(batches), "epoch")
             if processes > 1:  # each has random numbers of its own, which a resumed run finds again
                 torch.manual_seed(random.Random(f"{seed} {state.epoch} {rank}").getrandbits(63))

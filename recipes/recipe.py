@@ -62,7 +62,9 @@ class Recipe(ABC):
     """
 
     figure: str
-    """The figure under "test" in `metrics.json` that runs are ranked by; more is better."""
+    """The figure under "test" in `metrics.json` that runs are ranked by."""
+    lower_is_better: bool = False
+    """Whether a smaller figure is a better one."""
     legend: str
     """What the columns of `row` mean, for people."""
     unit: str = "token"

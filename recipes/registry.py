@@ -9,6 +9,7 @@ from spikeseq.recipes.recipe import Recipe
 IMAGES = "spikeseq.recipes.images.recipe:ImageClassification"
 CLASSES = {
     "imdb": "spikeseq.recipes.text.recipe:TextClassification",
+    "lm": "spikeseq.recipes.language.recipe:LanguageModelling",
     "multi30k": "spikeseq.recipes.translation.recipe:Translation",
     "dvs128": "spikeseq.recipes.gestures.recipe:GestureClassification",
     "cifar10-stdp": "spikeseq.recipes.features.recipe:FeaturesByStdp",

@@ -4,7 +4,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,6 +88,64 @@ def classify(
         raise ValueError("--trace draws the first line of standard input, which is empty")
     if json_:
         emit({"results": [vars(prediction) for prediction in results]})
+
+
+@app.command()
+def generate(
+    run: Run,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="What to go on from; default nothing. `-`: every line of standard input."),
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="How many at most.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(help="0 takes the likeliest token; 1 the model as it is.")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only among the k likeliest tokens.")] = None,
+    top_p: Annotated[float, typer.Option(help="Only among the likeliest that hold this share.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 1,
+    score: Annotated[
+        bool,
+        typer.Option("--score", help="Write nothing: tell how likely every line of standard input is."),
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Write on with a language model, token by token; or tell how likely lines are."""
+    from spikeseq.recipes.runs import load
+
+    writer = load(run)
+    if not writer.writes:
+        raise ValueError(f"{run} does not write; `generate` takes a run of a language model")
+    results: list[dict[str, Any]] = []
+    if score:
+        if prompt is not None:
+            raise ValueError("--score tells of lines of standard input; leave --prompt out")
+        for line in utf8_lines():
+            found = writer.score(line)
+            results.append({"text": line, "bits_per_byte": found.bits_per_byte, **vars(found)})
+            if not json_:
+                print(f"{sum(found.log_probabilities):.4f}\t{found.bits_per_byte:.4f}\t{line}", flush=True)
+        if json_:
+            emit({"results": results})
+        return
+    chosen: dict[str, Any] = {
+        "tokens": tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+    }
+    for given in utf8_lines() if prompt == "-" else [prompt or ""]:
+        pieces = writer.generate(given, **chosen)
+        if json_:
+            results.append({"prompt": given, "text": "".join(pieces)})
+            continue
+        print(given, end="", flush=True)
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print(flush=True)
+    if json_:
+        emit({"results": results})
 
 
 def utf8_lines() -> Iterator[str]:

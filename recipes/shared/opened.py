@@ -35,15 +35,17 @@ class Seen:
 class Opened:
     """A trained model of a run folder.
 
-    A subclass says what it does. `translates`: it has `translate_stream(lines, ...)` and `attention(line)`.
-    `classifies`: it has `predict(inputs)`, one `Prediction` each. `reads`: what a line of standard input is
-    to it, "text" or "path", that of a file. It may draw how its answer forms: `check_trace` and `draw`.
+    A subclass says what it does. `translates`: it has `translate_stream(lines, ...)`, `attention(line)`.
+    `classifies`: it has `predict(inputs)`, one `Prediction` each. `writes`: `generate(prompt, ...)` and
+    `score(text)`. `reads`: what a line of standard input is to it, "text" or "path", that of a file. It may
+    draw how its answer forms: `check_trace` and `draw`.
     """
 
     model: Any
     config: Any
     translates: bool = False
     classifies: bool = False
+    writes: bool = False
     reads: str = "text"
 
     def check_trace(self) -> None:

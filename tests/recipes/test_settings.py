@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from spikeseq.models import build_classifier
+from spikeseq.models.language import build_language_model
 from spikeseq.models.seq2seq import build_seq2seq
 from spikeseq.recipes.config import (
     CONFIGS,
@@ -23,6 +24,7 @@ from spikeseq.recipes.config import (
 )
 from spikeseq.recipes.engine import Task
 from spikeseq.recipes.images import start
+from spikeseq.recipes.language import corpus as language_corpus
 from spikeseq.recipes.registry import CLASSES, RECIPES
 from spikeseq.recipes.settings import idle, meanings
 from spikeseq.recipes.text import corpus as text_corpus
@@ -35,6 +37,7 @@ ENGINE = {
 }
 QUICK = {
     "imdb": ["data.tokenizer=whitespace", "data.limit=40", "train.batch_size=4", "evaluate.energy_texts=1"],
+    "lm": ["data.limit=20", "train.batch_size=4", "train.chunk=8", "evaluate.energy_tokens=4"],
     "multi30k": ["data.tokenizer=whitespace", "data.limit=8", "train.batch_tokens=40", "evaluate.beam=1",
                  "evaluate.energy_texts=1"],
     "cifar10": ["data.limit=40", "train.batch_size=4", "model.width=0.05", "evaluate.images=4",
@@ -94,7 +97,7 @@ def silent(text):
 @pytest.fixture
 def fresh_start(training, monkeypatch, tmp_path):
     """Corpora are made anew and kept nowhere; a run to start from is made up."""
-    for module in (text_corpus, parallel_corpus):
+    for module in (text_corpus, parallel_corpus, language_corpus):
         monkeypatch.setattr(module, "_facts", lambda *given: [])
         monkeypatch.setattr(module, "corpus_folder", lambda facts: tmp_path / "corpus")
         monkeypatch.setattr(module, "keep_corpus", lambda *given: None)
@@ -125,6 +128,7 @@ def read_in(recipe, config, corpora, folder, final):
     ("recipe", "models"),
     [
         ("imdb", ["snn", "lstm", "bow"]),
+        ("lm", ["snn", "lstm", "transformer"]),
         ("multi30k", ["conv-snn-snn", "attention-gru-gru"]),
         ("cifar10", ["lenet", "resnet8"]),  # of either kind
         ("dvs128", ["snn", "ann", "gru"]),
@@ -135,7 +139,7 @@ def read_in(recipe, config, corpora, folder, final):
 )
 def test_every_setting_is_read_or_refused(recipe, models, fresh_start, request, tmp_path):
     source = request.getfixturevalue("recordings") if recipe == "dvs128" else "sample"
-    corpora, evaluated, whole = {}, set(), recipe in ("imdb", "multi30k")
+    corpora, evaluated, whole = {}, set(), recipe in ("imdb", "lm", "multi30k")
     for model, method in variants(recipe):
         if model not in models:
             continue
@@ -165,10 +169,13 @@ def test_a_recipe_of_every_room_is_looked_at():
 
 SMALL_MODEL = {
     "embedding_size": 6, "hidden_size": 6, "channels": 6, "layers": 2, "integrators": 5, "positions": 9,
-    "dropout": 0.3, "embedding_dropout": 0.3, "word_dropout": 0.3,
+    "dropout": 0.3, "embedding_dropout": 0.3, "word_dropout": 0.3, "output_dropout": 0.3,
+    "neurons": 8, "heads": 2, "context": 8, "mixer": 4,
 }  # fmt: skip
 OTHERS = {"pooling": ("mean", "last"), "norm": ("layer", "none"), "reset": ("soft", "hard"),
-          "surrogate": ("piecewise_linear", "sigmoid"), "kernel_size": (3, 5)}  # fmt: skip
+          "surrogate": ("piecewise_linear", "sigmoid"), "kernel_size": (3, 5),
+          "decay": ("fixed", "input"), "heads": (2, 3), "context": (8, 6),
+          "embedding_size": (6, 12)}  # fmt: skip
 
 
 def another(name, value):
@@ -193,6 +200,10 @@ def outcome(recipe, settings):
         if hasattr(model, "readout"):  # which starts at zero, and nothing reaches what is before it
             torch.nn.init.normal_(model.readout.weight)
         loss = model(tokens, lengths).square().sum()
+    elif recipe == "lm":
+        model = build_language_model(settings, 12)
+        first, state = model(tokens)
+        loss = first.square().sum() + model(tokens, state)[0].square().sum()
     else:
         model = build_seq2seq(settings, 12, 12)
         loss = model(tokens, lengths, tokens, lengths).square().sum()
@@ -201,7 +212,7 @@ def outcome(recipe, settings):
     return [loss.item(), *grads]
 
 
-@pytest.mark.parametrize("recipe", ["imdb", "multi30k"])
+@pytest.mark.parametrize("recipe", ["imdb", "lm", "multi30k"])
 def test_every_setting_of_a_model_changes_it_or_is_refused(recipe):
     for model, method in variants(recipe):
         if model.startswith("vanilla") and "lstm" in model:

@@ -1,0 +1,266 @@
+"""From texts to ids on disk: read once, kept in the cache, and mapped into memory when it is used."""
+
+import hashlib
+import json
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeseq.recipes.language import sample
+from spikeseq.recipes.language.documents import Piece, Source, find
+from spikeseq.recipes.language.units import Unit, blocks, learn_unit, read_unit
+from spikeseq.recipes.recipe import SPLITS, Say
+from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
+from spikeseq.recipes.shared.errors import DataError
+
+LEARNT_FROM = 2**25
+"""Characters of training text that subwords are learnt from; more change little and take long."""
+MANY = 100
+"""Documents from which on whole documents are held out, and not the end of the text."""
+
+
+@dataclass
+class Stream:
+    """One split as ids, a view of a file: documents one after another, each with its `end`.
+
+    bytes: of its text in UTF-8. words: what white space parts, and line ends. documents: how many.
+    """
+
+    ids: NDArray[Any]
+    bytes: int
+    words: int
+    documents: int
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def about(self) -> dict[str, Any]:
+        return {"bytes": self.bytes, "words": self.words, "documents": self.documents, "digest": self.digest}
+
+
+@dataclass
+class Corpus:
+    """All that a language model is trained and tested on."""
+
+    name: str
+    unit: Unit
+    splits: dict[str, Stream]
+    held: Any = field(default=None, repr=False)  # a temporary folder that goes with it
+
+    def files(self) -> dict[str, str | bytes]:
+        """What a run folder keeps of it: the unit, and what tells another text from this one."""
+        digests = {name: stream.digest for name, stream in self.splits.items()}
+        return {self.unit.file: self.unit.content(), "texts.json": json.dumps(digests)}
+
+    def facts(self) -> dict[str, Any]:
+        """What `metrics.json` says of it."""
+        tokens = {name: len(stream) for name, stream in self.splits.items()}
+        return {"unit": self.unit.kind, "vocabulary": self.unit.size, "tokens": tokens}
+
+
+def load_corpus(config: Any, say: Say, unit: Unit | None = None) -> Corpus:
+    """The corpus that the section `data` of a configuration describes.
+
+    Args:
+        unit: of a trained model, in the place of one learnt from these texts.
+    Raises:
+        DataError: naming the file, or the setting, that cannot be used.
+    """
+    source = find(str(config.source))
+    given = unit.content() if unit else b""
+    facts = [_facts(config, source), hashlib.sha256(given).hexdigest() if unit else None]
+    folder = corpus_folder({"language": facts, "format": 2})
+    found = _read(folder, config.unit, source.name)
+    if found is not None:
+        return found
+    say(f"reading {config.source}")
+    keep_corpus(folder, partial(_write, config, source, unit, say), say)
+    found = _read(folder, config.unit, source.name)
+    if found is None:  # the cache cannot be written to
+        held = tempfile.TemporaryDirectory()
+        _write(config, source, unit, say, Path(held.name))
+        found = _read(Path(held.name), config.unit, source.name)
+        assert found is not None
+        found.held = held
+    return found
+
+
+def _facts(config: Any, source: Source) -> dict[str, Any]:
+    """What the ids depend on: settings, and the files' sizes and dates."""
+    names = ("unit", "unit_size", "min_frequency", "strip_lines", "text_column", "validation_share")
+    facts: dict[str, Any] = {name: config[name] for name in (*names, "test_share", "split_seed", "limit")}
+    facts["files"] = {
+        split: [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        for split, paths in source.files.items()
+    }
+    if source.name == "sample":
+        facts["sample"] = hashlib.sha256(Path(sample.__file__).read_bytes()).hexdigest()
+    facts["texts"] = {split: len(texts) for split, texts in source.texts.items()}
+    return facts
+
+
+class _Writer:
+    """Ids and counts of one split, written as they come."""
+
+    def __init__(self, path: Path, unit: Unit) -> None:
+        self.unit, self.file = unit, path.open("wb")
+        self.type = width_of(unit)
+        self.counts = {"bytes": 0, "words": 0, "documents": 0}
+        self.digest = hashlib.sha256()
+
+    def take(self, piece: Piece) -> None:
+        if piece is None:
+            self._put([self.unit.end])
+            self.counts["documents"] += 1
+            return
+        for block in blocks(piece):
+            self.counts["bytes"] += len(block.encode("utf-8", "replace"))
+            self.counts["words"] += len(block.split()) + block.count("\n")
+            self._put(self.unit.encode(block))
+
+    def _put(self, ids: list[int]) -> None:
+        content = np.asarray(ids, self.type).tobytes()
+        self.digest.update(content)
+        self.file.write(content)
+
+    def close(self) -> dict[str, Any]:
+        self.file.close()
+        return {**self.counts, "digest": self.digest.hexdigest()[:16]}
+
+
+def width_of(unit: Unit) -> Any:
+    """The smallest type of numbers that holds all ids."""
+    return np.uint16 if unit.size <= 2**16 else np.int32
+
+
+def _write(config: Any, source: Source, unit: Unit | None, say: Say, folder: Path) -> None:
+    """Reads everything twice: once to learn the unit and find the splits, once to write the ids."""
+    plan = _Plan(config, source)
+    unit = unit or learn_unit(config.unit, plan.sample_of_train(), config.unit_size, config.min_frequency)
+    say(f"encoding by {unit.kind}")
+    writers = {split: _Writer(folder / f"{split}.ids", unit) for split in SPLITS}
+    for split, piece in plan.pieces():
+        writers[split].take(piece)
+    about = {split: writer.close() for split, writer in writers.items()}
+    for split in SPLITS:
+        if not about[split]["bytes"]:
+            raise DataError(f"{config.source}: the {split} split holds no text")
+    (folder / unit.file).write_bytes(unit.content())
+    (folder / "about.json").write_text(json.dumps(about))
+
+
+class _Plan:
+    """Which split every piece of text belongs to.
+
+    A source with splits keeps them; one that lacks validation or test texts gives up a share of its training
+    texts: whole documents, drawn by `split_seed`, where there are many, else the end of the text. (A file of
+    text is split where nine tenths of it are over, as is the custom: train on those, test on the rest.)
+    """
+
+    def __init__(self, config: Any, source: Source) -> None:
+        self.config, self.source = config, source
+        self.missing = [split for split in ("validation", "test") if split not in source.splits]
+        shares = {"validation": config.validation_share, "test": config.test_share}
+        self.shares = {split: shares[split] for split in self.missing}
+        if sum(self.shares.values()) >= 1:
+            raise DataError(
+                f"data.validation_share and data.test_share leave no training text: {self.shares}"
+            )
+        self.documents, self.characters = 0, 0
+        if self.missing:
+            for piece in self._cleaned("train"):
+                self.documents += piece is None
+                self.characters += len(piece or "")
+
+    def pieces(self) -> Iterator[tuple[str, Piece]]:
+        for split in ("validation", "test"):
+            if split not in self.missing:
+                yield from ((split, piece) for piece in self._cleaned(split))
+        if not self.missing:
+            yield from (("train", piece) for piece in self._cleaned("train"))
+        elif self.documents >= MANY:
+            yield from self._by_document()
+        else:
+            yield from self._by_place()
+
+    def sample_of_train(self) -> Iterator[str]:
+        taken = 0
+        for split, piece in self.pieces():
+            if split == "train" and piece is not None:
+                yield piece
+                taken += len(piece)
+                if taken > LEARNT_FROM and self.config.unit == "subword":
+                    return
+
+    def _by_document(self) -> Iterator[tuple[str, Piece]]:
+        rng = random.Random(self.config.split_seed)
+        split = self._draw(rng)
+        for piece in self._cleaned("train"):
+            yield split, piece
+            if piece is None:
+                split = self._draw(rng)
+
+    def _draw(self, rng: random.Random) -> str:
+        place = rng.random()
+        for split, share in self.shares.items():
+            if place < share:
+                return split
+            place -= share
+        return "train"
+
+    def _by_place(self) -> Iterator[tuple[str, Piece]]:
+        """Cuts between lines, where one is near; the end of the text comes last."""
+        ends, left = [], float(self.characters)
+        for split in reversed(self.missing):
+            left -= self.shares[split] * self.characters
+            ends.append((split, round(left)))
+        starts = sorted([(0, "train"), *((start, split) for split, start in ends)])
+        seen, open_in = 0, ""
+        for piece in self._cleaned("train"):
+            if piece is None:
+                yield open_in or "train", None
+                open_in = ""
+                continue
+            for number, (start, split) in enumerate(starts):
+                stop = starts[number + 1][0] if number + 1 < len(starts) else self.characters
+                part = piece[max(0, start - seen) : max(0, stop - seen)]
+                if part:
+                    if open_in and open_in != split:
+                        yield open_in, None
+                    open_in = split
+                    yield split, part
+            seen += len(piece)
+
+    def _cleaned(self, split: str) -> Iterator[Piece]:
+        """The pieces of a split of the source, `limit` documents at most, lines stripped if so wished."""
+        documents = 0
+        for piece in self.source.pieces(split, self.config.text_column):
+            if self.config.limit is not None and documents >= self.config.limit:
+                return
+            documents += piece is None
+            if piece is None or not self.config.strip_lines:
+                yield piece
+            else:
+                yield "\n".join(line.strip() for line in piece.split("\n"))
+
+
+def _read(folder: Path, kind: str, name: str) -> Corpus | None:
+    """The corpus in a folder, or None where its files do not belong together."""
+    try:
+        about = json.loads((folder / "about.json").read_text())
+        unit = read_unit(folder, kind)
+        streams = {}
+        for split in SPLITS:
+            ids = np.memmap(folder / f"{split}.ids", width_of(unit), "r")
+            streams[split] = Stream(ids, **about[split])
+        return Corpus(name, unit, streams)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,106 @@
+"""The recipe for language models: what comes next in a text."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from spikeseq import evaluation
+from spikeseq.models.language import LanguageModel, build_language_model
+from spikeseq.recipes.language.corpus import Corpus, load_corpus
+from spikeseq.recipes.language.task import LanguageTask, build_task
+from spikeseq.recipes.language.units import read_unit
+from spikeseq.recipes.language.writer import Writer
+from spikeseq.recipes.recipe import Recipe, Say
+
+
+class LanguageModelling(Recipe):
+    """See `Recipe`."""
+
+    figure = "bits_per_byte"
+    lower_is_better = True
+    legend = (
+        "bits/byte: -log2 p of the test text, for each byte of it as it is, whatever a token is. perplexity:"
+        " per token. parameters: all, the table of tokens with them. MAC, AC, nJ: per token; compute only, 45"
+        " nm, 4.6 pJ a MAC, 0.9 pJ an AC. spikes: per neuron and token. s: training."
+    )
+    example = "The membrane of a neuron remembers what it has read, and forgets it slowly."
+    counted = "tokens"
+    rows = (
+        *Recipe.rows[:3], "unit", "unit_size", "min_frequency", "strip_lines", "text_column",
+        "validation_share", "test_share",
+    )  # fmt: skip
+
+    def load(self, config: Any, say: Say) -> Corpus:
+        """The encoded texts, read once the other settings are known to be good."""
+        with torch.device("meta"):  # no memory, only the checks
+            build_language_model(config.model, 4)
+        corpus = load_corpus(config.data, say)
+        rows = config.train.batch_size
+        if len(corpus.splits["train"]) < 2 * rows + 1:
+            count = len(corpus.splits["train"])
+            raise ValueError(
+                f"{config.data.source} has {count:,} tokens to train on, too few for train.batch_size={rows}"
+                f" rows of two or more; take a smaller one, or more text"
+            )
+        return corpus
+
+    def task(self, config: Any, corpus: Corpus, model: LanguageModel | None = None) -> LanguageTask:
+        return build_task(config, corpus, model)
+
+    def test(
+        self, config: Any, task: LanguageTask, model: nn.Module, split: str, device: torch.device
+    ) -> dict[str, Any]:
+        """See `task.measures`; and tokens a second, in rows beside each other."""
+        found = task.score(model, split, device)
+        return {key: round(value, 4) for key, value in found.items()}
+
+    def energy(self, config: Any, task: LanguageTask, model: nn.Module, split: str) -> dict[str, Any]:
+        """Per token, over a stretch of a split from its beginning, in one stream."""
+        stream = task.corpus.splits[split]
+        count = min(config.evaluate.energy_tokens, len(stream))
+        tokens = torch.from_numpy(stream.ids[:count].astype("int64")).unsqueeze(1)
+        account = evaluation.measure_energy(model, [(tokens,)], tokens=count, unit=self.unit)
+        return account | {"bytes_of_state": bytes_of_state(model)}
+
+    def open(self, folder: Path, config: Any) -> Writer:
+        unit = read_unit(folder, config.data.unit)
+        return Writer(build_language_model(config.model, unit.size).eval(), unit, config)
+
+    def reopen(self, opened: Writer, folder: Path, source: str, split: str, say: Say) -> LanguageTask:
+        """Other texts by the unit of the run."""
+        settings = opened.config.data.copy()
+        settings.source = source
+        return build_task(opened.config, load_corpus(settings, say, opened.unit), opened.model)
+
+    def row(self, metrics: dict[str, Any]) -> dict[str, str]:
+        account, test = metrics["energy"], metrics["test"]
+        return {
+            "model": metrics["model"],
+            "bits/byte": f"{test['bits_per_byte']:.3f}",
+            "perplexity": f"{test['perplexity']:.2f}",
+            "parameters": f"{metrics['parameters']:,}",
+            "MAC/token": f"{account['macs']:,.0f}",
+            "AC/token": f"{account['acs']:,.0f}",
+            "spikes": "" if account["spike_rate"] is None else f"{account['spike_rate']:.3f}",
+            "nJ/token": f"{account['picojoules'] / 1000:.2f}",
+            "s": f"{metrics['seconds']['train']:.0f}",
+        }
+
+
+@torch.no_grad()
+def bytes_of_state(model: nn.Module) -> int:
+    """Bytes that go from one token to the next in a stream."""
+    from spikeseq.nn.state import map_state
+
+    total = 0
+
+    def count(x: torch.Tensor) -> torch.Tensor:
+        nonlocal total
+        total += x.numel() * x.element_size()
+        return x
+
+    device = next(model.parameters()).device
+    map_state(count, model.eval()(torch.zeros((1, 1), dtype=torch.int64, device=device))[1])
+    return total

@@ -1,0 +1,178 @@
+"""Language modelling as a task for the engine: rows of a long text, chunk by chunk, the state handed on."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.models.language import LanguageModel, build_language_model
+from spikeseq.nn import detach_state
+from spikeseq.nn.state import map_state
+from spikeseq.recipes.engine import Task
+from spikeseq.recipes.language.corpus import Corpus, Stream
+
+SCORED_ROWS = 16
+"""Rows in which a split is scored, each a part of it that begins without a past."""
+SCORED_CHUNK = 256
+
+
+class Chunk(NamedTuple):
+    """What one process takes in one update: its rows at a place in an epoch."""
+
+    epoch: int
+    place: int
+    rank: int = 0
+    processes: int = 1
+
+
+@dataclass
+class LanguageTask(Task):
+    """A language model on a corpus. See `engine.Task`.
+
+    The training text is cut into as many rows as all processes together have in a batch. A row is read from
+    its beginning to its end, `chunk` tokens an update, and each chunk begins with the state that the one
+    before ended with. A new epoch begins without a state, so that a run that goes on is undisturbed.
+
+    batch_size: rows of a process. epoch_tokens: of all rows, None for the whole text. reset: whether states
+    begin anew at every document.
+    """
+
+    model: LanguageModel
+    corpus: Corpus
+    batch_size: int
+    chunk: int
+    epoch_tokens: int | None
+    reset: bool
+    state: Any = field(default=None, repr=False)
+
+    def row_chunks(self, processes: int) -> int:
+        """Chunks in a row."""
+        rows = self.batch_size * processes
+        return max(1, (len(self.corpus.splits["train"]) - 1) // rows // self.chunk)
+
+    def chunks(self, processes: int) -> int:
+        """Updates that an epoch takes."""
+        whole = self.row_chunks(processes)
+        if self.epoch_tokens is None:
+            return whole
+        return min(whole, max(1, self.epoch_tokens // (self.batch_size * processes * self.chunk)))
+
+    def batches(self, epoch: int) -> list[Chunk]:
+        return [Chunk(epoch, place) for place in range(self.chunks(1))]
+
+    def dealt(self, batches: list[Chunk], processes: int, rank: int) -> list[Chunk]:
+        """Every process has rows of its own, and takes all chunks of these."""
+        epoch = batches[0].epoch
+        return [Chunk(epoch, place, rank, processes) for place in range(self.chunks(processes))]
+
+    def tokens(self, batch: Chunk) -> int:
+        return self.batch_size * self.chunk
+
+    def collate(self, batch: Chunk, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """Tokens (chunk + 1, rows), and whether a state goes before them."""
+        ids, all_rows = self.corpus.splits["train"].ids, self.batch_size * batch.processes
+        length = (len(ids) - 1) // all_rows
+        number = (batch.epoch * self.chunks(batch.processes) + batch.place) % self.row_chunks(batch.processes)
+        taken = min(self.chunk, length) + 1
+        first = torch.arange(batch.rank * self.batch_size, (batch.rank + 1) * self.batch_size) * length
+        places = (first + number * self.chunk).unsqueeze(0) + torch.arange(taken).unsqueeze(1)
+        tokens = torch.from_numpy(ids[places.numpy()].astype("int64"))
+        return tokens, torch.tensor(batch.place > 0 and number > 0)
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Mean of -log p of the chunk's tokens, in nats."""
+        tokens, goes_on = batch
+        state = self.state if bool(goes_on) else None
+        logits, state = self.read(model, tokens[:-1], state)
+        self.state = detach_state(state)
+        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:].flatten())
+
+    def read(self, model: nn.Module, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Logits (L, B, V) of a chunk (L, B), and the state; anew at every document's end, if so wished.
+
+        `end` stands before a document as well as behind it: what comes first in one is guessed from `end`
+        alone.
+        """
+        if not self.reset:
+            return model(tokens, state)  # type: ignore[no-any-return]
+        found = []
+        for part, begins in parts(tokens, tokens == self.corpus.unit.end):
+            if state is not None:
+                state = map_state(partial(cleared, begins), state)
+            logits, state = model(part, state)
+            found.append(logits)
+        return torch.cat(found), state
+
+    def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        found = self.score(model, "validation", device)
+        return {"score": -found["bits_per_token"], **found}
+
+    @torch.no_grad()
+    def score(self, model: nn.Module, split: str, device: torch.device) -> dict[str, float]:
+        """How well a split is foretold; see `measures`."""
+        model.eval()
+        stream, started = self.corpus.splits[split], time.perf_counter()
+        nats = torch.zeros((), dtype=torch.float64, device=device)
+        state = None
+        for tokens, targets in chunks_of(stream, self.corpus.unit.end):
+            logits, state = self.read(model, tokens.to(device), state)
+            nats += nn.functional.cross_entropy(
+                logits.flatten(0, 1), targets.to(device).flatten(), reduction="sum"
+            ).double()
+        seconds = time.perf_counter() - started
+        return {**measures(float(nats), stream), "tokens_per_second": round(len(stream) / seconds)}
+
+
+def parts(tokens: Tensor, ends: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A chunk cut before every token at which some row begins anew, and which rows (B,) do so there."""
+    cuts = [0, *(ends.any(1).nonzero().flatten().tolist()), len(tokens)]
+    for start, stop in pairwise(cuts):
+        if stop > start:
+            yield tokens[start:stop], ends[start]
+
+
+def cleared(rows: Tensor, state: Tensor) -> Tensor:
+    """The state (B, *) with zeros in some rows: what a fresh one is."""
+    return state.masked_fill(rows.view(-1, *[1] * (state.dim() - 1)), 0)
+
+
+def chunks_of(stream: Stream, end: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """All of a split in rows: tokens (L, rows) and those after them, -100 where there is none.
+
+    An `end` goes before the first one, so that every token is foretold once.
+    """
+    rows = min(SCORED_ROWS, len(stream))
+    length = math.ceil(len(stream) / rows)
+    for start in range(0, length, SCORED_CHUNK):
+        taken = min(SCORED_CHUNK, length - start)
+        places = (torch.arange(rows) * length).unsqueeze(0) + start + torch.arange(taken).unsqueeze(1)
+        inside = places < torch.minimum((torch.arange(rows) + 1) * length, torch.tensor(len(stream)))
+        found = torch.from_numpy(stream.ids[places.clamp(max=len(stream) - 1).numpy()].astype("int64"))
+        before = torch.from_numpy(stream.ids[(places - 1).clamp(0, len(stream) - 1).numpy()].astype("int64"))
+        yield before.masked_fill(places == 0, end), found.masked_fill(~inside, -100)
+
+
+def measures(nats: float, stream: Stream) -> dict[str, float]:
+    """Of -log p of all tokens of a split: bits per token, and per byte of its text; perplexity per token, and
+    per word (what white space parts, and line ends)."""
+    return {
+        "bits_per_byte": nats / math.log(2) / stream.bytes,
+        "bits_per_token": nats / math.log(2) / len(stream),
+        "perplexity": math.exp(min(700.0, nats / len(stream))),
+        "word_perplexity": math.exp(min(700.0, nats / max(1, stream.words))),
+    }
+
+
+def build_task(config: Any, corpus: Corpus, model: LanguageModel | None = None) -> LanguageTask:
+    """The task of a configuration, with a trained model or a fresh one."""
+    if model is None:
+        torch.manual_seed(config.seed)
+        model = build_language_model(config.model, corpus.unit.size)
+    train = config.train
+    return LanguageTask(model, corpus, train.batch_size, train.chunk, train.epoch_tokens, config.data.reset)

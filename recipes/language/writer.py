@@ -1,0 +1,130 @@
+"""A trained language model, as `spikeseq.load(run)` returns it: it writes, and tells how likely a text is."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikeseq.checks import positive_int
+from spikeseq.models.language import LanguageModel, check_sampling, draw
+from spikeseq.recipes.language.units import Unit
+from spikeseq.recipes.shared.opened import Opened, Seen
+
+READ_AT_ONCE = 1024
+"""Tokens of a prompt or text that are read in one call; the state goes from call to call."""
+
+
+@dataclass
+class Scored:
+    """How likely a text is.
+
+    tokens: as people read them. log_probabilities: of each, natural logarithms. bytes: of the text in UTF-8.
+    """
+
+    tokens: list[str]
+    log_probabilities: list[float]
+    bytes: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """-log2 p of the text, for each byte of it; of an empty one 0."""
+        return -sum(self.log_probabilities) / math.log(2) / max(1, self.bytes)
+
+
+@dataclass
+class Writer(Opened):
+    """A trained language model. model: in evaluation mode. unit: what it reads. config: of the run."""
+
+    model: LanguageModel
+    unit: Unit
+    config: Any = None
+    writes = True
+
+    @torch.no_grad()
+    def read(self, text: str, state: Any = None) -> tuple[Tensor, Any]:
+        """Logits (1, V) of what comes after a text, and the state there. A text begins after an `end`."""
+        ids = [self.unit.end, *self.unit.encode(text)] if state is None else self.unit.encode(text)
+        logits = None
+        for start in range(0, len(ids), READ_AT_ONCE):
+            part = torch.tensor(ids[start : start + READ_AT_ONCE]).unsqueeze(1)
+            out, state = self.model(part, state)
+            logits = out[-1]
+        assert logits is not None
+        return logits, state
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        tokens: int | None = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """What the model writes behind `prompt`, as it comes, in pieces that are whole characters.
+
+        One token costs the same whether it is the tenth or the millionth, and so does the memory.
+
+        Args:
+            prompt: what it reads first; default nothing, so that it begins a document.
+            tokens: how many it writes at most; it ends earlier where it ends the document. None: until then.
+            temperature, top_k, top_p: as `models.language.draw`.
+            seed: of what it draws; the same seed gives the same text. Default None: drawn from torch's global
+                generator.
+        Raises:
+            TypeError, ValueError: naming the argument, at the call.
+        """
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt must be a string, got {type(prompt).__name__}")
+        if tokens is not None:
+            positive_int("tokens", tokens)
+        check_sampling(temperature, top_k, top_p)
+        generator = torch.Generator()
+        generator.manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
+        return self._generate(prompt, tokens, generator, temperature, top_k, top_p)
+
+    def _generate(
+        self, prompt: str, tokens: int | None, generator: torch.Generator,
+        temperature: float, top_k: int | None, top_p: float,
+    ) -> Iterator[str]:  # fmt: skip
+        logits, state = self.read(prompt)
+        decoder = self.unit.decoder()
+        if self.unit.kind != "byte":  # whether a space comes first depends on what was before
+            for read in self.unit.encode(prompt):
+                decoder.take(read)
+        written = 0
+        while tokens is None or written < tokens:
+            index = draw(logits, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+            if int(index) == self.unit.end:
+                break
+            written += 1
+            if text := decoder.take(int(index)):
+                yield text
+            with torch.no_grad():
+                out, state = self.model(index.unsqueeze(0), state)
+            logits = out[-1]
+        if text := decoder.rest():
+            yield text
+
+    @torch.no_grad()
+    def score(self, text: str) -> Scored:
+        """How likely a text is, as the beginning of a document: every token's log probability."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a string, got {type(text).__name__}")
+        ids = self.unit.encode(text)
+        before, found, state = [self.unit.end, *ids][: len(ids)], [], None
+        for start in range(0, len(ids), READ_AT_ONCE):
+            part = torch.tensor(before[start : start + READ_AT_ONCE]).unsqueeze(1)
+            logits, state = self.model(part, state)
+            wanted = torch.tensor(ids[start : start + READ_AT_ONCE]).view(-1, 1, 1)
+            found += logits.log_softmax(2).gather(2, wanted).flatten().tolist()
+        names = [self.unit.show(index) for index in ids]
+        return Scored(names, found, len(text.encode("utf-8", "replace")))
+
+    def see(self, text: str) -> Seen:
+        """Its tokens."""
+        return Seen([self.unit.show(index) for index in [self.unit.end, *self.unit.encode(text)]][:-1])

@@ -1,0 +1,58 @@
+"""What every language model is: tokens and a state in, logits of the next token and the state out."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...checks import WHOLE_NUMBERS, check_tensor, positive_int
+from ...nn.start import begin, normal
+
+
+class LanguageModel(nn.Module):
+    """Base of all language models. A subclass gives `hidden`, and `embedding`, whose table is the output map.
+
+    Handing the state on gives what one call over everything gives: whole = chunked = streamed. A state is
+    nested tensors with the batch in dimension 0, so that `select_state` and `detach_state` serve them all.
+
+    Args:
+        vocabulary: tokens, V.
+        width: of an embedding, and of what the output map reads.
+    """
+
+    batch_first = False
+    limit: int | None = None
+    """Tokens that it can look back on at most; None: its state knows of no bound."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.width = positive_int("width", width)
+        table = nn.Embedding(positive_int("vocabulary", vocabulary), width)
+        # As an output map, so that first logits are of size one; as vectors they are scaled up (`embed`).
+        self.embedding = begin(table, normal, std=width**-0.5)
+        self.output_bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def hidden(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Embedded tokens (L, B, width) to what the output map reads (L, B, width), and the state."""
+        raise NotImplementedError
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(L, B) int64 to (L, B, width), of size one."""
+        return self.embedding(tokens) * self.width**0.5  # type: ignore[no-any-return]
+
+    def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Logits (L, B, V) of the token after each of `tokens` (L, B), and the state after the last of them.
+
+        Args:
+            tokens: int64.
+            state: as a former call returned it; None at the start of a text.
+        Raises:
+            TypeError, ValueError: `tokens` are no whole numbers, or not (L, B).
+        """
+        check_tensor("tokens", tokens)
+        if tokens.dtype not in WHOLE_NUMBERS:
+            raise TypeError(f"tokens must be int64, got {tokens.dtype}")
+        if tokens.dim() != 2 or not tokens.shape[0]:
+            raise ValueError(f"tokens must be (L, B) with at least one row, got {tuple(tokens.shape)}")
+        hidden, state = self.hidden(self.embed(tokens), state)
+        return nn.functional.linear(hidden, self.embedding.weight, self.output_bias), state

@@ -1,0 +1,145 @@
+"""Language models: later tokens change nothing before, and whole = chunked = streamed."""
+
+import pytest
+import torch
+
+from spikeseq.models.language import (
+    RecurrentLanguageModel,
+    SpikingLanguageModel,
+    TransformerLanguageModel,
+    build_language_model,
+    draw,
+)
+from spikeseq.nn.state import select_state
+
+SPIKING = {
+    "fixed": {},
+    "input": {"decay": "input"},
+    "feedback": {"recurrent": True},
+    "shift": {"kernel_size": 4},
+    "mixer": {"mixer": 8},
+    "substeps": {"substeps": 3, "decay": "input", "reset": "hard"},
+}
+OTHERS = {
+    "lstm": lambda: RecurrentLanguageModel(11, kind="lstm", embedding_size=6, hidden_size=8, layers=2),
+    "gru": lambda: RecurrentLanguageModel(11, kind="gru", embedding_size=8, hidden_size=8),
+    "transformer": lambda: TransformerLanguageModel(11, embedding_size=8, heads=2, hidden_size=9, context=6),
+}
+
+
+def made(name):
+    torch.manual_seed(0)
+    if name in OTHERS:
+        return OTHERS[name]().double().eval()
+    model = SpikingLanguageModel(11, embedding_size=8, neurons=12, layers=2, **SPIKING[name])
+    return model.double().eval()
+
+
+def tokens(length=13, batch=3):
+    return torch.randint(0, 11, (length, batch), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", [*SPIKING, *OTHERS])
+@torch.no_grad()
+def test_whole_is_chunked_is_streamed(name):
+    model, text = made(name), tokens()
+    whole, last = model(text)
+    assert whole.shape == (13, 3, 11) and whole.std() > 0.1
+    for cuts in ([5, 8], [1] * 13, [12, 1]):
+        found, state = [], None
+        for part in text.split(cuts):
+            out, state = model(part, state)
+            found.append(out)
+        torch.testing.assert_close(torch.cat(found), whole)
+        torch.testing.assert_close(state, last)
+
+
+@pytest.mark.parametrize("name", [*SPIKING, *OTHERS])
+@torch.no_grad()
+def test_later_tokens_change_nothing_before(name):
+    model, text = made(name), tokens()
+    other = text.clone()
+    other[7:] = (other[7:] + 1) % 11
+    torch.testing.assert_close(model(other)[0][:7], model(text)[0][:7])
+    assert not torch.equal(model(other)[0][7:], model(text)[0][7:])
+
+
+@pytest.mark.parametrize("name", [*SPIKING, *OTHERS])
+@torch.no_grad()
+def test_rows_of_a_state_can_be_selected(name):
+    model, text = made(name), tokens()
+    _, state = model(text)
+    rows = torch.tensor([2, 0])
+    one, _ = model(text[:4, rows], select_state(state, rows))
+    torch.testing.assert_close(one, model(text[:4], state)[0][:, rows])
+
+
+@pytest.mark.parametrize("name", [*SPIKING, "lstm", "gru", "transformer"])
+def test_every_parameter_learns(name):
+    model = made(name).train()
+    text = tokens(6)
+    state = None if name == "transformer" else model(text)[1]
+    logits, _ = model(text, state)
+    torch.nn.functional.cross_entropy(logits[:-1].flatten(0, 1), text[1:].flatten()).backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert not silent
+
+
+def test_neurons_forget_at_different_speeds():
+    torch.manual_seed(0)
+    model = SpikingLanguageModel(11, embedding_size=8, neurons=50, layers=1, leaks=[0.2, 0.98])
+    leak = model.blocks[0].layer.lif.leak.detach()
+    assert leak.min() == pytest.approx(0.2) and leak.max() == pytest.approx(0.98)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match=r"decay must be one of 'fixed', 'input', got 'other'"):
+        SpikingLanguageModel(11, decay="other")
+    with pytest.raises(ValueError, match="recurrent=True goes with decay='fixed'"):
+        SpikingLanguageModel(11, decay="input", recurrent=True)
+    with pytest.raises(ValueError, match="context must be an even number"):
+        TransformerLanguageModel(11, context=7)
+    with pytest.raises(ValueError, match="model must be one of snn, lstm, gru, transformer, got 'rnn'"):
+        build_language_model({"name": "rnn"}, 5)
+    model = made("fixed")
+    with pytest.raises(TypeError, match="tokens must be int64"):
+        model(torch.rand(3, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"tokens must be \(L, B\) with at least one row, got \(0, 2\)"):
+        model(torch.zeros((0, 2), dtype=torch.int64))
+
+
+def test_a_greedy_draw_takes_the_likeliest():
+    logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, 1.0, 0.0]])
+    assert draw(logits, temperature=0).tolist() == [1, 0]
+
+
+def test_draws_keep_to_the_likeliest():
+    logits = torch.tensor([[0.0, 3.0, 2.9, -1.0]]).expand(500, 4)
+    generator = torch.Generator().manual_seed(0)
+    assert set(draw(logits, generator, top_k=2).tolist()) == {1, 2}
+    # Shares 0.48, 0.44, 0.05 and so on: two hold 0.9, one 0.4.
+    assert set(draw(logits, generator, top_p=0.9).tolist()) == {1, 2}
+    assert set(draw(logits, generator, top_p=0.4).tolist()) == {1}
+    assert set(draw(logits, generator, temperature=3.0).tolist()) == {0, 1, 2, 3}
+
+
+def test_draws_have_the_model_s_frequencies():
+    shares = torch.tensor([0.1, 0.2, 0.7])
+    found = draw(shares.log().expand(20_000, 3), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found.bincount() / 20_000, shares, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be 0 .* or a positive number, got -1.0"),
+        ({"temperature": float("nan")}, "temperature must be 0"),
+        ({"top_p": 0.0}, r"top_p must lie in \(0, 1\], got 0.0"),
+        ({"top_p": 1.5}, r"top_p must lie in \(0, 1\], got 1.5"),
+        ({"top_k": 0}, "top_k must be at least 1, got 0"),
+    ],
+    ids=["below-zero", "nan", "nothing", "above-one", "none"],
+)
+def test_what_cannot_be_drawn_from_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        draw(torch.zeros(1, 3), **settings)
