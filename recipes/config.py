@@ -1,10 +1,9 @@
 """Configurations of runs: YAML on typed sections, variants per model and data, overrides."""
 
 import difflib
-import importlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -12,10 +11,22 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spikeseq.recipes.registry import CLASSES
-from spikeseq.recipes.settings import Idle, check_values, idle, meanings
+from spikeseq.recipes.plain import (
+    CONFIGS,
+    ConfigError,
+    Settings,
+    check_bits,
+    check_kept,
+    check_recipe,
+    flat,
+    hint,
+    nearest,
+    plain,
+    refuse_idle,
+    room,
+)
+from spikeseq.recipes.settings import idle, meanings
 
-CONFIGS = Path(__file__).resolve().parent / "configs"
 # What has an option of its own, on which sections of the file depend.
 OPTIONS = {
     "recipe": "the argument RECIPE",
@@ -28,30 +39,6 @@ OPTIONS = {
     "seed": "--seed",
 }
 NAMES = {int: "int", float: "float", bool: "bool", str: "str"}
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the key or value and what is accepted."""
-
-
-def recipe_names() -> list[str]:
-    """The recipes that can be trained."""
-    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-
-
-def check_recipe(name: str) -> None:
-    """Raises ConfigError for a name that no recipe has; it tells the nearest one."""
-    if name not in recipe_names():
-        raise ConfigError(f"no recipe {name!r}{nearest(name, recipe_names())}")
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """`; did you mean X?` for a near miss, and the valid names."""
-    return hint(difflib.get_close_matches(name, names, n=1), names)
-
-
-def hint(close: list[str], names: list[str]) -> str:
-    return (f"; did you mean {close[0]!r}?" if close else ".") + f" Valid: {', '.join(names)}"
 
 
 def load_config(
@@ -76,7 +63,7 @@ def load_config(
             type, or one given to a setting that has no effect.
     """
     config = defaults(recipe, model, method, data)
-    _check_bits("--seed", seed)
+    check_bits("--seed", seed)
     config.seed = seed
     given = []
     if epochs is not None:
@@ -140,34 +127,19 @@ def _read(recipe: str) -> DictConfig:
     return whole
 
 
-def room(recipe: str) -> Any:
-    """The module of a recipe's settings, with `sections(model)`, `IDLE` and `RENAMED`."""
-    return importlib.import_module(f"{CLASSES[recipe].rpartition('.')[0]}.settings")
-
-
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """A configuration as dotted keys and values."""
-    if not isinstance(config, DictConfig):
-        return {prefix: config}
-    settings: dict[str, Any] = {}
-    for name, value in config.items():
-        settings |= flat(value, f"{prefix}.{name!s}".lstrip("."))
-    return settings
-
-
-def default_config(config: DictConfig) -> DictConfig:
+def default_config(config: Any) -> DictConfig:
     """That of the same recipe, model, method and data, with nothing else chosen."""
     return defaults(config.recipe, config.model.name, config.model.get("method"), str(config.data.source))
 
 
-def changes(config: DictConfig) -> dict[str, Any]:
+def changes(config: Any) -> dict[str, Any]:
     """What `--set` would have to change of the defaults to give this configuration, but for `OPTIONS`."""
     usual = flat(default_config(config))
     found = {key: value for key, value in flat(config).items() if usual.get(key) != value}
     return {key: value for key, value in found.items() if key not in OPTIONS}
 
 
-def check_config(config: DictConfig) -> None:
+def check_config(config: Any) -> None:
     """What can be told of a configuration before data is read.
 
     Raises:
@@ -177,26 +149,35 @@ def check_config(config: DictConfig) -> None:
     refuse_idle(config, changes(config))
 
 
-def check_kept(config: DictConfig) -> None:
-    """What must hold of a run's configuration, of this version or an older one.
+def completed(path: Path) -> Settings:
+    """The configuration of a run that an older version wrote: today's names, and defaults of later settings.
 
-    Raises:
-        ValueError: naming the setting, its value and what is accepted.
+    Raises ValueError, and what OmegaConf and the readers of YAML do, for a file that is none.
     """
-    if type(config.seed) is not int:
-        raise ConfigError(f"seed must be an integer, got {config.seed!r}")
-    _check_bits("seed", config.seed)
-    for section, settings in config.items():
-        if isinstance(settings, DictConfig):
-            check_values(str(section), OmegaConf.to_object(settings))
+    config = OmegaConf.load(path)
+    if not isinstance(config, DictConfig):
+        raise ValueError("not a mapping")
+    check_recipe(str(config.recipe))
+    config = renamed(config.recipe, config)
+    # A run of an older version lacks settings that were added since, but no section; a cut file does.
+    defaults = default_config(config)
+    cut = [str(section) for section in defaults if section not in config]
+    if cut:
+        raise ValueError(f"it has no {cut[0]}")
+    merged = OmegaConf.merge(defaults, config)
+    assert isinstance(merged, DictConfig)
+    lost = sorted(flat(defaults).keys() - flat(merged).keys())
+    if lost:
+        raise ValueError(f"it has no {lost[0]}")
+    container = OmegaConf.to_container(merged, resolve=True)
+    assert isinstance(container, dict)
+    return plain({str(name): value for name, value in container.items()})
 
 
-def refuse_idle(config: DictConfig, keys: Iterable[str], rules: Sequence[Idle] | None = None) -> None:
-    """Raises ConfigError for the first of `keys` that has no effect, by the recipe's rules or others."""
-    reasons = dict(idle(room(config.recipe).IDLE if rules is None else rules, config))
-    for key in keys:
-        if key in reasons:
-            raise ConfigError(f"{key} has no effect {reasons[key]}; got {OmegaConf.select(config, key)}")
+def to_yaml(config: Any) -> str:
+    """A configuration as a run folder keeps it."""
+    sections = {name: dict(value) if isinstance(value, Mapping) else value for name, value in config.items()}
+    return OmegaConf.to_yaml(OmegaConf.create(sections))
 
 
 def renamed(recipe: str, config: DictConfig) -> DictConfig:
@@ -245,7 +226,7 @@ def _override(config: DictConfig, text: str) -> str:
         new = OmegaConf.create(f"value: {value}" if value else "value: null").value
     except Exception as error:
         raise ConfigError(f"{key}={value!r} is not a YAML value ({type(error).__name__})") from None
-    _check_bits(key, new)
+    check_bits(key, new)
     _check_decimal(key, new, value)
     section, _, name = key.partition(".")
     old = settings[key]
@@ -288,11 +269,3 @@ def type_name(hint: Any) -> str:
     if type(None) in args:
         return f"{NAMES[args[0]]} or null"
     return f"list of {NAMES[args[0]]}" if args else NAMES[hint]
-
-
-def _check_bits(key: str, value: Any) -> None:
-    """Generators of random numbers, and tensors, know integers of 64 bits."""
-    numbers = value if isinstance(value, ListConfig) else [value]
-    for number in numbers:
-        if isinstance(number, int) and not -(2**63) <= number < 2**63:
-            raise ConfigError(f"{key} must be an integer of 64 bits, got {number}")

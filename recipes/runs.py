@@ -6,14 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.config import check_kept, check_recipe, default_config, flat, renamed
 from spikeseq.recipes.engine import LOG_FILE
+from spikeseq.recipes.plain import Settings, check_kept, read_complete
 from spikeseq.recipes.registry import RECIPES
 
 FORMAT = "1"
@@ -45,7 +44,7 @@ def run_name(recipe: str, model: str, method: str | None, seed: int) -> str:
     return "-".join(filter(None, (recipe, model, method, str(seed))))
 
 
-def save_model(folder: Path, model: nn.Module, config: DictConfig) -> None:
+def save_model(folder: Path, model: nn.Module, config: Any) -> None:
     """`model.safetensors`, with the format's version and what the model is."""
     tied = tied_names(model)
     tensors = {
@@ -93,7 +92,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         ) from None
 
 
-def read_config(folder: Path) -> DictConfig:
+def read_config(folder: Path) -> Settings:
     """The configuration of a run.
 
     Raises:
@@ -104,27 +103,17 @@ def read_config(folder: Path) -> DictConfig:
         hint = "no such folder" if not folder.exists() else f"it has no {CONFIG_FILE}"
         raise RunError(f"{folder} is not a run folder: {hint}")
     try:
-        config = OmegaConf.load(path)
-        if not isinstance(config, DictConfig):
-            raise ValueError("not a mapping")
-        check_recipe(str(config.recipe))
-        config = renamed(config.recipe, config)
-        # A run of an older version lacks settings that were added since, but no section; a cut file does.
-        defaults = default_config(config)
-        cut = [str(section) for section in defaults if section not in config]
-        if cut:
-            raise ValueError(f"it has no {cut[0]}")
-        merged = OmegaConf.merge(defaults, config)
-        assert isinstance(merged, DictConfig)
-        lost = sorted(flat(defaults).keys() - flat(merged).keys())
-        if lost:
-            raise ValueError(f"it has no {lost[0]}")
-        check_kept(merged)
+        config = read_complete(path)
+        if config is None:
+            from spikeseq.recipes.config import completed  # late: it imports OmegaConf
+
+            config = completed(path)
+        check_kept(config)
     except Exception as error:  # the readers of YAML have many
         key = getattr(error, "full_key", None)  # which omegaconf tells in a line of its own
         reason = [f"{key}: "] * bool(key) + (str(error).splitlines() or [type(error).__name__])[:1]
         raise RunError(f"{path} is damaged: {''.join(reason)}") from None
-    return merged
+    return config
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
@@ -170,7 +159,7 @@ def finished(folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path]) -> DictConfig | None:
+def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path]) -> Settings | None:
     """The configuration of the run in one of `folders` that began with `start`, which may be gone since.
 
     Other runs may be among them, and damaged ones: what is wrong with the run's own folder is told later.

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from spikeseq.files import check_place, write_whole
 from spikeseq.recipes import runs
-from spikeseq.recipes.config import check_config, flat
+from spikeseq.recipes.config import check_config, to_yaml
 from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, watch_spikes
 from spikeseq.recipes.lock import LOCK_FILE, held
+from spikeseq.recipes.plain import flat, section
 from spikeseq.recipes.recipe import Corpus, Recipe, Say
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
@@ -30,7 +30,7 @@ PLACES = {"model.start"}  # settings that say where something lies, which may be
 
 
 def train(
-    config: DictConfig,
+    config: Any,
     folder: Path,
     *,
     resume: bool = False,
@@ -70,7 +70,7 @@ def train(
 class _Training:
     """One call of `train`: its arguments, and the steps that they go through."""
 
-    config: DictConfig
+    config: Any
     folder: Path
     resume: bool
     accelerator: Any
@@ -111,7 +111,7 @@ class _Training:
                 why = "another training made it meanwhile; choose another --out"
                 raise runs.RunError(f"{folder} is in use: {why}")
         if not goes_on:
-            write_whole(folder / runs.CONFIG_FILE, OmegaConf.to_yaml(config))
+            write_whole(folder / runs.CONFIG_FILE, to_yaml(config))
         for name, content in corpus.files().items():
             write_whole(folder / name, content)
         with written(self.progress, folder) as progress:
@@ -129,7 +129,7 @@ class _Training:
 
     def fit(self, recipe: Recipe, task: Task, progress: Progress) -> tuple[nn.Module, State]:
         """The recipe's loop."""
-        settings = OmegaConf.to_object(self.config.train)
+        settings = section(self.config, "train")
         assert isinstance(settings, TrainSettings)
         return recipe.fit(
             task,
@@ -207,7 +207,7 @@ def untrained(task: Task, device: torch.device) -> tuple[nn.Module, State]:
     return model, State(best_epoch=0, history=[record])
 
 
-def _finished(folder: Path, config: DictConfig, resume: bool) -> bool:
+def _finished(folder: Path, config: Any, resume: bool) -> bool:
     """Whether the folder holds this run, finished; an error if something else is in the way."""
     if not folder.exists():
         check_place(folder, parents=True)

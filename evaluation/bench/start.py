@@ -71,8 +71,11 @@ def command_step(arguments: Sequence[str], line: str = "") -> Step:
 
 
 def process_step(command: Sequence[str], line: str = "") -> Step:
+    # As it is for users: Python keeps what it has compiled of a package.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
     def run(_: object) -> None:
-        done = subprocess.run(command, input=line, capture_output=True, text=True, env=os.environ)
+        done = subprocess.run(command, input=line, capture_output=True, text=True, env=usual)
         if done.returncode:
             refuse(" ".join(command[1:4]), f"it ended with status {done.returncode}: {done.stderr[-300:]}")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from omegaconf import OmegaConf
 
 import spikeseq
 from spikeseq.evaluation.energy.prices import LEVELS, THESIS, full
@@ -196,8 +195,7 @@ def about(content: Content) -> dict[str, Any]:
             options += [option, config.model[key]]
     options += ["--out", str(content.folder)]
     for key, value in changes(config).items():
-        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        options += ["--set", f"{key}={json.dumps(plain)}" if not isinstance(plain, str) else f"{key}={plain}"]
+        options += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
     return {
         "name": content.name,
         "command": shlex.join(["spikeseq", "train", config.recipe, *options]),

@@ -50,7 +50,8 @@ def train(
 ) -> None:
     """Train a model of a recipe, test it once, and leave a run folder."""
     from spikeseq.recipes.comparison import neighbours, split_of
-    from spikeseq.recipes.config import ConfigError, check_once, check_recipe, load_config
+    from spikeseq.recipes.config import check_once, load_config
+    from spikeseq.recipes.plain import ConfigError, check_recipe
     from spikeseq.recipes.runs import cut_off, run_name
     from spikeseq.recipes.shared.progress import bars
     from spikeseq.recipes.train import train as run

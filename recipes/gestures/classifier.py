@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from spikeseq.models.gesture import Encoding, GestureStream
@@ -18,6 +17,7 @@ from spikeseq.recipes.gestures.files import read_recording
 from spikeseq.recipes.gestures.frames import encode, encoding_of
 from spikeseq.recipes.gestures.models import gesture_network, one_by_one
 from spikeseq.recipes.gestures.task import GestureTask
+from spikeseq.recipes.plain import Settings
 from spikeseq.recipes.runs import CONFIG_FILE, RunError
 from spikeseq.recipes.shared.opened import Opened, Prediction, checked_classes, predictions
 
@@ -32,7 +32,7 @@ class GestureClassifier(Opened):
     model: Any
     classes: list[str]
     encoding: Encoding
-    config: DictConfig
+    config: Settings
     classifies = True
     reads = "path"
 
@@ -86,7 +86,7 @@ class GestureClassifier(Opened):
         return GestureStream(self.model, self.encoding, self.classes, window=window)
 
 
-def open_gesture_classifier(folder: Path, config: DictConfig) -> GestureClassifier:
+def open_gesture_classifier(folder: Path, config: Settings) -> GestureClassifier:
     """The classifier of a run folder, its weights still to be loaded."""
     path = folder / GESTURES_FILE
     try:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from spikeseq.checks import positive_int
 from spikeseq.recipes.images.models import empty
 from spikeseq.recipes.images.task import answer, normalised, show_whole
+from spikeseq.recipes.plain import Settings
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.images.data import IMAGES_FILE
 from spikeseq.recipes.shared.images.kept import read_images
@@ -32,7 +32,7 @@ class ImageClassifier(Opened):
     std: list[float]
     channels: int
     size: int
-    config: DictConfig
+    config: Settings
     classifies = True
     reads = "path"
 
@@ -81,7 +81,7 @@ class ImageClassifier(Opened):
         return decode_images(named, len(named), self.channels, self.size)[0]
 
 
-def open_image_classifier(folder: Path, config: DictConfig) -> ImageClassifier:
+def open_image_classifier(folder: Path, config: Settings) -> ImageClassifier:
     """The classifier of a run folder, its weights still to be loaded."""
     about = read_images(folder)
     try:

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
 from spikeseq.models.backbones import build_backbone
-from spikeseq.recipes.config import ConfigError
 from spikeseq.recipes.images.settings import is_plain, is_spiking
+from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.settings import LearntNeuronSettings, names_of
 from spikeseq.recipes.shared.neurons import neuron_arguments
 
@@ -45,7 +44,7 @@ def shape_settings(config: Any) -> tuple[str, ...]:
     return ("width", "norm", "hidden" if is_plain(config) else "stem")
 
 
-def fresh(config: DictConfig, classes: int, channels: int, size: int, *, spiking: bool) -> nn.Module:
+def fresh(config: Any, classes: int, channels: int, size: int, *, spiking: bool) -> nn.Module:
     """The backbone of a configuration with weights of its seed."""
     model = config.model
     torch.manual_seed(config.seed)
@@ -60,6 +59,6 @@ def fresh(config: DictConfig, classes: int, channels: int, size: int, *, spiking
         return build_backbone(model.name, **options)
 
 
-def empty(config: DictConfig, classes: int, channels: int, size: int) -> nn.Module:
+def empty(config: Any, classes: int, channels: int, size: int) -> nn.Module:
     """The model of a run, its weights still to be loaded."""
     return fresh(config, classes, channels, size, spiking=is_spiking(config))

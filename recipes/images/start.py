@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from spikeseq.conversion import to_spiking
 from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes import runs
-from spikeseq.recipes.config import ConfigError, changes, refuse_idle
 from spikeseq.recipes.images.classifier import read_images
 from spikeseq.recipes.images.distillation import Teacher
 from spikeseq.recipes.images.models import empty, settings_named, shape_settings
 from spikeseq.recipes.images.settings import METHODS, idle_after, is_spiking
 from spikeseq.recipes.images.task import largest_value, normalised
+from spikeseq.recipes.plain import ConfigError, refuse_idle
 from spikeseq.recipes.recipe import Start
 from spikeseq.recipes.shared.errors import listed
 from spikeseq.recipes.shared.images.data import ImageData
@@ -39,7 +38,7 @@ def inherited(start: Path, recipe: str, model: str | None, method: str | None) -
     return taken_over(config)
 
 
-def taken_over(config: DictConfig) -> Start:
+def taken_over(config: Any) -> Start:
     """Model, data source, and settings as `--set` has them, of the configuration of an image run."""
     settings = [f"model.{key}={config.model[key]}" for key in shape_settings(config)]
     if is_spiking(config):
@@ -49,7 +48,7 @@ def taken_over(config: DictConfig) -> Start:
     return Start(config.model.name, config.data.source, settings)
 
 
-def predecessor(start: Path, recipe: str, method: str | None) -> DictConfig:
+def predecessor(start: Path, recipe: str, method: str | None) -> Any:
     """The configuration of a run that a method can start from; raises as `inherited`."""
     runs.finished(start)
     config = runs.read_config(start)
@@ -69,7 +68,7 @@ def predecessor(start: Path, recipe: str, method: str | None) -> DictConfig:
     return config
 
 
-def check_start(config: DictConfig) -> None:
+def check_start(config: Any) -> None:
     """What can be told of the run that a method starts from before data is read.
 
     Raises:
@@ -86,11 +85,13 @@ def check_start(config: DictConfig) -> None:
         if config.model[key] != before.model[key]:
             values = f"{config.model[key]}, the run {start} has {before.model[key]}"
             raise ConfigError(f"model.{key} is {values}; they must be equal")
+    from spikeseq.recipes.config import changes  # late: it imports OmegaConf
+
     refuse_idle(config, changes(config), idle_after(before, start))
     teacher_run(config)
 
 
-def start_model(config: DictConfig, data: ImageData) -> nn.Module:
+def start_model(config: Any, data: ImageData) -> nn.Module:
     """What a run trains, or for `convert` only tests."""
     if not METHODS[config.model.method]:
         return empty(config, *data.shape)
@@ -102,7 +103,7 @@ def start_model(config: DictConfig, data: ImageData) -> nn.Module:
     return converted(restored(folder, before, data).eval(), config, data)
 
 
-def restored(folder: Path, config: DictConfig, data: ImageData) -> nn.Module:
+def restored(folder: Path, config: Any, data: ImageData) -> nn.Module:
     """The model of a configuration with the weights of a run, trained on images like these."""
     same_images(folder, data)
     model = empty(config, *data.shape)
@@ -126,7 +127,7 @@ def told(value: Any) -> str:
     return listed(map(str, value if isinstance(value, list) else [value]))
 
 
-def teacher_run(config: DictConfig) -> Path | None:
+def teacher_run(config: Any) -> Path | None:
     """The run of the ANN that a run goes back to; None where its answers have no weight.
 
     Raises:
@@ -143,7 +144,7 @@ def teacher_run(config: DictConfig) -> Path | None:
     raise ConfigError("distillation.weight needs --from RUN, a run that goes back to an ANN's")
 
 
-def open_teacher(config: DictConfig, data: ImageData) -> Teacher | None:
+def open_teacher(config: Any, data: ImageData) -> Teacher | None:
     """The ANN that a run goes back to, as `teacher_run` finds it."""
     folder = teacher_run(config)
     if folder is None:
@@ -154,7 +155,7 @@ def open_teacher(config: DictConfig, data: ImageData) -> Teacher | None:
     return Teacher(network.eval().requires_grad_(False), settings.weight, settings.temperature)
 
 
-def converted(ann: nn.Module, config: DictConfig, data: ImageData) -> SpikingNetwork:
+def converted(ann: nn.Module, config: Any, data: ImageData) -> SpikingNetwork:
     """The spiking network of an ANN, thresholds measured on training images."""
     settings = config.conversion
     batches = calibration_batches(data, settings.images, config.data.split_seed)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from spikeseq.recipes.multimodal.cochlea import CHANNELS, cochleagram
 from spikeseq.recipes.multimodal.data import SIZE, read_digits
 from spikeseq.recipes.multimodal.model import PairNetwork, pair_network
 from spikeseq.recipes.multimodal.sounds import read_wav
+from spikeseq.recipes.plain import Settings
 from spikeseq.recipes.shared.images.pixels import decode_images
 from spikeseq.recipes.shared.opened import Opened, Prediction
 
@@ -24,7 +24,7 @@ class PairClassifier(Opened):
 
     model: PairNetwork
     classes: list[str]
-    config: DictConfig
+    config: Settings
     classifies = True
     reads = "path"
 
@@ -77,7 +77,7 @@ class PairClassifier(Opened):
         return pixels, activity
 
 
-def open_pair_classifier(folder: Path, config: DictConfig) -> PairClassifier:
+def open_pair_classifier(folder: Path, config: Settings) -> PairClassifier:
     """The classifier of a run folder, its weights still to be loaded."""
     classes = read_digits(folder)
     return PairClassifier(pair_network(config, len(classes)).eval(), classes, config)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.checks import positive_int, strings
 from spikeseq.models import build_classifier
+from spikeseq.recipes.plain import Settings
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
 from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, checked_classes, predictions
@@ -35,7 +35,7 @@ class Classifier(Opened):
     model: nn.Module
     vocab: Vocab
     classes: list[str]
-    config: DictConfig
+    config: Settings
     tokenizer: Tokenizer
     classifies = True
 
@@ -96,7 +96,7 @@ class Classifier(Opened):
         return seen
 
 
-def open_classifier(folder: Path, config: DictConfig) -> Classifier:
+def open_classifier(folder: Path, config: Settings) -> Classifier:
     """The classifier of a run folder, its weights still to be loaded."""
     vocab = Vocab.from_json(folder / VOCAB_FILE)
     classes = read_classes(folder / CLASSES_FILE)

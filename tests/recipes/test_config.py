@@ -2,7 +2,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from spikeseq.models import CLASSIFIERS, build_classifier
-from spikeseq.recipes.config import CONFIGS, ConfigError, check_once, flat, load_config, recipe_names
+from spikeseq.recipes.config import check_once, load_config
+from spikeseq.recipes.plain import CONFIGS, ConfigError, flat, recipe_names
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.settings import TrainSettings
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from spikeseq.recipes.config import ConfigError, check_recipe, load_config, recipe_names
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.plain import ConfigError, check_recipe, recipe_names
 from spikeseq.recipes.recipe import Recipe
 from spikeseq.recipes.registry import CLASSES, RECIPES
 

@@ -12,19 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from spikeseq.models import build_classifier
 from spikeseq.models.language import build_language_model
 from spikeseq.models.seq2seq import build_seq2seq
-from spikeseq.recipes.config import (
-    CONFIGS,
-    OPTIONS,
-    ConfigError,
-    flat,
-    load_config,
-    refuse_idle,
-    room,
-    type_name,
-)
+from spikeseq.recipes.config import OPTIONS, load_config, type_name
 from spikeseq.recipes.engine import Task
 from spikeseq.recipes.images import start
 from spikeseq.recipes.language import corpus as language_corpus
+from spikeseq.recipes.plain import CONFIGS, ConfigError, flat, refuse_idle, room
 from spikeseq.recipes.registry import CLASSES, RECIPES
 from spikeseq.recipes.settings import idle, meanings
 from spikeseq.recipes.text import corpus as text_corpus

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from spikeseq.recipes.plain import Settings
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.images.data import IMAGES_FILE
 from spikeseq.recipes.shared.images.kept import read_images
@@ -27,7 +27,7 @@ class PixelClassifier(Opened):
     classes: list[str]
     channels: int
     size: int
-    config: DictConfig
+    config: Settings
     classifies = True
     reads = "path"
 
@@ -70,7 +70,7 @@ class PixelClassifier(Opened):
 
 
 def open_pixel_classifier(
-    folder: Path, config: DictConfig, make: Callable[[int, int, int], nn.Module]
+    folder: Path, config: Settings, make: Callable[[int, int, int], nn.Module]
 ) -> PixelClassifier:
     """The classifier of a run folder, its weights still to be loaded.
 

@@ -12,11 +12,12 @@ from recipe_case import refused, sets
 
 import spikeseq
 from spikeseq.models.gesture import GestureStream
-from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.config import load_config
 from spikeseq.recipes.gestures.data import GestureData, GestureSplit
 from spikeseq.recipes.gestures.files import read_recording
 from spikeseq.recipes.gestures.sample import CLASSES
 from spikeseq.recipes.gestures.task import GestureTask, direction_accuracy
+from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.train import train
 
 datasets = pytest.importorskip("tonic.datasets")

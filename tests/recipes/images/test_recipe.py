@@ -11,9 +11,10 @@ from recipe_case import refused, sets
 
 import spikeseq
 from spikeseq.recipes.command.console import show_runs
-from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.config import load_config
 from spikeseq.recipes.images.recipe import some_of
 from spikeseq.recipes.images.task import normalised
+from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.shared.images.data import load_images
 
 pytestmark = pytest.mark.usefixtures("cache")

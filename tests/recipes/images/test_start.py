@@ -13,9 +13,10 @@ from recipe_case import refused, sets
 
 import spikeseq
 from spikeseq.nn import TimedDropout
-from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.config import load_config
 from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.images.start import inherited, open_teacher, same_images, start_model
+from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.images.data import ImageSplit, load_images
 

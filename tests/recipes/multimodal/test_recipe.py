@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 import spikeseq
-from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.config import load_config
 from spikeseq.recipes.multimodal.model import pair_network
 from spikeseq.recipes.multimodal.task import PairTask
 from spikeseq.recipes.multimodal.voice import RATE, speak
+from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.images.digits import digit_sample
 from spikeseq.recipes.train import train

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 import spikeseq
-from spikeseq.recipes.config import ConfigError, load_config
+from spikeseq.recipes.config import load_config
+from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.pictures import weight_map
 from spikeseq.recipes.stdp.recipe import digit_sample
