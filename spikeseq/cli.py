@@ -1,6 +1,7 @@
 """The console script `spikeseq`: results on standard output, everything for people on standard error."""
 
 import _thread
+import json
 import os
 import signal
 import sys
@@ -9,7 +10,10 @@ from typing import Any, NoReturn
 
 
 def main() -> NoReturn:
-    """Runs the command line. Exit status 2 for what the user can mend, 130 after Ctrl-C."""
+    """Runs the command line. Exit status 2 for what the user can mend, 130 after Ctrl-C.
+
+    With --json a failure is told on standard output as well: {"error": "..."}.
+    """
     # torch reads it at its first allocation: large tensors come in large pages, which are touched faster.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     told, sys.unraisablehook = sys.unraisablehook, interrupt_again
@@ -55,8 +59,11 @@ def interrupt_again(lost: Any) -> None:
 
 
 def fail(text: str, status: int = 2) -> NoReturn:
-    """One line for people, and the end."""
-    print(f"spikeseq: {text.removeprefix('spikeseq: ')}", file=sys.stderr)
+    """One line for people, an object for a program that asked for one, and the end."""
+    text = text.removeprefix("spikeseq: ")
+    print(f"spikeseq: {text}", file=sys.stderr)
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"error": text}))
     sys.exit(status)
 
 

@@ -4,6 +4,7 @@ A plain list of layers, a bound method kept as an attribute, a function that clo
 replaces a layer would leave these calling the old one.
 """
 
+import gc
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -96,12 +97,15 @@ def unregistered(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules that `module` keeps outside its registered ones, with the attribute that holds them.
 
     At any depth in lists, tuples, sets, dicts and plain objects, with slots or without; behind bound methods,
-    partial functions, functions that close over them, and weak references.
+    partial functions, functions that close over them, iterators, and weak references; in attributes of its
+    class, and of those that this one inherits from.
     """
-    for name, value in vars(module).items():
-        if name not in ("_modules", "_parameters", "_buffers"):
-            for found in _held(value):
-                yield name, found
+    classes = [vars(kind) for kind in type(module).__mro__ if not f"{kind.__module__}.".startswith("torch.")]
+    for attributes in (vars(module), *classes):
+        for name, value in attributes.items():
+            if name not in ("_modules", "_parameters", "_buffers"):
+                for found in _held(value):
+                    yield name, found
 
 
 def _held(value: Any) -> Iterator[nn.Module]:
@@ -134,6 +138,8 @@ def _parts(value: Any) -> list[Any]:
             return [*cells, *defaults, *vars(value).values()]
         case weakref.ref():
             return [value()]
+        case Iterator():  # one over a list, a generator: what it has still to give cannot be asked for
+            return gc.get_referents(value)
     return [*getattr(value, "__dict__", {}).values(), *_slots(value)]
 
 

@@ -304,6 +304,16 @@ def test_wrong_arguments_of_other_commands(cli, runs, tmp_path):
     assert len(done.out.splitlines()) == 1
 
 
+def test_a_program_that_asks_for_json_gets_it_in_a_refusal(cli, runs):
+    unknown = ["evaluate", runs / "snn", "--split", "x"]
+    for args in (["classify", "/nowhere"], ["energy"], ["info", "--nonsense"], unknown):
+        done = cli(*args, "--json")
+        assert done.code == 2 and json.loads(done.out) == {
+            "error": done.err.strip().removeprefix("spikeseq: ")
+        }
+    assert cli("classify", "/nowhere").out == ""
+
+
 def test_an_unforeseen_error_is_one_line_too_and_can_be_looked_into(cli, runs, monkeypatch):
     def fails(*args):
         raise KeyError("strange")

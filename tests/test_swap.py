@@ -1,6 +1,8 @@
 """swap: every call pattern that nn.LSTM and its relatives serve, and a clear error for those it does not."""
 
 import copy
+import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -314,6 +316,10 @@ def kept(model, where):
         lambda m: {"a": (nn.Sequential(nn.GRU(4, 4)),)},
         lambda m: m.encoder.rnn.forward,  # case 1.7
         lambda m: lambda x: m.encoder.rnn(x),
+        lambda m: iter([nn.LSTM(4, 4)]),
+        lambda m: map(str, {"a": nn.LSTM(4, 4)}.values()),
+        lambda m: itertools.cycle([m.encoder.rnn]),
+        lambda m: (layer for layer in [nn.GRU(4, 4)]),
     ],
 )
 def test_an_rnn_that_would_stay_is_refused(where):
@@ -323,6 +329,24 @@ def test_an_rnn_that_would_stay_is_refused(where):
     with pytest.raises(ValueError, match=message):
         swap(model)
     assert model.encoder.rnn is rnn
+
+
+@pytest.mark.parametrize(
+    "share", [lambda rnn: rnn, lambda rnn: (rnn,), lambda rnn: staticmethod(partial(rnn))]
+)
+def test_an_rnn_in_an_attribute_of_a_class_is_refused(share):
+    class Base(nn.Module):
+        shared = share(nn.LSTM(4, 4))
+
+    class Model(Base):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(4, 4)
+
+    with pytest.raises(ValueError, match=r"^shared (keeps an RNN \(LSTM\) outside|holds the model's)"):
+        swap(nn.Sequential(Model())[0])
+    with pytest.raises(ValueError, match=r"^0\.shared keeps an RNN"):
+        swap(nn.Sequential(Model()), inplace=True)
 
 
 def test_a_method_and_a_shared_list_of_other_modules_are_no_obstacle():

@@ -21,6 +21,7 @@ from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
 from spikeseq.recipes.translation.data import Pairs, ParallelData, load_parallel_data
+from spikeseq.recipes.translation.lines import check_length
 from spikeseq.tokenizers import SubwordTokenizer, Tokenizer, Vocab, build_tokenizer
 
 SOURCE_VOCAB, TARGET_VOCAB, SUBWORD_FILE = "source_vocab.json", "target_vocab.json", "subword.model"
@@ -112,6 +113,10 @@ def load_parallel_corpus(config: Any, say: Say = lambda text: None) -> ParallelC
         say(f"tokenising {len(data.train) + len(data.validation) + len(data.test):,} pairs")
         corpus = build_parallel_corpus(data, config)
         keep_corpus(folder, partial(_write, corpus), say)
+    for name in ("validation", "test"):  # before a training, which translates them
+        split = corpus.splits[name]
+        for ids, text in zip(split.sources, split.source_texts, strict=True):
+            check_length(text, len(ids) - 1)
     return without_long(corpus, config.longest)
 
 

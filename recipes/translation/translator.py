@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.checks import positive_int, strings
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK, Hypothesis, Seq2Seq, beam_search, greedy
 from spikeseq.recipes.shared.opened import Opened, Seen
-from spikeseq.recipes.translation.lines import clean
+from spikeseq.recipes.translation.lines import check_length, clean
 from spikeseq.tokenizers import Vocab
 
 BATCH_SIZE = 64
@@ -87,6 +87,7 @@ class Translator(Opened):
         Raises:
             TypeError: `lines` is one string, or holds something else than strings.
             TypeError, ValueError: beam, length_penalty or batch_size is out of range.
+            ValueError: a line of more than `lines.LONGEST` tokens.
         """
         found = self.translate_tokens(lines, beam=beam, length_penalty=length_penalty, batch_size=batch_size)
         return [clean(self.detokenise(line.target)) if line.target else "" for line in found]
@@ -137,7 +138,7 @@ class Translator(Opened):
         options: dict[str, Any] = {"length_penalty": length_penalty, "unk": unk, "attention": attention}
         search = greedy if positive_int("beam", beam) == 1 else partial(beam_search, beam=beam)
         device = next(self.model.parameters(), torch.empty(0)).device
-        found = [Translation(self.tokenise(clean(line)), []) for line in strings("lines", lines)]
+        found = [Translation(self.short(clean(line)), []) for line in strings("lines", lines)]
         for batch in batches([len(line.source) for line in found], batch_size):
             ids = [torch.tensor(self.encode(found[i].source)) for i in batch]
             lengths = torch.tensor([len(sentence) for sentence in ids])
@@ -146,6 +147,12 @@ class Translator(Opened):
                 source = found[i].source
                 found[i] = Translation(source, self.words(best, source), best.score, best.attention)
         return found
+
+    def short(self, line: str) -> list[str]:
+        """The tokens of a line. Raises ValueError for more than can be translated."""
+        tokens = self.tokenise(line)
+        check_length(line, len(tokens))
+        return tokens
 
     def attention(
         self, line: str, *, beam: int = 5, length_penalty: float = 1.0

@@ -14,7 +14,8 @@ from spikeseq.recipes.shared.images.names import IMAGENETS
 from spikeseq.recipes.shared.images.parquet import find_parquet
 from spikeseq.recipes.shared.images.parts import Image, Parts, Rows, file_part
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+OTHERS = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2", ".ppm", ".pgm")  # images too, which are not read
 FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
 
@@ -74,10 +75,14 @@ def _visible_folders(path: Path) -> list[Path]:
 
 def _images(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)]
+        files = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    other = next((name for name in files if name.lower().endswith(OTHERS)), None)
+    if other is not None:  # left out, it would be missed by nobody
+        raise DataError(f"{folder / other}: an image of a kind that is not read; expected {listed(SUFFIXES)}")
+    names = [name for name in files if name.lower().endswith(SUFFIXES)]
     if not names:
         raise DataError(f"{folder}: a class without images; expected files in {listed(SUFFIXES)}")
-    return [folder / name for name in sorted(names)]
+    return [folder / name for name in names]
 
 
 LAYOUTS: dict[str, Callable[[Path], Parts]] = {
@@ -85,7 +90,7 @@ LAYOUTS: dict[str, Callable[[Path], Parts]] = {
     "MNIST's train-images-idx3-ubyte, packed or not, there or in MNIST/raw": find_idx,
     "SVHN's train_32x32.mat and test_32x32.mat": find_mat,
     "CIFAR's cifar-10-batches-py or cifar-100-python": find_batches,
-    "train/CLASS/*.png or *.jpg, and val or test": find_folders,
+    "train/CLASS/*.png, *.jpg, *.webp or *.bmp, and val or test": find_folders,
 }
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeseq.recipes.shared.errors import DataError, shown
+from spikeseq.recipes.shared.errors import DataError, listed, shown
 from spikeseq.recipes.shared.images.parts import Image as Source
 
 MOST_BYTES = 4 * 10**9  # of the decoded pixels of a split; ImageNet at 224 would be 190 GB
 CHUNK = 256  # images that a thread takes at once: one by one, handing over costs more than decoding
 THREADS = min(8, os.cpu_count() or 1)
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # that Pillow may decode: others have pages, frames or scripts
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "F")  # which Pillow would clip to 8 bits, not scale
 
 
@@ -87,14 +88,14 @@ def _picture(where: str, image: bytes | Path, mode: str) -> tuple[Any, bool]:
     from PIL import Image, ImageOps
 
     try:
-        picture = Image.open(
-            io.BytesIO(image) if isinstance(image, bytes) else image, formats=("JPEG", "PNG")
-        )
+        picture = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=FORMATS)
         ImageOps.exif_transpose(picture, in_place=True)  # a photograph as its camera was held
         converted = picture.convert(mode)
     except Exception as error:  # a damaged file raises whatever its decoder stumbles over
         damage = shown(str(error), 80)
-        raise DataError(f"{where}: not a readable image ({damage}); expected a whole JPEG or PNG") from None
+        raise DataError(
+            f"{where}: not a readable image ({damage}); expected a whole {listed(FORMATS)}"
+        ) from None
     if picture.mode in DEEP_MODES:
         raise DataError(f"{where}: an image of mode {picture.mode}; expected 8 bits a channel")
     return converted, picture.format == "JPEG"

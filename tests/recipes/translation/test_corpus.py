@@ -5,6 +5,7 @@ import pytest
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.translation import corpus as parallel_corpus
 from spikeseq.recipes.translation.corpus import IDS_FILE, load_parallel_corpus
+from spikeseq.recipes.translation.lines import LONGEST
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +84,11 @@ def test_a_cache_that_cannot_be_written_only_costs_time(pairs, tmp_path, monkeyp
     monkeypatch.setenv("SPIKESEQ_CACHE", str(tmp_path / "file"))
     corpus, said = load(pairs)
     assert len(corpus.splits["train"]) > 0 and "not kept" in said[-1]
+
+
+def test_a_line_too_long_to_translate_is_told_before_the_training(pairs):
+    load(pairs)
+    lines = [f"Hund{i} " * (LONGEST + 1) for i in range(20)]
+    (pairs.parent / "pairs.de").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="has 1,001 tokens, and at most 1,000 are translated at once"):
+        load(pairs)

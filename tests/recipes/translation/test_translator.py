@@ -9,6 +9,7 @@ from tiny_seq2seq import Copier, TinyGRU
 
 from spikeseq.models.seq2seq.base import SPECIALS
 from spikeseq.models.seq2seq.search import beam_search, greedy
+from spikeseq.recipes.translation.lines import LONGEST
 from spikeseq.recipes.translation.translator import USUAL_LENGTH, Translator, batches
 from spikeseq.tokenizers import Vocab, WhitespaceTokenizer
 
@@ -60,6 +61,18 @@ def test_every_line_comes_out_in_its_place_with_its_unknown_words(beam, batch_si
 def test_a_line_of_many_words():
     line = "gewitterwolkenbruch " * 500
     assert copier().translate(["hut", line], beam=1) == ["hut", line.strip()]
+
+
+def test_a_line_that_would_take_minutes_is_named():
+    line = "gewitter " * (LONGEST + 1)
+    with pytest.raises(
+        ValueError, match=r"the line 'gewitter .*'\.\.\. has 1,001 tokens, and at most 1,000 are"
+    ):
+        copier().translate(["hut", line], beam=1)
+    answers = copier().translate_stream(iter(["hut", line, "an"]), beam=1, batch_size=1)
+    assert next(answers) == "hut"
+    with pytest.raises(ValueError, match="give each of its sentences a line"):
+        next(answers)
 
 
 @settings(deadline=None, max_examples=25)

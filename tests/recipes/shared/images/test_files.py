@@ -54,7 +54,7 @@ def test_parquet_columns_of_bytes_and_of_fine_labels(tmp_path):
     expect(load(tmp_path, "cifar100"), [5, 7], None, 8)
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP"])
 def test_formats_of_encoded_images(tmp_path, form):
     write_parquet(
         tmp_path / "train.parquet", [3] * 4, form=form, images=[encoded(pictures([3])[0], form)] * 4
@@ -62,7 +62,7 @@ def test_formats_of_encoded_images(tmp_path, form):
     rows = find_parts(str(tmp_path), "cifar10")[1]["train"].read()
     pixels, jpeg = decode_images(rows.take(range(4)), 4, 3, None)
     assert jpeg == (form == "JPEG")
-    assert abs(pixels[..., 4:, 4:].int() - 25).max() <= (3 if jpeg else 0)
+    assert abs(pixels[..., 4:, 4:].int() - 25).max() <= (3 if form in ("JPEG", "WEBP") else 0)
 
 
 @pytest.mark.parametrize("inside", ["", "MNIST/raw"])
@@ -123,6 +123,17 @@ def test_image_folders(tmp_path, roles, found):
         pixels, labels, names = load(tmp_path, "cifar10", role)
         assert labels.tolist() == [0] * 8 + [1] * 8 and names == ["cat", "dog"]
         assert pixels[:, 0, 0, 0].tolist() == [*range(8), *range(8)] and pixels[9, 0, 4, 4] == 9
+
+
+def test_images_of_other_kinds_are_read_or_named_but_never_left_out(tmp_path):
+    image_folders(tmp_path, ("train", "test"))
+    for name in ("z.webp", "Z.BMP"):
+        Image.new("RGB", (8, 8), (40, 40, 40)).save(tmp_path / "train" / "cat" / name)
+    pixels, labels, _ = load(tmp_path, "cifar10")
+    assert labels.tolist() == [0] * 10 + [1] * 8 and abs(pixels[8:10].astype(int) - 40).max() <= 3
+    Image.new("RGB", (8, 8)).save(tmp_path / "train" / "dog" / "more.gif")
+    with pytest.raises(DataError, match=r"dog/more\.gif: an image of a kind that is not read; .*webp"):
+        find_parts(str(tmp_path), "cifar10")
 
 
 def test_the_validation_images_of_imagenets_are_the_test_split(tmp_path):
