@@ -98,8 +98,7 @@ def defaults(recipe: str, model: str | None, method: str | None, data: str) -> D
         layers += [own, own_sample if data == "sample" else None, of_model]
     if not data:  # an unset variable of a shell
         raise ConfigError("--data is empty; expected sample, hub or a path")
-    # A path is made absolute, because the run folder is read from other places too.
-    source = data if data in ("sample", "hub") else os.path.abspath(os.path.expanduser(data))
+    source = data if data in ("sample", "hub") else absolute(data)
     chosen_so = {"recipe": recipe, "model": {"name": chosen["variants"]}, "data": {"source": source}}
     layers += [OmegaConf.create(chosen_so)]
     config = OmegaConf.create({"recipe": recipe, "seed": 1})
@@ -112,6 +111,17 @@ def defaults(recipe: str, model: str | None, method: str | None, data: str) -> D
     if chosen["methods"] is not None:
         config.model.method = chosen["methods"]
     return config
+
+
+def absolute(data: str) -> str:
+    """A path made absolute, because the run folder is read from other places too.
+
+    Several paths that are there, with the path separator between, are made so one by one.
+    """
+    parts = [os.path.expanduser(part) for part in data.split(os.pathsep) if part]
+    if len(parts) > 1 and not os.path.exists(data) and all(map(os.path.exists, parts)):
+        return os.pathsep.join(map(os.path.abspath, parts))
+    return os.path.abspath(os.path.expanduser(data))
 
 
 @lru_cache(maxsize=16)

@@ -113,6 +113,8 @@ class _Training:
         if not goes_on:
             write_whole(folder / runs.CONFIG_FILE, to_yaml(config))
         for name, content in corpus.files().items():
+            if goes_on:
+                _check_kept(folder / name, content, config.data.source)
             write_whole(folder / name, content)
         with written(self.progress, folder) as progress:
             if recipe.trains(config):
@@ -228,6 +230,14 @@ def _finished(folder: Path, config: Any, resume: bool) -> bool:
         elif any(not path.name.startswith(".") for path in folder.iterdir()):
             raise runs.RunError(f"{folder} is not a run folder: it has no {runs.CONFIG_FILE}")
     return False
+
+
+def _check_kept(path: Path, content: str | bytes, source: str) -> None:
+    """Raises RunError where a run that goes on began with other data than there is now."""
+    now = content.encode() if isinstance(content, str) else content
+    if path.exists() and path.read_bytes() != now:
+        why = f"{source} has changed since; give the data back, or begin a run in another --out"
+        raise runs.RunError(f"{path} is of other data than the run would go on with: {why}")
 
 
 def _inhabited(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """The commands that train, test and measure, one function each."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="sample, hub, a folder, a file of texts, or the prefix of two parallel files;"
+            help="sample, hub, a folder, a file of texts (for lm several, with"
+            f" {os.pathsep!r} between them), or the prefix of two parallel files;"
             " default that of --from, else sample."
         ),
     ] = None,

@@ -18,12 +18,14 @@ from spikeseq.recipes.language.documents import Piece, Source, find
 from spikeseq.recipes.language.units import Unit, blocks, learn_unit, read_unit
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
-from spikeseq.recipes.shared.errors import DataError
+from spikeseq.recipes.shared.errors import DataError, listed
 
 LEARNT_FROM = 2**25
 """Characters of training text that subwords are learnt from; more change little and take long."""
 MANY = 100
 """Documents from which on whole documents are held out, and not the end of the text."""
+NEAR = 10_000
+"""Characters within which the end of a line is looked for where a text is cut."""
 
 
 @dataclass
@@ -75,6 +77,8 @@ def load_corpus(config: Any, say: Say, unit: Unit | None = None) -> Corpus:
         DataError: naming the file, or the setting, that cannot be used.
     """
     source = find(str(config.source))
+    if source.left_out:
+        say(f"left out, as their names hold no split: {listed(source.left_out)}")
     given = unit.content() if unit else b""
     facts = [_facts(config, source), hashlib.sha256(given).hexdigest() if unit else None]
     folder = corpus_folder({"language": facts, "format": 2})
@@ -144,7 +148,12 @@ def width_of(unit: Unit) -> Any:
 def _write(config: Any, source: Source, unit: Unit | None, say: Say, folder: Path) -> None:
     """Reads everything twice: once to learn the unit and find the splits, once to write the ids."""
     plan = _Plan(config, source)
-    unit = unit or learn_unit(config.unit, plan.sample_of_train(), config.unit_size, config.min_frequency)
+    try:
+        unit = unit or learn_unit(config.unit, plan.sample_of_train(), config.unit_size, config.min_frequency)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"data.unit_size={config.unit_size} for {config.source}: {error}") from None
     say(f"encoding by {unit.kind}")
     writers = {split: _Writer(folder / f"{split}.ids", unit) for split in SPLITS}
     for split, piece in plan.pieces():
@@ -217,27 +226,31 @@ class _Plan:
         return "train"
 
     def _by_place(self) -> Iterator[tuple[str, Piece]]:
-        """Cuts between lines, where one is near; the end of the text comes last."""
-        ends, left = [], float(self.characters)
+        """Cuts behind a line's end, where one is near; the end of the text comes last."""
+        cuts, place = [], float(self.characters)
         for split in reversed(self.missing):
-            left -= self.shares[split] * self.characters
-            ends.append((split, round(left)))
-        starts = sorted([(0, "train"), *((start, split) for split, start in ends)])
-        seen, open_in = 0, ""
+            place -= self.shares[split] * self.characters
+            cuts.insert(0, (round(place), split))
+        near = min(NEAR, round(min(self.shares.values()) * self.characters / 4))
+        split, seen, begun = "train", 0, False  # begun: whether the split has text of this document
         for piece in self._cleaned("train"):
             if piece is None:
-                yield open_in or "train", None
-                open_in = ""
+                if begun:
+                    yield split, None
+                begun = False
                 continue
-            for number, (start, split) in enumerate(starts):
-                stop = starts[number + 1][0] if number + 1 < len(starts) else self.characters
-                part = piece[max(0, start - seen) : max(0, stop - seen)]
-                if part:
-                    if open_in and open_in != split:
-                        yield open_in, None
-                    open_in = split
-                    yield split, part
-            seen += len(piece)
+            while cuts and cuts[0][0] < seen + len(piece):
+                place, following = cuts.pop(0)
+                at = max(0, place - seen)
+                at = at and (piece.find("\n", at - 1, at + near) + 1 or at)
+                if at:
+                    yield split, piece[:at]
+                if at or begun:
+                    yield split, None
+                split, begun, seen, piece = following, False, seen + at, piece[at:]
+            if piece:
+                yield split, piece
+                seen, begun = seen + len(piece), True
 
     def _cleaned(self, split: str) -> Iterator[Piece]:
         """The pieces of a split of the source, `limit` documents at most, lines stripped if so wished."""

@@ -35,12 +35,14 @@ Piece = str | None
 class Source:
     """Where documents come from, by split; only "train" where it has no splits.
 
-    name: for people. files: of each split, in order. texts: documents that are in memory.
+    name: for people. files: of each split, in order. texts: documents that are in memory. left_out: names of
+    files that belong to no split, where others do.
     """
 
     name: str
     files: dict[str, list[Path]] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def splits(self) -> set[str]:
@@ -68,7 +70,8 @@ def find(source: str) -> Source:
         return Source("sample", texts=sample.splits())
     if source == "hub":
         return Source(f"{HUB_NAME} {HUB_CONFIG}", texts=_hub())
-    paths = [Path(os.path.expanduser(part)) for part in source.split(os.pathsep) if part]
+    parts = [source] if os.path.exists(source) else source.split(os.pathsep)
+    paths = [Path(os.path.expanduser(part)) for part in parts if part]
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; expected texts, sample or hub")
@@ -78,7 +81,8 @@ def find(source: str) -> Source:
         if path.is_dir():
             raise DataError(f"{path} is a folder; several paths must be files")
         _kind(path)
-    return Source(paths[0].stem, {"train": paths})
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return Source(Path(paths[0].name.removesuffix(".gz")).stem + more, {"train": paths})
 
 
 def _folder(folder: Path) -> Source:
@@ -89,14 +93,17 @@ def _folder(folder: Path) -> Source:
         raise DataError(
             f"{folder}: no texts; expected files ending in {kinds}, or these and .gz; it holds {held}"
         )
-    by_split: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
     apart = {path: _split_of(path) for path in files}
-    if "train" not in apart.values():
-        return Source(folder.resolve().name, {"train": files})
-    for path, split in apart.items():
-        if split is not None:
-            by_split[split].append(path)
-    return Source(folder.resolve().name, by_split)
+    name, named = folder.resolve().name, {split for split in apart.values() if split is not None}
+    if not named:
+        return Source(name, {"train": files})
+    if "train" not in named:
+        raise DataError(
+            f"{folder}: texts for {listed(sorted(named))} and none to train on; expected a file with train in"
+            " its name, or in no file's name a split"
+        )
+    by_split = {split: [path for path in files if apart[path] == split] for split in SPLITS.values()}
+    return Source(name, by_split, left_out=[path.name for path in files if apart[path] is None])
 
 
 def _split_of(path: Path) -> str | None:

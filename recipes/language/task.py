@@ -52,9 +52,20 @@ class LanguageTask(Task):
     state: Any = field(default=None, repr=False)
 
     def row_chunks(self, processes: int) -> int:
-        """Chunks in a row."""
-        rows = self.batch_size * processes
-        return max(1, (len(self.corpus.splits["train"]) - 1) // rows // self.chunk)
+        """Chunks in a row; one of all of it where that is shorter.
+
+        Raises:
+            ValueError: too short a text for as many rows.
+        """
+        if not self.length(processes):
+            count = len(self.corpus.splits["train"])
+            wanted = f"{processes} processes of batch_size={self.batch_size} rows"
+            raise ValueError(f"{count:,} tokens to train on are too few for {wanted}; take a smaller one")
+        return max(1, self.length(processes) // self.chunk)
+
+    def length(self, processes: int) -> int:
+        """Tokens of a row that are foretold."""
+        return (len(self.corpus.splits["train"]) - 1) // (self.batch_size * processes)
 
     def chunks(self, processes: int) -> int:
         """Updates that an epoch takes."""
@@ -72,12 +83,11 @@ class LanguageTask(Task):
         return [Chunk(epoch, place, rank, processes) for place in range(self.chunks(processes))]
 
     def tokens(self, batch: Chunk) -> int:
-        return self.batch_size * self.chunk
+        return self.batch_size * min(self.chunk, self.length(1))
 
     def collate(self, batch: Chunk, rng: torch.Generator) -> tuple[Tensor, ...]:
         """Tokens (chunk + 1, rows), and whether a state goes before them."""
-        ids, all_rows = self.corpus.splits["train"].ids, self.batch_size * batch.processes
-        length = (len(ids) - 1) // all_rows
+        ids, length = self.corpus.splits["train"].ids, self.length(batch.processes)
         number = (batch.epoch * self.chunks(batch.processes) + batch.place) % self.row_chunks(batch.processes)
         taken = min(self.chunk, length) + 1
         first = torch.arange(batch.rank * self.batch_size, (batch.rank + 1) * self.batch_size) * length

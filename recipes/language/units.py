@@ -163,7 +163,8 @@ class _PiecesDecoder(Decoder):
 class Words(Unit):
     """What white space parts; a line's end is `<eos>`, as the public word-level figures have it.
 
-    Not lossless: rare words are `<unk>`, and runs of spaces one.
+    Not lossless: rare words are `<unk>`, and runs of spaces one. `<unk>` and `<eos>` in a text are taken as
+    these, as corpora have them; `<eod>` is an unknown word.
     """
 
     kind, lossless, file = "word", False, "vocab.json"
@@ -182,7 +183,7 @@ class Words(Unit):
         for number, line in enumerate(text.split("\n")):
             if number:
                 words.append(LINE_END)
-            words += line.split()
+            words += (UNKNOWN if word == END else word for word in line.split())
         return self.vocab.encode(words)
 
     def decoder(self) -> Decoder:
@@ -232,7 +233,7 @@ def learn_unit(kind: str, texts: Iterable[str], size: int, min_frequency: int) -
         if count >= min_frequency and word not in (UNKNOWN, LINE_END, END)
     ]
     words = [UNKNOWN, LINE_END, *(word for word, _ in common[: size - 3]), END]
-    frequencies = {word: count for word, count in counts.items() if word in set(words)}
+    frequencies = {word: counts[word] for word in words if counts[word]}
     return Words(Vocab(words, frequencies=frequencies, specials=(UNKNOWN, END)))
 
 

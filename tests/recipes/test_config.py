@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -36,6 +38,21 @@ def test_a_path_is_made_absolute(tmp_path, monkeypatch):
     assert load_config("imdb", data="a/b.csv").data.source == str(tmp_path / "a" / "b.csv")
     assert load_config("imdb", data="~/b.csv").data.source == "/home/someone/b.csv"
     assert load_config("imdb", data="./sample").data.source == str(tmp_path / "sample")
+
+
+def test_each_of_several_paths_is_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt", "odd:name.txt"):
+        (tmp_path / name).touch()
+
+    def source(*parts):
+        return load_config("lm", data=os.pathsep.join(parts)).data.source
+
+    both = os.pathsep.join((str(tmp_path / "a.txt"), str(tmp_path / "b.txt")))
+    assert source("a.txt", "b.txt") == source("./a.txt", str(tmp_path / "b.txt")) == both
+    assert source(both) == both and source("a.txt", "") == str(tmp_path / f"a.txt{os.pathsep}")
+    assert source("odd:name.txt") == str(tmp_path / "odd:name.txt")  # one file
+    assert source("a.txt", "none.txt") == os.pathsep.join((str(tmp_path / "a.txt"), "none.txt"))
 
 
 @pytest.mark.parametrize(

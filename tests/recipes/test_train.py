@@ -299,3 +299,37 @@ def test_texts_are_split_as_the_data_module_says(tmp_path):
 def test_the_device_is_taken_at_its_word(tmp_path):
     train(config("bow"), tmp_path / "run", device="cpu")
     assert AcceleratorState().device.type == "cpu"
+
+
+def test_data_that_changed_between_start_and_resume(tmp_path, monkeypatch):
+    data, folder = write_rows(tmp_path / "mine.csv"), tmp_path / "run"
+    changes = {"data.vectors": None, "data.min_frequency": 1}
+    monkeypatch.setattr(TextTask, "validate", stops := Stops(TextTask.validate))
+    with pytest.raises(KeyboardInterrupt):
+        train(config(data=data, **changes), folder)
+    whole = data.read_text()
+    data.write_text(whole.replace("superb", "splendid"))
+    why = (
+        r"run/vocab\.json is of other data than the run would go on with: .*mine\.csv has changed since; give"
+    )
+    with pytest.raises(RunError, match=why):
+        train(config(data=data, **changes), folder, resume=True)
+    data.write_text(whole)
+    assert train(config(data=data, **changes), folder, resume=True)["epochs"] == 2
+    assert stops.calls == 2 + 1
+
+
+class Stops:
+    """A method that is interrupted the second time."""
+
+    def __init__(self, method):
+        self.method, self.calls = method, 0
+
+    def __get__(self, task, _):
+        def call(*arguments):
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return self.method(task, *arguments)
+
+        return call
