@@ -42,7 +42,7 @@ class Neuron(NamedTuple):
     norm_input: bool = False
 
     def kind(self) -> tuple[str, str, float, float, bool]:
-        """What is not a tensor, in the order in which every op's schema has it."""
+        """What is not a tensor, in the order in which every schema has it; `lif` has `norm_input`, too."""
         s = self.surrogate
         return self.reset, s.name, float(s.height), float(s.width), self.detach_reset
 
@@ -93,7 +93,7 @@ class Neuron(NamedTuple):
             counted = None if lengths is None else lengths.cpu()
             check_values(current.shape[0], leak.cpu(), threshold.cpu(), counted)
         reset, *rest = self.kind()
-        return (full, leak, threshold, lengths, substeps, window, reset, readout, *rest)
+        return (full, leak, threshold, lengths, substeps, window, reset, readout, *rest, self.norm_input)
 
     def rest(self, current: Tensor, dtype: torch.dtype) -> Tensor:
         """The state (1 + planes, B, *) of neurons that have never fired."""

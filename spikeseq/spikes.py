@@ -10,7 +10,7 @@ from .modules import refuse, rewritten
 from .neuron import Run
 from .nn.lif import LIF, LIFCell, row_of
 from .nn.normalised import NormalisedLIF
-from .ops.lif import fire, weighted
+from .ops.lif import fire
 from .watch import Call
 
 
@@ -60,12 +60,9 @@ def again(
         refuse(path, module, reason, f"its spikes can only be counted with readout='spikes', {shown}")
     current = in_time(module, arguments["current"])
     run = Run(substeps_of(module, arguments), window, readout, arguments.get("lengths"))
-    leak, state = arguments.get("leak"), arguments.get("state")
+    leak = arguments.get("leak")
     neuron = module.neuron(row_of(leak, arguments["current"]) if isinstance(module, LIFCell) else leak)
-    if neuron.norm_input:  # in the type of the call, to which its currents were rounded
-        _state, leak, _threshold, lengths, *_ = neuron.arguments(current, state, run)
-        current, neuron = weighted(current, leak, lengths), neuron._replace(norm_input=False)
-    out, _ = fire(current.to(wide(current)), state, neuron, run)
+    out, _ = fire(current.to(wide(current)), arguments.get("state"), neuron, run)
     return out
 
 

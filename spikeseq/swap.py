@@ -152,7 +152,7 @@ def swap(
         inplace: change `model` itself instead of a deep copy. A model that is itself an RNN cannot be
             changed in place; use what is returned.
         neuron: further arguments of `SpikingRNN`: recurrent, leak, threshold, reset, surrogate, per_channel,
-            learn_leak, learn_threshold, detach_reset.
+            learn_leak, learn_threshold, detach_reset, norm_input.
     Returns:
         The model. Its repr, and log messages at level INFO, say what stands where.
     Raises:

@@ -32,9 +32,9 @@ Kind named(const char* what, std::string_view name) {
 }
 
 inline Choice choice_of(std::string_view reset, std::string_view readout, std::string_view surrogate,
-                        double height, double width, bool detach_reset) {
+                        double height, double width, bool detach_reset, bool norm_input = false) {
   return {named<Reset>("reset", reset), named<Readout>("readout", readout), named<Surrogate>("surrogate", surrogate),
-          height, 1 / width, std::exp(-1 / width), detach_reset};
+          height, 1 / width, std::exp(-1 / width), detach_reset, norm_input};
 }
 
 inline Shape shape_of(const at::Tensor& current, const at::Tensor& threshold,
@@ -95,12 +95,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> lif(
     const at::Tensor& current_, const at::Tensor& state_, const at::Tensor& leak_,
     const at::Tensor& threshold_, const std::optional<at::Tensor>& lengths_, int64_t substeps, int64_t window,
     std::string_view reset, std::string_view readout, std::string_view surrogate, double height, double width,
-    bool detach_reset) {
+    bool detach_reset, bool norm_input) {
   const c10::DeviceGuard guard(current_.device());
   const at::Tensor current = dense(current_), state = dense(state_), leak = dense(leak_),
                    threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset, norm_input);
   check_lif(current, "state", state, leak, threshold, lengths, choice);
   check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes);
   const Shape shape = lif_shape(current, leak, threshold, lengths, substeps, window);
@@ -129,13 +129,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> lif_backward(
     const at::Tensor& checkpoints_, const at::Tensor& final_state_, const at::Tensor& leak_,
     const at::Tensor& threshold_, const std::optional<at::Tensor>& lengths_, int64_t substeps, int64_t window,
     std::string_view reset, std::string_view readout, std::string_view surrogate, double height, double width,
-    bool detach_reset) {
+    bool detach_reset, bool norm_input) {
   const c10::DeviceGuard guard(current_.device());
   const at::Tensor grad_out = dense(grad_out_), grad_final = dense(grad_final_), current = dense(current_),
                    checkpoints = dense(checkpoints_), final_state = dense(final_state_), leak = dense(leak_),
                    threshold = dense(threshold_);
   const auto lengths = dense(lengths_);
-  const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset);
+  const Choice choice = choice_of(reset, readout, surrogate, height, width, detach_reset, norm_input);
   const Checks check = check_lif(current, "final_state", final_state, leak, threshold, lengths, choice);
   std::vector<int64_t> made = current.sizes().vec();
   made[0] = check_steps(current.size(0), substeps, window, choice.readout == Readout::spikes) / window;

@@ -82,6 +82,17 @@ SPIKESEQ_HD Partials<S> partials(S u, S leak, S threshold) {
   return ClassOf<Reset, R>::type::partials(u, leak, threshold);
 }
 
+// norm_input: the current that reaches the membrane; and back, its gradient, which becomes that of the current itself.
+// Returns what the leak gets of it.
+template <typename S>
+SPIKESEQ_HD S weighted(S current, S leak) { return current * (S(1) - leak); }
+template <typename S>
+SPIKESEQ_HD S weighted_adjoint(S current, S leak, S& grad) {
+  const S by_leak = -(grad * current);
+  grad = grad * (S(1) - leak);
+  return by_leak;
+}
+
 // What travels backwards in time for one neuron: gradients of u[t] and o[t], and of the parameters.
 template <typename S>
 struct Adjoint {

@@ -75,6 +75,12 @@ SPIKESEQ_HD Leaks<kLeakRows, S> leaks_from(const S* leak, int64_t channel) {
   else return {leak[channel]};
 }
 
+template <bool kLeakRows, typename S>
+SPIKESEQ_HD void weigh(S (&currents)[kInterval], const Leaks<kLeakRows, S>& leaks) {
+  SPIKESEQ_UNROLL
+  for (int i = 0; i < kInterval; ++i) currents[i] = weighted(currents[i], leaks.at(i));
+}
+
 template <Reset R, bool kLeakRows, typename In, typename S>
 SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const Forward<In, S>& f,
                                 int64_t neuron) {
@@ -96,6 +102,7 @@ SPIKESEQ_HD void forward_neuron(const Shape& shape, const Choice& choice, const 
       leaks.read(i, i < alive, f.leak + row.at);
       row.forth();
     }
+    if (choice.norm_input) weigh(currents, leaks);
     if (alive > 0) store(s, checkpoint, planes, stride, neuron);
     checkpoint += planes * stride;
     SPIKESEQ_UNROLL
@@ -164,6 +171,7 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
       row.forth();
       out_row.forth();
     }
+    if (choice.norm_input) weigh(currents, leaks);
     const S* checkpoint = b.checkpoints + start / kInterval * planes * stride;
     const NeuronState<S> before = load(checkpoint, planes, stride, neuron);
     pick(choice.surrogate, [&](auto k) {
@@ -179,6 +187,7 @@ SPIKESEQ_HD void backward_neuron(const Shape& shape, const Choice& choice, const
       grad_current += update_adjoint<R>(u[i + 1], u[i], slopes[i], leaks.at(i), threshold, inverse_threshold,
                                         keep_reset, a);
       if (row.begins()) {
+        if (choice.norm_input) a.leak += weighted_adjoint(S(b.current[row.at]), leaks.at(i), grad_current);
         b.grad_current[row.at] = In(grad_current);
         grad_current = 0;
         if (kLeakRows) {

@@ -37,6 +37,7 @@ struct Choice {
   Surrogate surrogate;
   double height, inverse_width, decay;  // see SurrogateScale; computed once, on the host
   bool detach_reset;
+  bool norm_input = false;  // currents are weighted by (1 - leak)
 
   template <typename S>
   SPIKESEQ_HD SurrogateScale<S> scale() const {

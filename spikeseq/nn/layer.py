@@ -12,7 +12,7 @@ from ..functional import spike_of
 from ..modules import oddity
 from ..neuron import Run
 from ..ops import linear_lif, recurrent
-from ..ops.dispatch import Op, beyond, dispatch
+from ..ops.dispatch import Op, dispatch
 from ..ops.eager import traced
 from ..watch import watched
 from .lif import LIF
@@ -87,13 +87,17 @@ class SpikingLayer(nn.Module):
         weights.
         Spikes: with the soft reset every spike removes one threshold, so that a neuron's rate is its
         rectified mean current per threshold; sqrt(2 pi / inputs) keeps it (the analogue of He et al. 2015).
+        With `norm_input` weights are 1 / (1 - leak) of these, so that what reaches the membranes is the same.
         """
         self.lif.reset_parameters()
         if self.norm is not None:
             self.norm.reset_parameters()
         leak, threshold = (start_mean(self.lif, name) for name in ("leak", "threshold"))
+        leak = min(leak, LONGEST_MEMORY)
+        if self.lif.norm_input:
+            threshold /= 1 - leak
         if isinstance(self.input_map, nn.Linear):
-            begin(self.input_map, normal, std=self._spread(min(leak, LONGEST_MEMORY), threshold))
+            begin(self.input_map, normal, std=self._spread(leak, threshold))
         if isinstance(self.feedback, nn.Linear):
             begin(self.feedback, orthogonal, gain=0.5 * threshold)
 
@@ -170,7 +174,6 @@ class SpikingLayer(nn.Module):
             traced()
             or unread("input_map", self.input_map, nn.Linear)
             or unread("lif", self.lif, LIF)
-            or beyond(self.lif)
             or linear_lif.tensors_fit(x, self.input_map.weight, self.input_map.bias, state)  # type: ignore[arg-type]
         )
 

@@ -38,7 +38,7 @@ class SpikingRNN(nn.Module):
             spike. "spikes": every sub-step.
         norm: None, or "layer" for a LayerNorm over the input currents of each token: a safeguard where the
             scale of the input is unknown or layers are many. Costs a mean and a deviation per token.
-        leak, threshold, reset, surrogate, learn_leak, learn_threshold, detach_reset: as `LIF`.
+        leak, threshold, reset, surrogate, learn_leak, learn_threshold, detach_reset, norm_input: as `LIF`.
         per_channel: one leak and threshold per neuron instead of per layer.
         recompute: compute currents again in the backward pass instead of keeping them: less than one byte per
             neuron and sub-step is kept instead of about four, for one more product. Acts on a CPU, in float32

@@ -84,7 +84,7 @@ def unlike(like: Tensor, **others: Tensor | None) -> str | None:
 
 
 def beyond(neuron: Any) -> str | None:
-    """What neurons do that only `lif` can."""
+    """What neurons do that only `lif` can, and what calls it."""
     if neuron.norm_input:
         return WEIGHTED
     return "a leak for every token" if isinstance(neuron.leak, Tensor) and neuron.leak.dim() > 1 else None

@@ -14,20 +14,21 @@ from . import library
 from .build import ensure_native, is_loaded
 from .dispatch import Op, dispatch, no_kernel
 from .eager import PLAIN, forward_of, no_second_backward, straight, traced, ungraded
-from .reference import Options, counted, lif_adjoint, lif_reference, spread
+from .reference import Options, lif_adjoint, lif_reference
 
 OPTIONS = (
     "int substeps, int window, str reset, str readout,"
     " str surrogate, float height, float width, bool detach_reset"
 )
 library.define(
-    f"lif(Tensor current, Tensor state, Tensor leak, Tensor threshold, Tensor? lengths, {OPTIONS})"
-    " -> (Tensor out, Tensor final_state, Tensor checkpoints)",
+    "lif(Tensor current, Tensor state, Tensor leak, Tensor threshold, Tensor? lengths,"
+    f" {OPTIONS}, bool norm_input) -> (Tensor out, Tensor final_state, Tensor checkpoints)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 library.define(
     "lif_backward(Tensor grad_out, Tensor grad_final, Tensor current, Tensor checkpoints, Tensor final_state,"
-    f" Tensor leak, Tensor threshold, Tensor? lengths, {OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    f" Tensor leak, Tensor threshold, Tensor? lengths, {OPTIONS}, bool norm_input)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 
@@ -186,16 +187,7 @@ def lif(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return dispatch(LIF, *arguments)  # type: ignore[no-any-return]
 
 
-def weighted(current: Tensor, leak: Tensor, lengths: Tensor | None) -> Tensor:
-    """The current times (1 - leak), as `norm_input` has it."""
-    return (counted(current, lengths) * (1 - spread(leak, current[0]))).to(current.dtype)
-
-
 def fire(current: Tensor, state: Tensor | None, neuron: Neuron, run: Run) -> tuple[Tensor, Tensor]:
     """`functional.lif` of neurons and a call that are described already."""
-    arguments = neuron.arguments(current, state, run)
-    if neuron.norm_input:
-        _, leak, _, lengths, *_ = arguments
-        current = weighted(current, leak, lengths)
-    out, final, _ = lif(current, *arguments)
+    out, final, _ = lif(current, *neuron.arguments(current, state, run))
     return out, final if neuron.planes else final[0]

@@ -12,20 +12,18 @@ from torch.nn.functional import linear
 
 from ..neuron import Neuron, Run
 from . import memory  # noqa: F401  defines empty_kept
-from .dispatch import NO_FIT, Op, beyond, dispatch, no_kernel, not_wide, under_autocast, unlike
+from .dispatch import NO_FIT, Op, dispatch, no_kernel, not_wide, under_autocast, unlike
 from .eager import once_differentiable, straight, traced, ungraded
 from .lif import fire
 from .packed import DENSEST, Packed, pack
 
 
-def fits(
-    x: Tensor, weight: Tensor, bias: Tensor | None, state: Any, neuron: Neuron, *_rest: Any
-) -> str | None:
+def fits(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any, *_rest: Any) -> str | None:
     """CPU tensors of one wide type, not traced, transformed or under autocast.
 
     What does not fit together it does not take either: the plain way says what is wrong.
     """
-    return traced() or beyond(neuron) or tensors_fit(x, weight, bias, state)
+    return traced() or tensors_fit(x, weight, bias, state)
 
 
 def tensors_fit(x: Tensor, weight: Tensor, bias: Tensor | None, state: Any) -> str | None:

@@ -89,7 +89,7 @@ def lif_recurrent(
         current: (L, B, H). state: (B, H) or None. weight: (H, H), from the neuron in its column to that in
             its row. The neuron's leak and threshold: (1,) or (H,).
     """
-    full, leak, threshold, lengths, *options = neuron.arguments(current, state, run)
+    full, leak, threshold, lengths, *options, _norm_input = neuron.arguments(current, state, run)
     check_values(len(current), leak, threshold, lengths)
     out, final, _ = _LifRecurrent.apply(current, full[0], weight, leak, threshold, lengths, *options)
     return out, final

@@ -24,6 +24,7 @@ class Options(NamedTuple):
     height: float
     width: float
     detach_reset: bool
+    norm_input: bool = False
 
     @property
     def derivative(self) -> Surrogate:
@@ -115,7 +116,10 @@ def lif_reference(
         mask = alive(t, lengths, u, o.substeps)
         fed_back = spike.detach() if o.detach_reset else spike
         row = t // o.substeps
-        new = update(u, fed_back, current[row].to(u.dtype), at(row, leaks, u), threshold, o.reset)
+        decay, given = at(row, leaks, u), current[row].to(u.dtype)
+        if o.norm_input:
+            given = given * (1 - decay)
+        new = update(u, fed_back, given, decay, threshold, o.reset)
         new_memory = surrogate.remember((new > threshold).to(u.dtype).detach(), memory)
         new_spike = fire(new, new_memory)
         emitted = new if o.readout == "membrane" else new_spike
@@ -152,7 +156,10 @@ def lif_adjoint(
         u, memory = history[-1][0], history[-1][1:]
         fired = (u > threshold).to(u.dtype)
         row = t // o.substeps
-        new = update(u, fired, current[row].to(u.dtype), at(row, leaks, u), threshold, o.reset)
+        decay, given = at(row, leaks, u), current[row].to(u.dtype)
+        if o.norm_input:
+            given = given * (1 - decay)
+        new = update(u, fired, given, decay, threshold, o.reset)
         after = torch.cat((new[None], surrogate.remember((new > threshold).to(u.dtype), memory)))
         mask = alive(t, lengths, u, o.substeps)
         history.append(after if mask is None else torch.where(mask, after, history[-1]))
@@ -169,13 +176,13 @@ def lif_adjoint(
     for t in reversed(range(len(current) * o.substeps)):
         before, after = history[t], history[t + 1]
         u, fired = before[0], (before[0] > threshold).to(grad_u.dtype)
-        row, given = t // o.substeps, grad_out[t // o.window].to(grad_u.dtype)
+        row, handed = t // o.substeps, grad_out[t // o.window].to(grad_u.dtype)
         decay, by_decay = at(row, leaks, u), at(row, grad_leak, u)
         total_u, total_spike = grad_u, grad_spike
         if o.readout != "membrane":
-            total_spike = total_spike + given / o.window
+            total_spike = total_spike + handed / o.window
         elif (t + 1) % o.window == 0:
-            total_u = total_u + given
+            total_u = total_u + handed
         g, by_threshold = through_spike(after, total_u, total_spike)
         if o.reset == "soft":
             partial = (decay, -threshold, u, -fired)
@@ -187,8 +194,9 @@ def lif_adjoint(
         through_reset = torch.zeros_like(g) if o.detach_reset else partial[1] * g
         live = torch.ones_like(u, dtype=torch.bool) if mask is None else mask
         zero = torch.zeros_like(u)
-        grad_current[row] += torch.where(live, g, zero)
-        by_decay += torch.where(live, partial[2] * g, zero)
+        by_weight = -g * current[row].to(g.dtype) if o.norm_input else zero
+        grad_current[row] += torch.where(live, g * (1 - decay) if o.norm_input else g, zero)
+        by_decay += torch.where(live, partial[2] * g + by_weight, zero)
         grad_threshold += torch.where(live, by_threshold + partial[3] * g, zero)
         grad_u = torch.where(live, partial[0] * g, grad_u)
         grad_spike = torch.where(live, through_reset, grad_spike)

@@ -30,6 +30,7 @@ cases = st.builds(
     ragged=st.booleans(),
     detach_reset=st.booleans(),
     leak_rows=st.booleans(),
+    norm_input=st.booleans(),
 )
 
 
@@ -74,7 +75,7 @@ def test_chunked_gradients_are_whole_gradients(device, reset, surrogate, detach,
     rows = 7 if (reset, surrogate.name) == ("hard", "approximate_lif") else 20
     case = Case(
         rows, dtype=torch.float64, substeps=3, reset=reset, surrogate=surrogate, detach_reset=detach,
-        ragged=True, channels=(6, 6), leak_rows=leak_rows, device=device,
+        ragged=True, channels=(6, 6), leak_rows=leak_rows, norm_input=leak_rows, device=device,
     )  # fmt: skip
     x = case.inputs()
     whole, chunked = case.op(x), in_chunks(case, x, [1, 6])
@@ -126,7 +127,7 @@ def test_what_padding_holds_never_matters(case, filler):
 
 @pytest.mark.parametrize("readout", READOUTS)
 def test_the_oracle_ignores_padding_too(readout):
-    case = Case(6, substeps=2, readout=readout, ragged=True, leak_rows=True)
+    case = Case(6, substeps=2, readout=readout, ragged=True, leak_rows=True, norm_input=True)
     x = case.inputs()
     padded = (torch.arange(6).unsqueeze(1) >= x.lengths).unsqueeze(2)
     current, leak = (
@@ -186,6 +187,7 @@ def test_threads_change_no_bit(shape, dtype):
                     case = Case(
                         9, shape, dtype, substeps, RESETS[i % 2], surrogate, ragged=True,
                         channels=(shape[1], 1) if i % 2 else (1, shape[1]), leak_rows=leak_rows,
+                        norm_input=i < 4,
                     )  # fmt: skip
                     x = case.inputs()
                     results = case.op(x)

@@ -59,6 +59,7 @@ def calls(draw):
         "surrogate": surrogate,
         "lengths": draw(st.none() | lengths.map(lambda x: torch.tensor(x, dtype=torch.int64))),
         "detach_reset": draw(st.booleans()),
+        "norm_input": draw(st.booleans()),
     }
     if draw(st.booleans()):
         name = draw(st.sampled_from(list(call)))
@@ -90,7 +91,7 @@ def test_any_call_is_right_or_is_refused(call):
     window = 1 if call["readout"] == "spikes" else call["window"] or substeps
     expected, final = lif_reference(
         current, start, leak, threshold, call["lengths"], substeps, window, call["reset"], call["readout"],
-        surrogate.name, surrogate.height, surrogate.width, call["detach_reset"],
+        surrogate.name, surrogate.height, surrogate.width, call["detach_reset"], call["norm_input"],
     )  # fmt: skip
     same = {"rtol": 0, "atol": 0, "equal_nan": True}
     torch.testing.assert_close(out, expected, **same)
@@ -111,6 +112,7 @@ def test_any_call_is_right_or_is_refused(call):
         ragged=st.booleans(),
         detach_reset=st.booleans(),
         leak_rows=st.booleans(),
+        norm_input=st.booleans(),
     ),
     seed=st.integers(0, 99),
 )

@@ -194,13 +194,14 @@ def test_the_fall_backs_gradient_is_autograds(reset, surrogate):
 def test_a_leak_for_every_token(device, reset, surrogate, dtype):
     """Forward bit for bit; gradients, that of the leak not summed, in the wide types."""
     for i, (ragged, (rows, substeps)) in enumerate(
-        itertools.product((False, True), ((1, 1), (21, 1), (7, 3), (6, 5)))
+        itertools.product((False, True), ((1, 1), (21, 1), (7, 3), (6, 5), (20, 1), (5, 4)))
     ):
         if reset == "hard" and surrogate.name == "approximate_lif" and rows * substeps > 21:
             continue  # its gradients explode
         case = Case(
             rows, (5, 6), dtype, substeps, reset, surrogate, READOUTS[i % 3], ragged=ragged,
-            channels=(1, 6 if i % 2 else 1), detach_reset=i % 3 == 1, leak_rows=True, device=device,
+            channels=(1, 6 if i % 2 else 1), detach_reset=i % 3 == 1, leak_rows=True, norm_input=i > 3,
+            device=device,
         )  # fmt: skip
         x = case.inputs(seed=i)
         ours, theirs = case.op(x), case.oracle(x)
@@ -220,7 +221,7 @@ def test_a_leak_for_every_token(device, reset, surrogate, dtype):
 @resets
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=lambda d: str(d)[6:])
 def test_half_precision_gradients_of_leaks_of_tokens(device, reset, half):
-    case = Case(9, (4, 6), half, 3, reset, ragged=True, leak_rows=True, device=device)
+    case = Case(9, (4, 6), half, 3, reset, ragged=True, leak_rows=True, norm_input=True, device=device)
     x = case.inputs()
     exact = x._replace(current=x.current.detach().float().requires_grad_())
     ours, theirs = case.op(x), case.oracle(exact)
@@ -238,7 +239,9 @@ def test_half_precision_gradients_of_leaks_of_tokens(device, reset, half):
 @pytest.mark.parametrize("shape", [(4,), (4, 1), (2, 3, 4, 5), (3, 70, 19), (2, 1100)], ids=str)
 def test_leaks_of_tokens_in_any_shape(device, shape):
     for substeps, strided in ((1, False), (3, True)):
-        case = Case(6, shape, torch.float64, substeps, ragged=True, leak_rows=True, device=device)
+        case = Case(
+            6, shape, torch.float64, substeps, ragged=True, leak_rows=True, norm_input=strided, device=device
+        )
         x = case.inputs()
         leak = x.leak
         if strided:
@@ -264,6 +267,27 @@ leaks = pytest.mark.parametrize(
     "leak", [0.3, torch.rand(6, generator=torch.Generator().manual_seed(0)), "tokens"],
     ids=["a number", "per channel", "per token"],
 )  # fmt: skip
+
+
+@resets
+@surrogates
+@dtypes
+def test_norm_input(device, reset, surrogate, dtype):
+    for i, (rows, substeps) in enumerate(((21, 1), (7, 3), (5, 4), (3, 1))):
+        case = Case(
+            rows, (5, 6, 2), dtype, substeps, reset, surrogate, READOUTS[i % 3], ragged=i % 2 == 0,
+            channels=(6, 6) if i % 2 else (1, 1), norm_input=True, device=device,
+        )  # fmt: skip
+        x = case.inputs(seed=i)
+        ours, theirs = case.op(x), case.oracle(x)
+        assert_same(ours, theirs)
+        if dtype == torch.float64 and not (reset == "hard" and surrogate.name == "approximate_lif"):
+            grads = random_grads(*theirs)
+            expected = gradients(theirs, x, grads)
+            assert_gradients_close(gradients(ours, x, grads), expected, 1e-10)
+            with torch.no_grad():
+                by_hand = lif_adjoint(*grads, *x, *case.options)
+            assert_gradients_close(list(by_hand), expected, 1e-10)
 
 
 @leaks
@@ -299,9 +323,8 @@ def test_norm_input_keeps_the_type_of_the_current(device, half, leak):
     leak = torch.rand(5, 2, 6) if isinstance(leak, str) else leak
     leak = leak.to(device) if isinstance(leak, torch.Tensor) else leak
     out, state = lif(current, leak=leak, threshold=1.0, norm_input=True)
-    product = (current.float() * (1 - torch.as_tensor(leak, device=device))).to(half)
-    expected = lif(product, leak=leak, threshold=1.0)
-    assert_same((out, state), expected)
+    expected = lif(current.float(), leak=leak, threshold=1.0, norm_input=True)
+    assert_same((out, state), (expected[0].to(half), expected[1]))
 
 
 def test_norm_input_lets_nothing_out_of_the_padding(device):

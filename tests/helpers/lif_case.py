@@ -38,6 +38,7 @@ class Case:
     channels: tuple[int, int] = (1, 1)  # of leak and of threshold
     detach_reset: bool = False
     leak_rows: bool = False  # a leak for every token, (L, B, *)
+    norm_input: bool = False
     device: str = "cpu"
 
     @property
@@ -51,6 +52,7 @@ class Case:
         s = self.surrogate
         return (
             self.substeps, window, self.reset, self.readout, s.name, s.height, s.width, self.detach_reset,
+            self.norm_input,
         )  # fmt: skip
 
     def inputs(self, seed: int = 0) -> Inputs:
@@ -85,6 +87,7 @@ class Case:
             x.current, x.state if planes else x.state[0], leak=x.leak, threshold=x.threshold,
             lengths=x.lengths, substeps=self.substeps, window=self.window, reset=self.reset,
             readout=self.readout, surrogate=self.surrogate, detach_reset=self.detach_reset,
+            norm_input=self.norm_input,
         )  # fmt: skip
         return out, state if planes else state.unsqueeze(0)
 

@@ -76,11 +76,24 @@ def test_a_cell_streams_leaks_of_tokens(device, shape):
     assert torch.equal(torch.cat(outs), whole) and torch.equal(state, final)
 
 
-def test_spikes_of_half_precision_with_norm_input_are_those_of_the_call(device):
+def test_spikes_of_half_precision_with_norm_input_are_counted_as_they_were(device):
     torch.manual_seed(0)
     layer = LIF(norm_input=True, leak=0.7, threshold=0.1).to(device).bfloat16()
     current = torch.randn(50, 8, 32, device=device).bfloat16()
     assert torch.equal(again(layer, {"current": current}, "spikes").bfloat16(), layer(current)[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"recurrent": True}], ids=str)
+def test_layers_of_norm_input_start_as_those_without(options):
+    outs = []
+    for norm_input in (False, True):
+        torch.manual_seed(0)
+        model = SpikingRNN(
+            3, 5, num_layers=2, leak=0.8, norm_input=norm_input, dtype=torch.float64, **options
+        )
+        torch.manual_seed(1)
+        outs.append(model(torch.randn(9, 2, 3, dtype=torch.float64))[0])
+    torch.testing.assert_close(*outs)
 
 
 def test_layers_of_norm_input(device):

@@ -19,6 +19,7 @@ L, B, C, T = 3, 2, 5, 2  # rows or tokens, sequences, neurons, sub-steps
 LENGTHS = torch.tensor([3, 1])
 CLOCK = ("spike_time", 1.0, 1.0, False)  # a surrogate with memory
 NEURON = ("piecewise_linear", 0.3, 1.0, False)  # surrogate, height, width, detach_reset
+LIF = (*NEURON, True)  # of lif alone: norm_input
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,14 +33,14 @@ def draw(*size: int) -> Tensor:
 
 def lif() -> dict[str, Any]:
     return {"current": draw(L, B, C), "state": draw(1, B, C), "leak": draw(C), "threshold": draw(C),
-            "lengths": LENGTHS, "options": (T, 1, "soft", "spikes", *NEURON)}  # fmt: skip
+            "lengths": LENGTHS, "options": (T, 1, "soft", "spikes", *LIF)}  # fmt: skip
 
 
 def lif_backward() -> dict[str, Any]:
     return {"grad_out": draw(L * T, B, C), "grad_final": draw(1, B, C), "current": draw(L, B, C),
             "checkpoints": draw(B * C), "final_state": draw(1, B, C), "leak": draw(C),
             "threshold": draw(C), "lengths": LENGTHS,
-            "options": (T, 1, "soft", "spikes", *NEURON)}  # fmt: skip
+            "options": (T, 1, "soft", "spikes", *LIF)}  # fmt: skip
 
 
 def lif_of_tokens() -> dict[str, Any]:
@@ -218,15 +219,15 @@ def read_or_refused(op, name, given):
 
 
 WRONG = [
-    ("lif", {"options": (0, 1, "soft", "spikes", *NEURON)}, "substeps must be at least 1, got 0"),
-    ("lif", {"options": (2**40, 1, "soft", "spikes", *NEURON)}, "substeps 1099511627776 times 3 rows"),
-    ("lif", {"options": (T, 0, "soft", "rate", *NEURON)}, "window must be at least 1, got 0"),
-    ("lif", {"options": (T, 4, "soft", "rate", *NEURON)}, "window 4 does not divide the 6 sub-steps"),
-    ("lif", {"options": (T, 2, "soft", "spikes", *NEURON)}, "window must be 1 for the readout of spikes"),
-    ("lif", {"options": (T, 1, "harder", "spikes", *NEURON)}, "reset must be one of soft, .*, got 'harder'"),
+    ("lif", {"options": (0, 1, "soft", "spikes", *LIF)}, "substeps must be at least 1, got 0"),
+    ("lif", {"options": (2**40, 1, "soft", "spikes", *LIF)}, "substeps 1099511627776 times 3 rows"),
+    ("lif", {"options": (T, 0, "soft", "rate", *LIF)}, "window must be at least 1, got 0"),
+    ("lif", {"options": (T, 4, "soft", "rate", *LIF)}, "window 4 does not divide the 6 sub-steps"),
+    ("lif", {"options": (T, 2, "soft", "spikes", *LIF)}, "window must be 1 for the readout of spikes"),
+    ("lif", {"options": (T, 1, "harder", "spikes", *LIF)}, "reset must be one of soft, .*, got 'harder'"),
     ("lif", {"lengths": torch.tensor([-1, 3])}, "lengths must lie in .*, got -1"),
     ("lif", {"leak": draw(1).expand(C)[:1], "threshold": draw(C)}, r"threshold must be \[1\], got \[5\]"),
-    ("lif_backward", {"options": (T, 2, "soft", "spikes", *NEURON)}, "window must be 1"),
+    ("lif_backward", {"options": (T, 2, "soft", "spikes", *LIF)}, "window must be 1"),
     ("lif_recurrent", {"options": (T, 4, "soft", "rate", *NEURON)}, "window 4 does not divide"),
     ("lif_recurrent", {"options": (T, T, "soft", "rate", *CLOCK)}, "without a memory, got spike"),
     ("lif_recurrent_backward", {"options": (4, 1, "soft", "rate", *NEURON)},

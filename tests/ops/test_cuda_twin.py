@@ -51,6 +51,7 @@ def test_twin_is_the_oracle(twin, reset, surrogate, dtype):
         case = Case(
             rows, (5, 3, 2), dtype, substeps, reset, surrogate, readout,
             ragged=ragged, channels=(3, 3) if i % 2 else (1, 1), detach_reset=i % 3 == 0,
+            norm_input=i % 4 == 3,
         )  # fmt: skip
         x = case.inputs()
         detached = [t if t is None else t.detach() for t in x]
@@ -79,6 +80,7 @@ def test_twin_of_leaks_of_tokens_is_the_oracle(twin, reset, surrogate):
             case = Case(
                 rows, (5, 3, 2), dtype, substeps, reset, surrogate, READOUTS[i % 3], ragged=ragged,
                 channels=(1, 3 if i % 2 else 1), detach_reset=i % 3 == 0, leak_rows=True,
+                norm_input=i % 4 > 1,
             )  # fmt: skip
             x = case.inputs()
             detached = [t if t is None else t.detach() for t in x]

@@ -18,8 +18,9 @@ ARGUMENTS = {
     "ragged": Case(ragged=True, substeps=2, channels=(6, 6)),
     "rate": Case(readout="rate", substeps=4, reset="soft_immediate"),
     "membrane, ragged": Case(readout="membrane", substeps=4, ragged=True, detach_reset=True),
+    "norm_input": Case(substeps=2, channels=(6, 1), norm_input=True),
     "leak of tokens": Case(substeps=2, ragged=True, channels=(1, 6), leak_rows=True),
-    "leak of tokens, one sub-step": Case(dtype=torch.bfloat16, leak_rows=True),
+    "leak of tokens, norm_input": Case(dtype=torch.bfloat16, leak_rows=True, norm_input=True),
     "memory": Case(surrogate=ApproximateLIF(), channels=(1, 6)),
     "memory of one": Case(surrogate=SpikeTime(), channels=(1, 6)),
 }

@@ -59,8 +59,8 @@ struct BackwardBlock {
     for (int64_t t = start; t < stop;) {
       const int steps = span(t, stop);
       const S *currents[kSpan], *leaks[kSpan];
-      read_currents(shape, block, b.current, t, steps, current_buffer, currents);
       read_leaks(shape, block, b.leak, t, steps, leaks);
+      read_currents(shape, block, b.current, choice.norm_input ? leaks : nullptr, t, steps, current_buffer, currents);
       for (const Segment& s : block.segments) {
         const int64_t o = s.begin, alive = std::clamp<int64_t>(s.steps - t, 0, steps);
         for (int i = 0; i < alive;) {
@@ -95,31 +95,39 @@ struct BackwardBlock {
     const int64_t t = stop - steps;
     const S* grads[kSpan];
     read_grads(t, steps, grads);
-    const S* leaks[kSpan];
+    const S *leaks[kSpan], *currents[kSpan];
     read_leaks(shape, block, b.leak, t, steps, leaks);
+    if (choice.norm_input) read_currents<In, S>(shape, block, b.current, nullptr, t, steps, current_buffer, currents);
     S *to[kSpan], *by_leak[kSpan];
     for (int i = 0; i < steps; ++i) {
       to[i] = own ? own_row(t + i, i) : grad_current.data();
       by_leak[i] = shape.leak_rows ? b.grad_leak + (t + i) / shape.substeps * n + block.first : a_leak.data();
-      if (shape.leak_rows && (t + i + 1) % shape.substeps == 0) std::fill_n(by_leak[i], size, S(0));
     }
+    const bool row_begins = t % shape.substeps == 0, row_ends = stop % shape.substeps == 0;
+    if (shape.leak_rows && !own && row_ends) std::fill_n(by_leak[0], size, S(0));
     for (const Segment& s : block.segments) {
       const int64_t alive = std::clamp<int64_t>(s.steps - t, 0, steps);
       if (choice.readout == Readout::membrane && stop % shape.window == 0 && stop <= s.steps) {
         const In* grad_out = b.grad_out + (stop - 1) / shape.window * n + block.first;
         for (int64_t j = s.begin; j < s.begin + s.size; ++j) a_membrane[j] += static_cast<S>(grad_out[j]);
       }
-      for (int64_t i = alive; own && i < steps; ++i) std::fill_n(to[i] + s.begin, s.size, S(0));
+      for (int64_t i = alive; own && i < steps; ++i) {
+        std::fill_n(to[i] + s.begin, s.size, S(0));
+        if (shape.leak_rows) std::fill_n(by_leak[i] + s.begin, s.size, S(0));
+      }
       if (alive == kSpan) {
         adjoint(s, t - start, kSpan, grads, leaks, to, by_leak);
       } else {
         for (int64_t i = alive - 1; i >= 0; --i)
           adjoint(s, t - start + i, 1, grads + i, leaks + i, to + i, by_leak + i);
       }
+      const int64_t weighted = !choice.norm_input ? 0 : own ? alive : row_begins && alive > 0;
+      for (int64_t i = 0, o = s.begin; i < weighted; ++i)
+        weigh_adjoint_row(s.size, currents[i] + o, leaks[i] + o, to[i] + o, by_leak[i] + o);
     }
     if (own) {
       for (int i = 0; i < steps; ++i) store_own(t + i, to[i]);
-    } else if (t % shape.substeps == 0) {
+    } else if (row_begins) {
       store_row(b.grad_current + t / shape.substeps * n + block.first, grad_current.data(), size);
       std::fill_n(grad_current.data(), size, S(0));
     }
@@ -163,6 +171,7 @@ struct BackwardBlock {
       return (own ? spans.own[loop_of(shape, steps)] : spans.shared[steps > 1])(
           s.size, u(i) + o, size, given, scale, keep_reset, carried.from(o), leak, goes, leak_goes);
     if (own) std::fill_n(goes[0], s.size, S(0));
+    if (own && shape.leak_rows) std::fill_n(leak_goes[0], s.size, S(0));
     rows.adjoint(s.size, u(i + 1) + o, u(i) + o, slope(i) + o, given[0], leak[0], &block.threshold[o],
                  &block.inverse_threshold[o], keep_reset, &a_membrane[o], &a_spike[o], leak_goes[0], &a_threshold[o],
                  goes[0]);

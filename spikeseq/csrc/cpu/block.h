@@ -59,7 +59,7 @@ void for_each_block(const Shape& shape, const Work& work) {
 inline int span(int64_t t, int64_t stop) { return t + kSpan <= stop ? kSpan : 1; }
 
 // Which of the loops of `Spans` takes so many sub-steps.
-inline int loop_of(const Shape& shape, int steps) { return steps == 1 ? 0 : shape.leak_rows ? 2 : 1; }
+inline int loop_of(const Shape& shape, int steps) { return (steps > 1) + 2 * shape.leak_rows; }
 
 // The leaks of sub-steps from t on: those of their rows of current, or the block's for all of them.
 template <typename S>
@@ -68,14 +68,22 @@ void read_leaks(const Shape& shape, const Block<S>& block, const S* leak, int64_
     leaks[i] = shape.leak_rows ? leak + (t + i) / shape.substeps * shape.neurons() + block.first : block.leak.data();
 }
 
-// The currents of sub-steps from t on in the type of the arithmetic: rows as they are, or converted in `buffer`.
+// The currents of sub-steps from t on in the type of the arithmetic, weighted if there are leaks: rows as they are, or made
+// in `buffer`.
 template <typename In, typename S>
-void read_currents(const Shape& shape, const Block<S>& block, const In* current, int64_t t, int64_t steps,
-                   std::vector<S>& buffer, const S** currents) {
+void read_currents(const Shape& shape, const Block<S>& block, const In* current, const S* const* leaks, int64_t t,
+                   int64_t steps, std::vector<S>& buffer, const S** currents) {
   for (int64_t i = 0; i < steps; ++i) {
-    const bool held = i > 0 && (t + i) % shape.substeps > 0;
+    if (i > 0 && (t + i) % shape.substeps > 0) {
+      currents[i] = currents[i - 1];
+      continue;
+    }
     const In* row = current + (t + i) / shape.substeps * shape.neurons() + block.first;
-    currents[i] = held ? currents[i - 1] : as_row(row, block.size, &buffer[i * block.size]);
+    S* own = &buffer[i * block.size];
+    currents[i] = as_row(row, block.size, own);
+    if (!leaks) continue;
+    weigh_row(block.size, currents[i], leaks[i], own);
+    currents[i] = own;
   }
 }
 

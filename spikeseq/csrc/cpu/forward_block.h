@@ -38,12 +38,10 @@ struct ForwardBlock {
           std::copy_n(&state[p * size], size, f.checkpoints + (t / kInterval * planes + p) * n + block.first);
       const S *currents[kSpan], *leaks[kSpan];
       const int64_t read = std::clamp<int64_t>(block.steps - t, 0, steps);
-      read_currents(shape, block, f.current, t, read, current_buffer, currents);
       read_leaks(shape, block, f.leak, t, read, leaks);
+      read_currents(shape, block, f.current, choice.norm_input ? leaks : nullptr, t, read, current_buffer, currents);
       for (const Segment& s : block.segments) {
         const int alive = static_cast<int>(std::clamp<int64_t>(s.steps - t, 0, steps));
-        for (int i = 0; shape.leak_rows && i < alive; ++i)
-          if (i == 0 || leaks[i] != leaks[i - 1]) check_leaks(leaks[i] + s.begin, s.size);
         if (alive == steps) {
           advance(s, t, steps, currents, leaks);
         } else {
@@ -65,37 +63,32 @@ struct ForwardBlock {
     const S* threshold = &block.threshold[o];
     const S *from[kSpan], *leak[kSpan];
     for (int i = 0; i < steps; ++i) { from[i] = currents[i] + o; leak[i] = leaks[i] + o; }
-    const int many = loop_of(shape, steps);
+    const int loop = loop_of(shape, steps);
+    int bad = 0;
     if (planes > 1) {
-      spans.move[0](s.size, u, from, leak, threshold);
+      bad = spans.move[loop](s.size, u, from, leak, threshold);
       rows.remember(s.size, u, threshold, scale, &state[size + o], size);
       if (choice.readout == Readout::spikes) store_spikes(out_row(t) + o, u, threshold, s.size);
       for (int64_t j = 0; choice.readout == Readout::rate && j < s.size; ++j)
         count[o + j] += fires(u[j], threshold[j]) ? S(1) : S(0);
     } else if (choice.readout == Readout::rate) {
-      spans.count[many](s.size, u, from, leak, threshold, &count[o]);
+      bad = spans.count[loop](s.size, u, from, leak, threshold, &count[o]);
     } else if (choice.readout == Readout::membrane) {
-      spans.move[many](s.size, u, from, leak, threshold);
+      bad = spans.move[loop](s.size, u, from, leak, threshold);
     } else if constexpr (std::is_same_v<In, S>) {
       S* to[kSpan];
       for (int i = 0; i < steps; ++i) to[i] = out_row(t + i) + o;
-      spans.fire[many](s.size, u, from, leak, threshold, to);
+      bad = spans.fire[loop](s.size, u, from, leak, threshold, to);
     } else {
       S* next[kSpan];
       for (int i = 0; i < steps; ++i) next[i] = &membranes[i * size + o];
-      spans.keep[many](s.size, u, from, leak, threshold, next);
+      bad = spans.keep[loop](s.size, u, from, leak, threshold, next);
       for (int i = 0; i < steps; ++i) store_spikes(out_row(t + i) + o, next[i], threshold, s.size);
       std::copy_n(next[steps - 1], s.size, u);
     }
-  }
-
-  // Leaks that have rows are checked as they come by, while they are in cache; rows past a sequence's end never are.
-  static void check_leaks(const S* leak, int64_t n) {
-    int bad = 0;
-#pragma omp simd reduction(|: bad)
-    for (int64_t j = 0; j < n; ++j) bad |= !(leak[j] >= 0) | !(leak[j] <= 1);
-    for (int64_t j = 0; bad && j < n; ++j)
-      TORCH_CHECK_VALUE(leak[j] >= 0 && leak[j] <= 1, "leak must lie in [0, 1], got ", leak[j]);
+    for (int i = 0; bad && i < steps; ++i)
+      for (int64_t j = 0; j < s.size; ++j)
+        TORCH_CHECK_VALUE(leak[i][j] >= 0 && leak[i][j] <= 1, "leak must lie in [0, 1], got ", leak[i][j]);
   }
 
   // A segment's row at the end of a window.

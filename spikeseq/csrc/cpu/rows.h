@@ -62,6 +62,20 @@ void adjoint_row(int64_t n, const S* __restrict__ u, const S* __restrict__ u_pre
   }
 }
 
+// norm_input, of a row of currents (`to` may be the row itself), and of its gradients.
+template <typename S>
+void weigh_row(int64_t n, const S* current, const S* leak, S* to) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) to[j] = weighted(current[j], leak[j]);
+}
+
+template <typename S>
+void weigh_adjoint_row(int64_t n, const S* __restrict__ current, const S* __restrict__ leak, S* __restrict__ grad_current,
+                       S* __restrict__ grad_leak) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) grad_leak[j] += weighted_adjoint(current[j], leak[j], grad_current[j]);
+}
+
 template <typename S>
 struct Rows {
   decltype(&update_row<Reset::soft, S>) update;

@@ -18,39 +18,44 @@ template <int K, typename F>
 SPIKESEQ_HD void unrolled(const F& f) { unrolled(f, std::make_integer_sequence<int, K>()); }
 
 // From membranes u through K rows of currents; each(i, j, membrane, threshold) after sub-step i of neuron j. `leaks`: the
-// row that all K sub-steps share, or K of them if kLeakRows.
+// row that all K sub-steps share, or K of them if kLeakRows; returns whether some of those lie outside [0, 1].
 template <Reset R, int K, bool kLeakRows, typename S, typename Each>
-SPIKESEQ_HD void follow(int64_t n, const S* u, const S* const* currents, const S* const* leaks, const S* threshold,
+SPIKESEQ_HD int follow(int64_t n, const S* u, const S* const* currents, const S* const* leaks, const S* threshold,
                         const Each& each) {
   const S *from[K], *leak[K];
   for (int i = 0; i < K; ++i) { from[i] = currents[i]; leak[i] = leaks[kLeakRows ? i : 0]; }
-#pragma omp simd
+  int bad = 0;
+#pragma omp simd reduction(| : bad)
   for (int64_t j = 0; j < n; ++j) {
     S x = u[j];
     S l = leak[0][j];
     const S v = threshold[j];
     unrolled<K>([&](auto i) {
-      if constexpr (kLeakRows) l = leak[i][j];
+      if constexpr (kLeakRows) {
+        l = leak[i][j];
+        bad |= !(l >= 0) | !(l <= 1);
+      }
       x = update<R>(x, from[i][j], l, v);
       each(i, j, x, v);
     });
   }
+  return bad;
 }
 
 // The K rows of membranes.
 template <Reset R, int K, bool kLeakRows, typename S>
-void keep_span(int64_t n, const S* u, const S* const* currents, const S* const* leaks, const S* threshold, S* const* rows) {
+int keep_span(int64_t n, const S* u, const S* const* currents, const S* const* leaks, const S* threshold, S* const* rows) {
   S* to[K];
   for (int i = 0; i < K; ++i) to[i] = rows[i];
-  follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S) { to[i][j] = x; });
+  return follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S) { to[i][j] = x; });
 }
 
 // The K rows of spikes; u is moved on.
 template <Reset R, int K, bool kLeakRows, typename S>
-void fire_span(int64_t n, S* u, const S* const* currents, const S* const* leaks, const S* threshold, S* const* spikes) {
+int fire_span(int64_t n, S* u, const S* const* currents, const S* const* leaks, const S* threshold, S* const* spikes) {
   S* to[K];
   for (int i = 0; i < K; ++i) to[i] = spikes[i];
-  follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S v) {
+  return follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S v) {
     to[i][j] = fires(x, v) ? S(1) : S(0);
     if constexpr (i + 1 == K) u[j] = x;
   });
@@ -58,15 +63,15 @@ void fire_span(int64_t n, S* u, const S* const* currents, const S* const* leaks,
 
 // Spikes are added to a row of counts, or not asked for; u is moved on.
 template <Reset R, int K, bool kLeakRows, typename S>
-void count_span(int64_t n, S* u, const S* const* currents, const S* const* leaks, const S* threshold, S* count) {
-  follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S v) {
+int count_span(int64_t n, S* u, const S* const* currents, const S* const* leaks, const S* threshold, S* count) {
+  return follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S v) {
     count[j] += fires(x, v) ? S(1) : S(0);
     if constexpr (i + 1 == K) u[j] = x;
   });
 }
 template <Reset R, int K, bool kLeakRows, typename S>
-void move_span(int64_t n, S* u, const S* const* currents, const S* const* leaks, const S* threshold) {
-  follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S) {
+int move_span(int64_t n, S* u, const S* const* currents, const S* const* leaks, const S* threshold) {
+  return follow<R, K, kLeakRows>(n, u, currents, leaks, threshold, [&](auto i, int64_t j, S x, S) {
     if constexpr (i + 1 == K) u[j] = x;
   });
 }
@@ -124,32 +129,35 @@ void adjoint_span(int64_t n, const S* u, int64_t stride, const S* const* grads, 
   }
 }
 
-// The loops for the reset and the surrogate chosen at run time: [0] for one sub-step, [1] for kSpan that share a leak, [2]
-// for kSpan with a leak each; where a current serves all, its leak does, too. A surrogate with a memory has no adjoint here.
+// The loops for the reset and the surrogate chosen at run time: [0] for one sub-step, [1] for kSpan, [2] and [3] the same
+// with leaks of their own; where a current serves all, its leak does, too. A surrogate with a memory has no adjoint here.
 template <typename S>
 struct Spans {
-  decltype(&keep_span<Reset::soft, 1, false, S>) keep[3];
-  decltype(&fire_span<Reset::soft, 1, false, S>) fire[3];
-  decltype(&count_span<Reset::soft, 1, false, S>) count[3];
-  decltype(&move_span<Reset::soft, 1, false, S>) move[3];
-  decltype(&adjoint_span<Reset::soft, Surrogate::sigmoid, 1, true, false, S>) own[3], shared[2];
+  decltype(&keep_span<Reset::soft, 1, false, S>) keep[4];
+  decltype(&fire_span<Reset::soft, 1, false, S>) fire[4];
+  decltype(&count_span<Reset::soft, 1, false, S>) count[4];
+  decltype(&move_span<Reset::soft, 1, false, S>) move[4];
+  decltype(&adjoint_span<Reset::soft, Surrogate::sigmoid, 1, true, false, S>) own[4], shared[2];
 
   explicit Spans(const Choice& c) {
     pick(c.reset, [&](auto reset) {
       constexpr Reset R = decltype(reset)::value;
-      keep[0] = keep_span<R, 1, false, S>, keep[1] = keep_span<R, kSpan, false, S>, keep[2] = keep_span<R, kSpan, true, S>;
-      fire[0] = fire_span<R, 1, false, S>, fire[1] = fire_span<R, kSpan, false, S>, fire[2] = fire_span<R, kSpan, true, S>;
-      count[0] = count_span<R, 1, false, S>, count[1] = count_span<R, kSpan, false, S>;
-      count[2] = count_span<R, kSpan, true, S>;
-      move[0] = move_span<R, 1, false, S>, move[1] = move_span<R, kSpan, false, S>, move[2] = move_span<R, kSpan, true, S>;
+      const auto fill = [&](auto many, auto rows) {
+        constexpr int K = many ? kSpan : 1, at = many + 2 * rows;
+        keep[at] = keep_span<R, K, rows, S>, fire[at] = fire_span<R, K, rows, S>;
+        count[at] = count_span<R, K, rows, S>, move[at] = move_span<R, K, rows, S>;
+      };
+      constexpr std::false_type no;
+      constexpr std::true_type yes;
+      fill(no, no), fill(yes, no), fill(no, yes), fill(yes, yes);
       pick(c.surrogate, [&](auto surrogate) {
         constexpr Surrogate G = decltype(surrogate)::value;
         if constexpr (memory_planes(G) == 0) {
           own[0] = adjoint_span<R, G, 1, true, false, S>, own[1] = adjoint_span<R, G, kSpan, true, false, S>;
-          own[2] = adjoint_span<R, G, kSpan, true, true, S>;
+          own[2] = adjoint_span<R, G, 1, true, true, S>, own[3] = adjoint_span<R, G, kSpan, true, true, S>;
           shared[0] = adjoint_span<R, G, 1, false, false, S>, shared[1] = adjoint_span<R, G, kSpan, false, false, S>;
         } else {
-          own[0] = own[1] = own[2] = shared[0] = shared[1] = nullptr;
+          own[0] = own[1] = own[2] = own[3] = shared[0] = shared[1] = nullptr;
         }
       });
     });
