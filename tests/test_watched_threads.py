@@ -1,0 +1,64 @@
+"""Watchers where a model is run in several threads."""
+
+from threading import Thread
+
+import pytest
+from torch import nn
+from watched_case import LOOKS, ROUTES, Host, X, image_network, nothing
+
+from spikeseq.monitor import monitor
+
+
+def in_threads(count, work):
+    """Runs `work(number)` in so many threads at once; the first error of any is raised."""
+    errors = []
+
+    def guarded(number):
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_what_other_threads_do_with_the_model(look):
+    """A monitor is there for all of them; what is measured on inputs of one is not changed by others."""
+    network = image_network()
+    expected = LOOKS[look](Host(network, ROUTES["plain"], nothing))
+
+    def elsewhere(network):
+        in_threads(1, lambda _: network(X + 1))
+
+    if look == "monitor":
+        with monitor(network) as watch:
+            network(X)
+            elsewhere(network)
+            both = watch.rates()
+            watch.reset()
+            network(X)
+            network(X + 1)
+            assert both == watch.rates() and both
+    else:
+        assert LOOKS[look](Host(network, ROUTES["plain"], elsewhere)) == expected and expected
+
+
+def test_watchers_are_opened_and_closed_in_threads():
+    call = nn.Module.__call__
+
+    def work(_):
+        network = image_network()
+        for _ in range(10):
+            with monitor(network) as watch:
+                network(X)
+                assert watch.rates()
+
+    in_threads(4, work)
+    assert nn.Module.__call__ is call
