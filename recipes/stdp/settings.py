@@ -21,7 +21,7 @@ from spikeseq.recipes.settings import (
 )
 
 RULES = {
-    "pairs": ("rate_before", "rate_behind", "slow_time"),
+    "pairs": ("rate_before", "rate_behind", "rate_last", "slow_time"),
     "powerlaw": ("rate", "offset", "exponent"),
     "switching": ("on", "off", "window"),
 }
@@ -53,12 +53,14 @@ class StdpModel(ModelSettings):
     boost: share of the first rates that is added each time.
     repeats: times that it is shown again at most.
     inhibition: weight of an inhibitory neuron onto all others.
-    threshold_step: mV that a spike adds to its neuron's threshold.
+    threshold_step: mV that a spike adds to its neuron's threshold; null: as suits the number of neurons.
     threshold_time: ms in which that decays; null: as suits the number of neurons.
     total: sum of a neuron's weights; null: a tenth of the number of pixels; 0: not held.
     trace_time: ms in which an input's trace decays.
     rate_before: learning rate at spikes of inputs.
-    rate_behind: learning rate at spikes of neurons.
+    rate_behind: learning rate at spikes of neurons, in the first part of the training; null: it and the
+        last one, as suit the number of neurons.
+    rate_last: in the last part; from part to part it changes by the same share. null: that of the first.
     slow_time: ms in which a neuron's slow trace decays.
     rate: learning rate of equation 3.3.
     offset: its depression.
@@ -77,12 +79,13 @@ class StdpModel(ModelSettings):
     boost: float = not_negative()
     repeats: int = whole(0)
     inhibition: float = not_negative()
-    threshold_step: float = not_negative()
+    threshold_step: float | None = not_negative()
     threshold_time: float | None = positive()
     total: float | None = not_negative()
     trace_time: float = positive()
     rate_before: float = not_negative()
-    rate_behind: float = not_negative()
+    rate_behind: float | None = not_negative()
+    rate_last: float | None = not_negative()
     slow_time: float = positive()
     rate: float = not_negative()
     offset: float = not_negative()
@@ -102,9 +105,7 @@ class PruneSettings:
     threshold: weight that is kept above.
     first: images before the first time.
     regrow: whether synapses at zero may learn again until the end.
-    levels: values of each neuron's weights with zero: 2 or 3; 0: as many as there are.
-    early: whether they share values after every part that is pruned too, or at the end alone.
-    settle: images from which thresholds alone learn, once weights change no more.
+    levels: weight values with zero: 2 or 3; 0: as many as there are.
     """
 
     when: str = one_of("none", "before", "during", "after")
@@ -114,8 +115,6 @@ class PruneSettings:
     first: int = whole(0)
     regrow: bool = field()
     levels: int = field(metadata={"accepts": (("0, 2 or 3", lambda value: value in (0, 2, 3)),)})
-    early: bool = field()
-    settle: int = whole(0)
 
 
 @dataclass(kw_only=True)
@@ -179,10 +178,6 @@ IDLE = (
     Idle(dotted("prune", ("keep", "share", "threshold", *DURING)), _when("none"), "with prune.when=none"),
     Idle(dotted("prune", ("keep", "threshold", *DURING)), _when("before"), "with prune.when=before"),
     Idle(dotted("prune", DURING), _when("after"), "with prune.when=after"),
-    Idle(("prune.early",), lambda config: config.prune.when != "during" or not config.prune.levels,
-         "without prune.when=during and prune.levels"),
-    Idle(("prune.settle",), lambda config: _when("none", "before")(config) and not config.prune.levels,
-         "where nothing is done to weights at the end"),
     Idle(("prune.threshold",), lambda config: config.prune.keep == "share", "with prune.keep=share"),
     Idle(("prune.share",), lambda config: config.prune.keep == "threshold" and config.prune.when != "before",
          "with prune.keep=threshold"),

@@ -12,6 +12,7 @@ from spikeseq.recipes.config import load_config
 from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.pictures import weight_map
+from spikeseq.recipes.stdp.model import rule_of
 from spikeseq.recipes.stdp.recipe import digit_sample
 from spikeseq.recipes.stdp.task import DigitTask
 from spikeseq.recipes.train import train
@@ -57,11 +58,7 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more",
-    [
-        (),
-        ("prune.when=during", "prune.first=150", "prune.regrow=false", "prune.levels=3", "prune.early=true"),
-    ],
+    "more", [(), ("prune.when=during", "prune.first=150", "prune.regrow=false", "prune.levels=3")]
 )
 def test_cut_off_and_resumed_is_undisturbed(more, tmp_path, monkeypatch):
     whole = train(config_of(*more), tmp_path / "whole")
@@ -91,10 +88,24 @@ def test_pruned_networks_keep_their_share(when, tmp_path):
     assert 0 < metrics["test"]["connectivity"] <= 0.201
 
 
+@pytest.mark.parametrize(
+    "more, rates",
+    [
+        (["rate_behind=0.4", "rate_last=0.1"], [0.4, 0.2, 0.1]),
+        (["rate_behind=0.4"], [0.4, 0.4, 0.4]),
+        (["rate_behind=null"], [0.03, 0.03, 0.03]),
+        (["rate_behind=null", "neurons=401"], [0.25, 0.005**0.5, 0.02]),
+    ],
+    ids=["falls", "stays", "few", "many"],
+)
+def test_the_learning_rate_from_part_to_part(more, rates):
+    model = config_of(*(f"model.{one}" for one in more)).model
+    assert [rule_of(model, done).rate_behind for done in (0, 0.5, 1)] == pytest.approx(rates)
+
+
 def test_few_weight_values(tmp_path):
     train(config_of("prune.when=after", "prune.levels=2", model="powerlaw"), tmp_path / "run")
-    weight = spikeseq.load(tmp_path / "run").model.network.weight0
-    assert all(len(column.unique()) <= 2 for column in weight.T) and len(weight.unique()) > 2
+    assert len(spikeseq.load(tmp_path / "run").model.network.weight0.unique()) == 2
 
 
 def test_what_is_refused(tmp_path, run):
