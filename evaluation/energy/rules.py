@@ -19,6 +19,7 @@ from spikeseq.evaluation.energy.rules_maps import (
     linear,
     quantised_linear,
     token_convolution,
+    token_shift,
 )
 from spikeseq.evaluation.energy.rules_neurons import (
     elementwise,
@@ -31,6 +32,7 @@ from spikeseq.evaluation.energy.rules_neurons import (
 from spikeseq.evaluation.energy.rules_recurrent import folded_recurrent, quantised_recurrent, recurrent
 from spikeseq.events import EventConv1d, EventLinear
 from spikeseq.fold import FoldedConv, FoldedRecurrent
+from spikeseq.models.language import TokenShift
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
 from spikeseq.modules import class_of, dense, rewritten
 from spikeseq.nn import (
@@ -95,6 +97,7 @@ RULES: dict[type[nn.Module], Known] = {
     nn.Linear: Known(linear),
     EventLinear: Known(linear),
     **dict.fromkeys((EventConv1d, TokenConv1d, CausalConv1d), tokens),
+    TokenShift: Known(token_shift, core=True),
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), image),
     nn.Embedding: Known(embedding),
     nn.EmbeddingBag: Known(bag),

@@ -9,6 +9,7 @@ from spikeseq.evaluation.energy.call import Call
 from spikeseq.evaluation.energy.operations import FLOAT, Operations, product, rows_of
 from spikeseq.events import EventConv1d
 from spikeseq.fold import FoldedConv
+from spikeseq.models.language import TokenShift
 from spikeseq.nn import TokenConv1d
 from spikeseq.ops.taps import ranges
 
@@ -44,6 +45,16 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
     if call.arguments.get("plus") is not None:
         found += Operations(adds=rows * outputs)
     return found
+
+
+def token_shift(module: TokenShift, call: Call) -> Operations:
+    """Each value once for every tap whose output token exists."""
+    x, taps = call.input, module.kernel_size
+    if call.arguments.get("state") is None:
+        values = sum(max(0, len(x) - tap) for tap in range(taps)) * x[0].numel()
+    else:
+        values = taps * x.numel()
+    return Operations(macs=values, weight_bytes=FLOAT * values, activation_bytes=FLOAT * (values + x.numel()))
 
 
 def mapped(

@@ -38,7 +38,7 @@ def learning(histories: Mapping[str, Sequence[Mapping[str, Any]]], score: str) -
     for colour, (name, records) in zip(cycle(len(histories)), histories.items(), strict=True):
         epochs = [record["epoch"] for record in records]
         axes[0].plot(epochs, [record["loss"] for record in records], marker=".", color=colour, label=name)
-        found = [record["validation"]["score"] for record in records]
+        found = [record["validation"].get(score, record["validation"]["score"]) for record in records]
         axes[1].plot(epochs, found, marker=".", color=colour, label=name)
     axes[0].set(xlabel="epoch", ylabel="training loss")
     axes[1].set(xlabel="epoch", ylabel=f"validation {score}")

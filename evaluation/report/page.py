@@ -112,11 +112,12 @@ def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
         )  # fmt: skip
     points = score_points(contents)
     if len(contents) > 1 and len(points) > 1:
-        figure = RECIPES[contents[0].config.recipe].figure
+        recipe = RECIPES[contents[0].config.recipe]
+        figure, better = recipe.figure, "Down" if recipe.lower_is_better else "Up"
         said = "; ".join(f"{name} {value:.2f} at {nj:,.3g} nJ" for name, (nj, value) in points.items())
         add(
             "Score against energy",
-            "Up and to the left is better. By the thesis's equations: compute only.",
+            f"{better} and to the left is better. By the thesis's equations: compute only.",
             f"{figure} and energy per {unit}: {said}.", figures.tradeoff(points, figure, unit),
         )  # fmt: skip
     for content in contents:
@@ -150,6 +151,15 @@ def of_one(content: Content) -> Iterator[tuple[str, str, str, Any]]:
         drawn = plots.attention_figure(source, target, weights)
         caption = "Which source words (above) each target word (left) looks at; the mean over layers."
         yield "Attention", caption, said, drawn
+    if content.seen.surprise is not None:
+        tokens, bits, held = content.seen.surprise
+        most = max(range(len(bits)), key=bits.__getitem__)
+        mean = sum(bits) / len(bits)
+        said = f"{mean:.2f} bits a token; the most surprising, number {most + 1}, has {bits[most]:.1f}."
+        caption = "The darker a token, the less it was expected."
+        if held:
+            caption += " Below: what the slowest neurons hold after each token, each on a scale of its own."
+        yield "Surprise", caption, said, figures.plain(plots.surprise_figure(tokens, bits, held))
     if content.spikes:
         said = ", ".join(f"{layer} {int(spikes.sum())}" for layer, spikes in content.spikes.items())
         drawn = figures.raster(content.spikes, content.seen.tokens)

@@ -97,13 +97,17 @@ def generate(
         str | None,
         typer.Option(help="What to go on from; default nothing. `-`: every line of standard input."),
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="How many at most.")] = 200,
+    tokens: Annotated[int | None, typer.Option(min=1, help="How many at most; default 200.")] = None,
     temperature: Annotated[
-        float, typer.Option(help="0 takes the likeliest token; 1 the model as it is.")
-    ] = 1.0,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Only among the k likeliest tokens.")] = None,
-    top_p: Annotated[float, typer.Option(help="Only among the likeliest that hold this share.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 1,
+        float | None, typer.Option(help="0 takes the likeliest token; default 1, the model as it is.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Only among the k likeliest tokens; default all.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only among the likeliest that hold this share; default 1, all.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of what is drawn; default 1.")] = None,
     score: Annotated[
         bool,
         typer.Option("--score", help="Write nothing: tell how likely every line of standard input is."),
@@ -112,14 +116,20 @@ def generate(
 ) -> None:
     """Write on with a language model, token by token; or tell how likely lines are."""
     from spikeseq.recipes.runs import load
+    from spikeseq.tokenizers.words import whole_characters
 
     writer = load(run)
     if not writer.writes:
         raise ValueError(f"{run} does not write; `generate` takes a run of a language model")
     results: list[dict[str, Any]] = []
+    given = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if score:
-        if prompt is not None:
-            raise ValueError("--score tells of lines of standard input; leave --prompt out")
+        for name in ("prompt", *chosen) if prompt is not None else chosen:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"--score writes nothing: it tells of lines of standard input; leave {option} out"
+            )
         for line in utf8_lines():
             found = writer.score(line)
             results.append({"text": line, "bits_per_byte": found.bits_per_byte, **vars(found)})
@@ -128,19 +138,12 @@ def generate(
         if json_:
             emit({"results": results})
         return
-    chosen: dict[str, Any] = {
-        "tokens": tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "seed": seed,
-    }
-    for given in utf8_lines() if prompt == "-" else [prompt or ""]:
-        pieces = writer.generate(given, **chosen)
+    for beginning in utf8_lines() if prompt == "-" else [whole_characters(prompt or "")]:
+        pieces = writer.generate(beginning, **{"seed": 1, **chosen})
         if json_:
-            results.append({"prompt": given, "text": "".join(pieces)})
+            results.append({"prompt": beginning, "text": "".join(pieces)})
             continue
-        print(given, end="", flush=True)
+        print(beginning, end="", flush=True)
         for piece in pieces:
             print(piece, end="", flush=True)
         print(flush=True)

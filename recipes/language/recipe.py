@@ -11,8 +11,12 @@ from spikeseq.models.language import LanguageModel, build_language_model
 from spikeseq.recipes.language.corpus import Corpus, load_corpus
 from spikeseq.recipes.language.task import LanguageTask, build_task
 from spikeseq.recipes.language.units import read_unit
-from spikeseq.recipes.language.writer import Writer
+from spikeseq.recipes.language.writer import Writer, generation_speed
 from spikeseq.recipes.recipe import Recipe, Say
+from spikeseq.surrogates import SURROGATES
+
+SHOWN = 400
+"""Tokens of a picture."""
 
 
 class LanguageModelling(Recipe):
@@ -21,9 +25,9 @@ class LanguageModelling(Recipe):
     figure = "bits_per_byte"
     lower_is_better = True
     legend = (
-        "bits/byte: -log2 p of the test text, for each byte of it as it is, whatever a token is. perplexity:"
-        " per token. parameters: all, the table of tokens with them. MAC, AC, nJ: per token; compute only, 45"
-        " nm, 4.6 pJ a MAC, 0.9 pJ an AC. spikes: per neuron and token. s: training."
+        "bits/byte: -log2 p of the test text, for each byte of it as it is, whatever a token is. ppl:"
+        " perplexity per token. parameters: all, the table of tokens with them. MAC, AC, nJ: per token;"
+        " compute only, 45 nm, 4.6 pJ a MAC, 0.9 pJ an AC. spikes: per neuron and token. s: training."
     )
     example = "The membrane of a neuron remembers what it has read, and forgets it slowly."
     counted = "tokens"
@@ -36,6 +40,13 @@ class LanguageModelling(Recipe):
         """The encoded texts, read once the other settings are known to be good."""
         with torch.device("meta"):  # no memory, only the checks
             build_language_model(config.model, 4)
+        if config.model.name == "transformer" and config.train.chunk > config.model.context:
+            raise ValueError(
+                f"train.chunk must be at most model.context={config.model.context}, got {config.train.chunk}"
+            )
+        surrogate = SURROGATES.get(config.model.get("surrogate"))
+        if config.data.reset and surrogate is not None and surrogate.memory_planes:
+            raise ValueError(f"data.reset=true goes without model.surrogate={config.model.surrogate}")
         corpus = load_corpus(config.data, say)
         rows = config.train.batch_size
         if len(corpus.splits["train"]) < 2 * rows + 1:
@@ -52,9 +63,10 @@ class LanguageModelling(Recipe):
     def test(
         self, config: Any, task: LanguageTask, model: nn.Module, split: str, device: torch.device
     ) -> dict[str, Any]:
-        """See `task.measures`; and tokens a second, in rows beside each other."""
+        """See `LanguageTask.score`; tokens a second in rows beside each other, and in writing one text."""
         found = task.score(model, split, device)
-        return {key: round(value, 4) for key, value in found.items()}
+        found["generated_per_second"] = round(generation_speed(model, device))
+        return {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
 
     def energy(self, config: Any, task: LanguageTask, model: nn.Module, split: str) -> dict[str, Any]:
         """Per token, over a stretch of a split from its beginning, in one stream."""
@@ -74,12 +86,23 @@ class LanguageModelling(Recipe):
         settings.source = source
         return build_task(opened.config, load_corpus(settings, say, opened.unit), opened.model)
 
+    def draw(self, folder: Path, metrics: dict[str, Any]) -> None:
+        """`surprise.png`: how surprising the first document for validation is, or its beginning."""
+        from spikeseq.recipes.runs import load
+        from spikeseq.recipes.shared.plots import save, surprise_figure
+
+        writer = load(folder)
+        ids = load_corpus(writer.config.data, lambda text: None, writer.unit).splits["validation"].ids[:SHOWN]
+        ids = ids[: [*ids.tolist(), writer.unit.end].index(writer.unit.end)]
+        if len(ids):
+            save(surprise_figure(*writer.see_tokens(ids.tolist()).surprise), folder / "surprise.png")
+
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]
         return {
             "model": metrics["model"],
             "bits/byte": f"{test['bits_per_byte']:.3f}",
-            "perplexity": f"{test['perplexity']:.2f}",
+            "ppl": f"{test['perplexity']:.2f}",
             "parameters": f"{metrics['parameters']:,}",
             "MAC/token": f"{account['macs']:,.0f}",
             "AC/token": f"{account['acs']:,.0f}",

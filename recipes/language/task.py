@@ -20,6 +20,8 @@ from spikeseq.recipes.language.corpus import Corpus, Stream
 SCORED_ROWS = 16
 """Rows in which a split is scored, each a part of it that begins without a past."""
 SCORED_CHUNK = 256
+POSITIONS = (1, 10, 100, 1_000, 10_000)
+"""Where classes of positions in a document begin, for `LanguageTask.score`."""
 
 
 class Chunk(NamedTuple):
@@ -120,23 +122,50 @@ class LanguageTask(Task):
         return torch.cat(found), state
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        found = self.score(model, "validation", device)
+        nats, _ = self.by_position(model, "validation", device)
+        found = measures(nats.sum().item(), self.corpus.splits["validation"])
         return {"score": -found["bits_per_token"], **found}
 
-    @torch.no_grad()
-    def score(self, model: nn.Module, split: str, device: torch.device) -> dict[str, float]:
-        """How well a split is foretold; see `measures`."""
-        model.eval()
+    def score(self, model: nn.Module, split: str, device: torch.device) -> dict[str, Any]:
+        """How well a split is foretold; see `measures`. And how fast, and how well by position.
+
+        `by_position` has, for tokens at the 1st to 9th place behind a document's beginning (or a row's, where
+        that is nearer), the 10th to 99th and so on: their number, and their mean bits.
+        """
         stream, started = self.corpus.splits[split], time.perf_counter()
-        nats = torch.zeros((), dtype=torch.float64, device=device)
-        state = None
-        for tokens, targets in chunks_of(stream, self.corpus.unit.end):
-            logits, state = self.read(model, tokens.to(device), state)
-            nats += nn.functional.cross_entropy(
-                logits.flatten(0, 1), targets.to(device).flatten(), reduction="sum"
-            ).double()
+        nats, counts = self.by_position(model, split, device)
         seconds = time.perf_counter() - started
-        return {**measures(float(nats), stream), "tokens_per_second": round(len(stream) / seconds)}
+        upto = [f"-{start - 1:,}" for start in POSITIONS[1:]] + [" on"]
+        places = [f"{start:,}{stop}" for start, stop in zip(POSITIONS, upto, strict=True)]
+        return {
+            **measures(nats.sum().item(), stream),
+            "tokens_per_second": round(len(stream) / seconds),
+            "by_position": {
+                place: {"tokens": count, "bits_per_token": round(total / count / math.log(2), 4)}
+                for place, total, count in zip(places, nats.tolist(), counts.tolist(), strict=True)
+                if count
+            },
+        }
+
+    @torch.no_grad()
+    def by_position(self, model: nn.Module, split: str, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Sum of -log p in nats (float64), and number, of a split's tokens in each class of POSITIONS."""
+        model.eval()
+        nats = torch.zeros(len(POSITIONS) + 1, dtype=torch.float64, device=device)
+        counts = torch.zeros(len(POSITIONS) + 1, dtype=torch.int64)
+        starts, end = torch.tensor(POSITIONS), self.corpus.unit.end
+        state, last = None, torch.zeros((), dtype=torch.int64)
+        for tokens, targets in chunks_of(self.corpus.splits[split], end):
+            logits, state = self.read(model, tokens.to(device), state)
+            loss = nn.functional.cross_entropy(
+                logits.flatten(0, 1), targets.to(device).flatten(), reduction="none"
+            )
+            places = positions(tokens == end, last)
+            last = places[-1]
+            which = torch.bucketize(places.masked_fill(targets < 0, 0), starts, right=True).flatten()
+            nats.index_add_(0, which.to(device), loss.double())
+            counts += which.bincount(minlength=len(counts))
+        return nats[1:].cpu(), counts[1:]  # the first are the ends of rows
 
 
 def parts(tokens: Tensor, ends: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -166,6 +195,16 @@ def chunks_of(stream: Stream, end: int) -> Iterator[tuple[Tensor, Tensor]]:
         found = torch.from_numpy(stream.ids[places.clamp(max=len(stream) - 1).numpy()].astype("int64"))
         before = torch.from_numpy(stream.ids[(places - 1).clamp(0, len(stream) - 1).numpy()].astype("int64"))
         yield before.masked_fill(places == 0, end), found.masked_fill(~inside, -100)
+
+
+def positions(ends: Tensor, last: Tensor) -> Tensor:
+    """How many tokens of its document a model has read where it foretells the next one, `end` among them.
+
+    ends: where the tokens of a chunk (L, B) are `end`. last: of the token before it (B,), 0 at the beginning.
+    """
+    number = torch.arange(1, len(ends) + 1).unsqueeze(1).expand(ends.shape)
+    begun = torch.where(ends, number, 0).cummax(0).values
+    return torch.where(begun > 0, number - begun + 1, number + last)
 
 
 def measures(nats: float, stream: Stream) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """A trained language model, as `spikeseq.load(run)` returns it: it writes, and tells how likely a text is."""
 
+import itertools
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from spikeseq.checks import positive_int
 from spikeseq.models.language import LanguageModel, check_sampling, draw
+from spikeseq.recipes.language.surprise import memories, slowest
 from spikeseq.recipes.language.units import Unit
 from spikeseq.recipes.shared.opened import Opened, Seen
 
@@ -73,8 +76,8 @@ class Writer(Opened):
             prompt: what it reads first; default nothing, so that it begins a document.
             tokens: how many it writes at most; it ends earlier where it ends the document. None: until then.
             temperature, top_k, top_p: as `models.language.draw`.
-            seed: of what it draws; the same seed gives the same text. Default None: drawn from torch's global
-                generator.
+            seed: of what it draws, an integer of 64 bits; the same seed gives the same text. Default None:
+                drawn from torch's global generator.
         Raises:
             TypeError, ValueError: naming the argument, at the call.
         """
@@ -83,6 +86,10 @@ class Writer(Opened):
         if tokens is not None:
             positive_int("tokens", tokens)
         check_sampling(temperature, top_k, top_p)
+        if seed is not None and type(seed) is not int:
+            raise TypeError(f"seed must be an integer, got {type(seed).__name__}")
+        if seed is not None and not -(2**63) <= seed < 2**63:
+            raise ValueError(f"seed must be an integer of 64 bits, got {seed}")
         generator = torch.Generator()
         generator.manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
         return self._generate(prompt, tokens, generator, temperature, top_k, top_p)
@@ -96,14 +103,14 @@ class Writer(Opened):
         if self.unit.kind != "byte":  # whether a space comes first depends on what was before
             for read in self.unit.encode(prompt):
                 decoder.take(read)
-        written = 0
-        while tokens is None or written < tokens:
+        for written in itertools.count(1):
             index = draw(logits, generator, temperature=temperature, top_k=top_k, top_p=top_p)
             if int(index) == self.unit.end:
                 break
-            written += 1
             if text := decoder.take(int(index)):
                 yield text
+            if written == tokens:
+                break
             with torch.no_grad():
                 out, state = self.model(index.unsqueeze(0), state)
             logits = out[-1]
@@ -126,5 +133,32 @@ class Writer(Opened):
         return Scored(names, found, len(text.encode("utf-8", "replace")))
 
     def see(self, text: str) -> Seen:
-        """Its tokens."""
-        return Seen([self.unit.show(index) for index in [self.unit.end, *self.unit.encode(text)]][:-1])
+        """Its tokens behind an `end`, how surprising each is, and what slow neurons hold."""
+        return self.see_tokens(self.unit.encode(text))
+
+    @torch.no_grad()
+    def see_tokens(self, ids: list[int]) -> Seen:
+        """As `see`, of tokens."""
+        text = torch.tensor([self.unit.end, *ids]).unsqueeze(1)
+        logits, _ = self.model(text)  # in one call, so that who watches sees all spikes side by side
+        names = [self.unit.show(index) for index in text.flatten().tolist()]
+        if not ids:
+            return Seen(names)
+        bits = -logits[:-1].log_softmax(2).gather(2, text[1:].unsqueeze(2)).flatten() / math.log(2)
+        held = slowest(memories(self.model, text))
+        return Seen(names, surprise=(names[1:], bits.tolist(), {name: one[1:] for name, one in held.items()}))
+
+
+@torch.no_grad()
+def generation_speed(model: LanguageModel, device: torch.device, tokens: int = 200) -> float:
+    """Tokens that are written a second, one stream, drawing included."""
+    generator, state = torch.Generator(device).manual_seed(1), None
+    token = torch.zeros(1, dtype=torch.int64, device=device)
+    model.eval()
+    for number in range(-20, tokens):  # the first ones make buffers
+        if number == 0:
+            started = time.perf_counter()
+        logits, state = model(token.unsqueeze(0), state)
+        token = draw(logits[-1], generator)
+    int(token)  # waits for the device
+    return tokens / (time.perf_counter() - started)

@@ -25,11 +25,13 @@ class Seen:
         tokens: what the model read, one per column of the raster of its spikes.
         trace: words, logits (words, classes) after each of them, and the classes' names.
         attention: words in, words out and weights (out, in).
+        surprise: tokens, the bits of each, and what some neurons hold after each (tokens,), by name.
     """
 
     tokens: list[str] = field(default_factory=list)
     trace: tuple[list[str], Tensor, list[str]] | None = None
     attention: tuple[list[str], list[str], Tensor] | None = None
+    surprise: tuple[list[str], list[float], dict[str, Tensor]] | None = None
 
 
 class Opened:

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from torch import Tensor
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from spikeseq.files import write_whole
 from spikeseq.recipes.runs import read_log
@@ -113,4 +115,54 @@ def attention_figure(source: list[str], target: list[str], weights: Tensor) -> F
         shown = [token.replace("$", r"\$") for token in tokens]
         ticks(range(len(tokens)), shown, rotation=angle, fontsize=9)
     axes.xaxis.tick_top()
+    return figure
+
+
+LINE = 72  # characters of text in a line of a picture
+MOST_BITS = 8  # of a token, from which on no shade is darker
+
+
+def surprise_figure(tokens: Sequence[str], bits: Sequence[float], held: Mapping[str, Tensor]) -> Figure:
+    """A text whose tokens are the darker the less a model expected them; below each line, some neurons.
+
+    Args:
+        bits: -log2 p of each token.
+        held: what neurons hold after each token, (tokens,), by name; each is drawn between its own least and
+            largest value.
+    """
+    places, line, column = [], 0, 0
+    words = [token.replace("\n", "\u21b5").replace("\t", "\u2192") or " " for token in tokens]
+    for word in words:
+        if column and column + len(word) > LINE:
+            line, column = line + 1, 0
+        places.append((line, column))
+        column += len(word)
+    height = 1.2 + (1.6 if held else 0.3)  # of a line, in those of a letter
+    width = max(LINE, *(column + len(word) for (_, column), word in zip(places, words, strict=True)))
+    size = (0.11 * width + 1, 0.2 * height * (line + 1) + 0.6)
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    shades = plt.get_cmap("YlOrRd")
+    for (row, start), word, surprise in zip(places, words, bits, strict=True):
+        shade = shades(min(1.0, surprise / MOST_BITS) * 0.8)
+        axes.add_patch(Rectangle((start, row * height), len(word), 1, color=shade, linewidth=0))
+        for i, letter in enumerate(word):
+            if not letter.isspace():
+                letter = letter.replace("$", r"\$")
+                axes.text(start + i + 0.5, row * height + 0.55, letter, ha="center", va="center",
+                          fontsize=8, family="monospace")  # fmt: skip
+    for colour, (name, values) in zip(plt.get_cmap("tab10").colors, held.items(), strict=False):
+        low, high = float(values.min()), float(values.max())
+        up = ((values - low) / max(high - low, 1e-12)).tolist()
+        for row in range(line + 1):
+            inside = [i for i, place in enumerate(places) if place[0] == row]
+            across = [places[i][1] + len(words[i]) / 2 for i in inside]
+            along = [row * height + 2.6 - 1.4 * up[i] for i in inside]
+            axes.plot(across, along, color=colour, linewidth=0.9, label=None if row else name)
+    axes.set(xlim=(0, width), ylim=(height * (line + 1), 0))
+    axes.axis("off")
+    scale = plt.cm.ScalarMappable(plt.Normalize(0, MOST_BITS), shades.resampled(256))
+    scale.set_cmap(LinearSegmentedColormap.from_list("bits", [shades(0.8 * i / 8) for i in range(9)]))
+    figure.colorbar(scale, ax=axes, label="bits", fraction=0.03, pad=0.01, aspect=12)
+    if held:
+        figure.legend(loc="outside lower left", ncols=len(held), fontsize=8, frameon=False)
     return figure

@@ -105,7 +105,9 @@ class PruneSettings:
     threshold: weight that is kept above.
     first: images before the first time.
     regrow: whether synapses at zero may learn again until the end.
-    levels: weight values with zero: 2 or 3; 0: as many as there are.
+    levels: values of each neuron's weights with zero: 2 or 3; 0: as many as there are.
+    early: whether they share values after every part that is pruned too, or at the end alone.
+    settle: images from which thresholds alone learn, once weights change no more.
     """
 
     when: str = one_of("none", "before", "during", "after")
@@ -115,6 +117,8 @@ class PruneSettings:
     first: int = whole(0)
     regrow: bool = field()
     levels: int = field(metadata={"accepts": (("0, 2 or 3", lambda value: value in (0, 2, 3)),)})
+    early: bool = field()
+    settle: int = whole(0)
 
 
 @dataclass(kw_only=True)
@@ -178,6 +182,10 @@ IDLE = (
     Idle(dotted("prune", ("keep", "share", "threshold", *DURING)), _when("none"), "with prune.when=none"),
     Idle(dotted("prune", ("keep", "threshold", *DURING)), _when("before"), "with prune.when=before"),
     Idle(dotted("prune", DURING), _when("after"), "with prune.when=after"),
+    Idle(("prune.early",), lambda config: config.prune.when != "during" or not config.prune.levels,
+         "without prune.when=during and prune.levels"),
+    Idle(("prune.settle",), lambda config: _when("none", "before")(config) and not config.prune.levels,
+         "where nothing is done to weights at the end"),
     Idle(("prune.threshold",), lambda config: config.prune.keep == "share", "with prune.keep=share"),
     Idle(("prune.share",), lambda config: config.prune.keep == "threshold" and config.prune.when != "before",
          "with prune.keep=threshold"),

@@ -101,13 +101,16 @@ class DigitTask(PartTask):
                 network.prune(kept)
             else:
                 weight.mul_(kept)
-        if p.levels and (last or (p.when == "during" and seen >= p.first)):
+        if p.levels and (last or (p.early and p.when == "during" and seen >= p.first)):
             weight = network.get_parameter("weight0")
             weight.copy_(stdp.shared(weight, p.levels))
 
     def _finish(self, state: State) -> None:
         """Labels from training images, now that nothing is learnt any more; the whole validation split."""
         split = self.corpus.splits["train"]
+        if self.prune.when in ("during", "after") or self.prune.levels:
+            for piece in torch.tensor(self.order(-2))[: self.prune.settle].split(PIECE):
+                self.model.network.settle(self.model.rates(split.pixels[piece]))
         rows = torch.tensor(self.order(-1))[: self.evaluate.labels]
         counts = self.model.counts(split.pixels[rows], LABELLING).counts
         self.model.learn_classes(counts, split.labels[rows], self.evaluate.penalty)

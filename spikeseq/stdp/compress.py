@@ -35,7 +35,10 @@ def at_random(weight: Tensor, share: float, generator: torch.Generator) -> Tenso
 
 
 def shared(weight: Tensor, levels: int) -> Tensor:
-    """Weights that are left share few values (thesis section 2.3.2).
+    """The weights that are left share few values (thesis section 2.3.2), each neuron its own.
+
+    One value for the weights of all neurons, as in the thesis, gives a neuron with many synapses a larger
+    sum than one with few; its own mean keeps its sum.
 
     Args:
         levels: with zero: 2, all others become their mean; 3, those up to the median of the others become
@@ -44,17 +47,16 @@ def shared(weight: Tensor, levels: int) -> Tensor:
     if levels not in (2, 3):
         raise ValueError(f"levels must be 2 or 3, got {levels}")
     left = weight > 0
-    if not left.any():
-        return weight.clone()
-    values = weight[left]
     if levels == 2:
-        return torch.where(left, values.mean(), 0.0)
-    low = weight <= values.median()
-    made = torch.zeros_like(weight)
-    for part in (left & low, left & ~low):
-        if part.any():
-            made[part] = weight[part].mean()
-    return made
+        return means(weight, left)
+    ranks = torch.where(left, weight, torch.inf).argsort(dim=0, stable=True).argsort(dim=0)
+    low = left & (ranks < (left.sum(0) + 1) // 2)
+    return means(weight, low) + means(weight, left & ~low)
+
+
+def means(weight: Tensor, chosen: Tensor) -> Tensor:
+    """The mean of each neuron's chosen weights in their places, zero elsewhere."""
+    return chosen * ((weight * chosen).sum(0) / chosen.sum(0).clamp_min(1))
 
 
 def connectivity(weight: Tensor) -> float:

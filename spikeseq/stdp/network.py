@@ -93,6 +93,19 @@ class Network(nn.Module):
             self.seen += len(shown.counts)
         return shown
 
+    @torch.no_grad()
+    def settle(self, *hertz: Tensor) -> Shown:
+        """Shows examples from which only thresholds learn (homeostasis alone), in any mode.
+
+        After pruning or sharing of weights all neurons have other drives than those that their thresholds
+        are made for; this evens out how often they fire. Arguments and errors are those of a call.
+        """
+        rates = self._rates(hertz)
+        shown, learnt = present(self.plan.settling(), self.learnt(), rates, first=int(self.seen))
+        self.learn(learnt)
+        self.seen += len(shown.counts)
+        return shown
+
     def learnt(self) -> Learnt:
         """Weights and thresholds, in the order of the plan's links and ensembles."""
         links = self.links()

@@ -5,7 +5,7 @@ Nothing here holds what is learnt; `network.Network` does.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from spikeseq.checks import positive_int
@@ -207,3 +207,19 @@ class Plan:
             yield Link(-1, place, one.rule, one.sum)
         for cross in self.cross:
             yield Link(cross.source, cross.target, cross.rule, cross.total)
+
+    def settling(self) -> "Plan":
+        """The same network of which thresholds learn and no synapse does."""
+
+        def still(one: Rule) -> Rule:
+            return PairOfTraces(rate_before=0.0, rate_behind=0.0, most=UNBOUND * one.most)
+
+        return replace(
+            self,
+            ensembles=tuple(replace(one, rule=still(one.rule), total=0.0) for one in self.ensembles),
+            cross=tuple(replace(one, rule=still(one.rule), total=0.0) for one in self.cross),
+        )
+
+
+UNBOUND = 1e6
+"""Times the largest weight: more than a restored sum makes of one, so that none is cut."""

@@ -90,6 +90,7 @@ def refused(done: Done) -> str:
     assert lines and lines[-1].startswith("spikeseq: ") and "Traceback" not in done.err, done.err
     # Before the error there may only be the news of a training that had begun.
     assert all(
-        line.startswith(("spikeseq: reading", "spikeseq: tokenising", "epoch ")) for line in lines[:-1]
+        line.startswith(("spikeseq: reading", "spikeseq: tokenising", "spikeseq: encoding", "epoch "))
+        for line in lines[:-1]
     )
     return lines[-1].removeprefix("spikeseq: ")

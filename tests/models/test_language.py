@@ -143,3 +143,9 @@ def test_draws_have_the_model_s_frequencies():
 def test_what_cannot_be_drawn_from_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         draw(torch.zeros(1, 3), **settings)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 5e-324, 1e-40])
+def test_a_tiny_temperature_draws_the_likeliest(temperature):
+    logits = torch.tensor([[-5.0, 300.0, 299.0]])
+    assert draw(logits, torch.Generator().manual_seed(0), temperature=temperature).tolist() == [1]

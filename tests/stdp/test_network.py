@@ -27,6 +27,20 @@ def learner(**changes):
     return Network(kind, presentation=QUICK, **changes)
 
 
+def test_thresholds_settle_while_no_weight_moves():
+    net = learner()
+    rates, _ = two_patterns(200)
+    net(rates)
+    net.weight0.mul_(torch.tensor([1.0, 1.5, 1.5, 0.7]))  # a weight may lie above the rule's largest
+    weight, theta = net.weight0.clone(), net.theta0.clone()
+    uneven = net.eval()(rates).counts.sum(0).float()
+    shown = net.settle(rates)
+    assert torch.equal(net.weight0, weight) and not torch.equal(net.theta0, theta)
+    assert int(net.seen) == 400 and shown.counts.shape == (200, 4)
+    even = net(rates).counts.sum(0).float()
+    assert even.std() / even.mean() < uneven.std() / uneven.mean()
+
+
 def test_thresholds_of_many_neurons_settle_within_as_many_examples():
     few, more, many = (Ensemble(4, n) for n in (100, 400, 1600))
     assert (few.theta_step, more.theta_step, many.theta_step) == (0.05, 0.05, 0.2)

@@ -48,7 +48,8 @@ def draw(
     check_sampling(temperature, top_k, top_p)
     if temperature == 0:
         return logits.argmax(1)
-    logits = logits.double() / temperature
+    logits = logits.double()
+    logits = (logits - logits.amax(1, keepdim=True)) / temperature  # however small that is, the largest is 0
     if top_k is not None and top_k < logits.shape[1]:
         least = logits.topk(top_k, 1).values[:, -1:]
         logits = logits.masked_fill(logits < least, -math.inf)

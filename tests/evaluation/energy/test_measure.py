@@ -7,6 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from spikeseq.evaluation import measure_energy
 from spikeseq.models import build_classifier
+from spikeseq.models.language import TokenShift
 from spikeseq.models.seq2seq import ConvSeq2Seq, RecurrentSeq2Seq
 from spikeseq.nn import LIF, CausalConv1d, LIFCell, SpikingRNN, TokenConv1d
 
@@ -207,6 +208,13 @@ def test_convolutions_over_tokens_by_hand():
     assert (
         measure_energy(causal, [(spikes, torch.ones(2, 1, 1, 2))], tokens=1)["acs"] == (5 + 2 * (1 + 2)) * 5
     )
+
+
+def test_a_shift_over_tokens_by_hand():
+    shift = TokenShift(5, 3)
+    found = measure_energy(shift, [(torch.rand(4, 2, 5),)], tokens=8)
+    assert found["macs"] == (3 * 4 - 1 - 2) * 2 * 5 / 8 and not found["not_counted"]
+    assert measure_energy(shift, [(torch.rand(4, 2, 5), torch.rand(2, 2, 5))], tokens=8)["macs"] == 3 * 5
 
 
 def test_a_convolutional_translation_model():

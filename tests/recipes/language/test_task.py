@@ -14,7 +14,7 @@ from spikeseq.models.language import (
 )
 from spikeseq.recipes.engine import TrainSettings
 from spikeseq.recipes.language.corpus import Corpus, Stream
-from spikeseq.recipes.language.task import SCORED_ROWS, LanguageTask, chunks_of, measures, parts
+from spikeseq.recipes.language.task import SCORED_ROWS, LanguageTask, chunks_of, measures, parts, positions
 from spikeseq.recipes.language.units import Bytes
 
 END = Bytes().end
@@ -183,6 +183,32 @@ def test_every_token_is_foretold_once(count):
     assert int(rows[0][0, 0]) == END
     for tokens, targets in zip(*rows, strict=True):
         assert tokens[1:][targets[1:] >= 0].tolist() == targets[:-1][targets[1:] >= 0].tolist()
+
+
+def test_positions_begin_anew_at_documents():
+    ends = torch.tensor([[1, 0], [0, 0], [0, 1], [1, 1], [0, 0]], dtype=torch.bool)
+    first = positions(ends, torch.zeros((), dtype=torch.int64))
+    assert first.t().tolist() == [[1, 2, 3, 1, 2], [1, 2, 1, 1, 2]]
+    again = positions(torch.zeros_like(ends), first[-1])
+    assert again.t().tolist() == [[3, 4, 5, 6, 7]] * 2
+
+
+@torch.no_grad()
+def test_loss_by_position():
+    model, ids = made("snn"), ids_of_documents(count=60)
+    given = task(ids, model)
+    found = given.score(model, "test", torch.device("cpu"))
+    classes = found["by_position"]
+    assert list(classes) == ["1-9", "10-99"]
+    assert sum(one["tokens"] for one in classes.values()) == len(ids)
+    whole = sum(one["tokens"] * one["bits_per_token"] for one in classes.values())
+    assert whole / len(ids) == pytest.approx(found["bits_per_token"], rel=1e-4)
+    given = task(list(range(250)) * 200, model)  # one document: 16 rows
+    counts = {
+        place: one["tokens"]
+        for place, one in given.score(model, "test", torch.device("cpu"))["by_position"].items()
+    }
+    assert counts == {"1-9": 144, "10-99": 1440, "100-999": 14400, "1,000-9,999": 16 * 2126 - 0}
 
 
 def test_measures():

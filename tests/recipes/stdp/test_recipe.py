@@ -58,7 +58,11 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more", [(), ("prune.when=during", "prune.first=150", "prune.regrow=false", "prune.levels=3")]
+    "more",
+    [
+        (),
+        ("prune.when=during", "prune.first=150", "prune.regrow=false", "prune.levels=3", "prune.early=true"),
+    ],
 )
 def test_cut_off_and_resumed_is_undisturbed(more, tmp_path, monkeypatch):
     whole = train(config_of(*more), tmp_path / "whole")
@@ -105,7 +109,8 @@ def test_the_learning_rate_from_part_to_part(more, rates):
 
 def test_few_weight_values(tmp_path):
     train(config_of("prune.when=after", "prune.levels=2", model="powerlaw"), tmp_path / "run")
-    assert len(spikeseq.load(tmp_path / "run").model.network.weight0.unique()) == 2
+    weight = spikeseq.load(tmp_path / "run").model.network.weight0
+    assert all(len(column.unique()) <= 2 for column in weight.T) and len(weight.unique()) > 2
 
 
 def test_what_is_refused(tmp_path, run):

@@ -1,0 +1,55 @@
+"""What a language model remembers of a text: the membranes of all its neurons, and which of them are slow."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikeseq.models.language import LanguageModel, RecurrentLanguageModel, SpikingLanguageModel
+
+LAG = 10
+"""Tokens later, at which a slow neuron still holds what it held."""
+
+
+@torch.no_grad()
+def memories(model: LanguageModel, tokens: Tensor) -> dict[str, Tensor]:
+    """What each layer holds after every token (L, 1) of a text: (L, neurons); nothing of a transformer.
+
+    Membranes of spiking blocks, cells of an LSTM, hidden values of a GRU. Read token by token in a copy of
+    the model, so that nobody who watches the model sees it.
+    """
+    quiet, state = copy.deepcopy(model), None
+    found: dict[str, list[Tensor]] = {}
+    for token in tokens:
+        _, state = quiet(token.unsqueeze(0), state)
+        for name, held in _held(model, state).items():
+            found.setdefault(name, []).append(held)
+    return {name: torch.stack(held) for name, held in found.items()}
+
+
+def _held(model: LanguageModel, state: Any) -> dict[str, Tensor]:
+    if isinstance(model, SpikingLanguageModel):
+        # What a surrogate remembers comes behind the membranes, in planes before the batch.
+        membranes = [membrane[0] if membrane.dim() == 3 else membrane for membrane, _ in state]
+        return {f"block {i}": held.flatten() for i, held in enumerate(membranes)}
+    if isinstance(model, RecurrentLanguageModel):
+        cells = state[-1] if isinstance(state, tuple) else state
+        return {f"layer {i}": held for i, held in enumerate(cells[0])}
+    return {}
+
+
+def slowest(layers: dict[str, Tensor], count: int = 4) -> dict[str, Tensor]:
+    """The neurons whose values (L,) are most alike those some tokens later, by name; those that move."""
+    ranked = []
+    for layer, held in layers.items():
+        lag = min(LAG, len(held) // 2)
+        if not lag:
+            continue
+        before, after = held[:-lag] - held[:-lag].mean(0), held[lag:] - held[lag:].mean(0)
+        scale = before.norm(dim=0) * after.norm(dim=0)
+        alike = (before * after).sum(0) / scale
+        for neuron in (scale > 1e-6).nonzero().flatten().tolist():
+            ranked.append((float(alike[neuron]), f"{layer}, {neuron}", held[:, neuron]))
+    ranked.sort(key=lambda one: -one[0])
+    return {name: values for _, name, values in ranked[:count]}
