@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .checks import choice
 from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
+from .models.language.spiking import SpikingLanguageModel
 from .models.sentiment import SpikingClassifier
 from .modules import check_plain, of_kind, refuse, rewritten, spiking_maps
 from .nn import TokenConv1d
@@ -103,8 +104,9 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
     """A copy of `model` for inference, in which maps of spikes read only the weights of neurons that fired.
 
     The embedding of a `SpikingClassifier` is folded (`fold_embeddings`), so that no dense map is left but its
-    read-out. In a `ConvSeq2Seq` the convolutions of spiking sides are changed; attention and the map to the
-    vocabulary, which see analog values, stay as they are.
+    read-out. A `SpikingLanguageModel` with fixed leaks becomes, where weights stay float32, a
+    `StreamedLanguageModel`: one call of the kernel for a token. In a `ConvSeq2Seq` the convolutions of
+    spiking sides are changed; attention and the map to the vocabulary, which see analog values, stay so.
 
     Args:
         model: with spiking layers: a `SpikingClassifier`, an encoder-decoder, or any that holds `SpikingRNN`s
@@ -120,6 +122,14 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
     if of_kind(model, EventMap):
         raise TypeError(f"this {type(model).__name__} is driven by events already")
     found = spike_maps(model)
+    if isinstance(model, SpikingLanguageModel) and weights == "float32":
+        from .models.language.stream import (  # which is made of this module's parts
+            StreamedLanguageModel,
+            unfit,
+        )
+
+        if unfit(model) is None:
+            return StreamedLanguageModel(model).eval()
     foldable = isinstance(model, SpikingClassifier) and not is_folded(model)
     model = fold_embeddings(model) if foldable else copied(model).eval().requires_grad_(False)
     for path in found:

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from explain_case import CONV, CURRENTS, EVENTS, ROWS, SPIKES, X, norm_only, quiet, rnn, stdp
+from explain_case import (
+    CONV,
+    CURRENTS,
+    EVENTS,
+    ROWS,
+    SPIKES,
+    TEXT,
+    X,
+    norm_only,
+    quiet,
+    rnn,
+    stdp,
+    streamed,
+)  # fmt: skip
 
 import spikeseq
 from spikeseq.explain import explain
@@ -29,6 +42,7 @@ KERNELS = {
     "lif_recurrent": lambda: explain(rnn(recurrent=True), X), "lif": lambda: explain(LIF(), X),
     "norm_lif": lambda: explain(norm_only(), CURRENTS), "add_taps": lambda: explain(CONV, SPIKES),
     "add_events": lambda: explain(EVENTS, torch.ones(2, 6)),
+    "language_stream": lambda: explain(streamed(), TEXT),
     "stdp_present": lambda: explain(stdp(), torch.full((1, 3), 50.0)),
 }  # fmt: skip
 NO_KERNEL = "no native kernel (SPIKESEQ_BACKEND=python)"

@@ -52,6 +52,13 @@ GOALS = (
     Goal("the sentiment network at most 0.4 of nn.LSTM(200)'s", "model training 250x64", ("lstm",), 1 / 0.4),
     Goal("its training step 1/20 of the Python loop's", "model training 250x64", ("reference-loop",), 20.0),
     Goal("its inference 1/100 of the Python loop's", "model inference 250x1", ("reference-loop",), 100.0),
+    Goal(
+        "a language model 2.2 x as many tokens a second as nn.LSTM",
+        "language training 192x1280x1",
+        ("lstm",),
+        2.2,
+    ),
+    Goal("a token written in half of nn.LSTM's time", "language generation 192x1280x1", ("lstm",), 2.0),
     Goal("one token in half of an nn.LSTMCell's time", "step 2x128", ("lstm",), 2.0),
     Goal("6 bytes kept per neuron and sub-step", "memory T=5 250x64x128", ("spikeseq",), 6.0, fact="bytes"),
     Goal(

@@ -21,6 +21,8 @@ from spikeseq.evaluation.bench.events import PEERS as EVENT_PEERS
 from spikeseq.evaluation.bench.events import event_benchmarks
 from spikeseq.evaluation.bench.goals import GOALS, judge
 from spikeseq.evaluation.bench.growth import growth_benchmarks
+from spikeseq.evaluation.bench.language import PEERS as LANGUAGE_PEERS
+from spikeseq.evaluation.bench.language import language_benchmarks
 from spikeseq.evaluation.bench.memory import memory_benchmarks
 from spikeseq.evaluation.bench.models import (
     LOOP,
@@ -57,6 +59,8 @@ class Sizes:
     events: tuple[int, int, int] = (250, 5, 128)  # tokens, sub-steps, width
     model: tuple[int, int, int] = (250, 64, 128)  # tokens, batch, width
     step: int = 128
+    # Rows are of 1,024 tokens; numbers of a token, neurons, blocks: about 0.5 M parameters.
+    language: tuple[int, int, int, int, int] = (64, 16, 192, 1280, 1)
     stdp: tuple[tuple[int, int], ...] = ((100, 8), (400, 8), (1600, 2))  # neurons, images
     # On a GPU: 2^26 neurons and sub-steps, and few neurons over many.
     cuda_lif: tuple[tuple[int, int, int], ...] = ((256, 64, 4096), (1250, 64, 128))
@@ -299,6 +303,7 @@ FAMILIES = {
     ),
     "start": Family((TORCH,), lambda sizes, peers: start_benchmarks(peers)),
     "events": Family(EVENT_PEERS, lambda sizes, peers: event_benchmarks(sizes.events, peers)),
+    "language": Family(LANGUAGE_PEERS, lambda sizes, peers: language_benchmarks(sizes.language, peers)),
     "stdp": Family(STDP_FAMILY, lambda sizes, peers: stdp_benchmarks(sizes.stdp, peers)),
 }
 

@@ -248,8 +248,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="lif, layer, recurrent, model, memory, growth, step, translate, events, stdp, start,"
-            " cuda; default all.",
+            help="lif, layer, recurrent, model, memory, growth, step, translate, events, stdp, language,"
+            " start, cuda; default all.",
         ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",

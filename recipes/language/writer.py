@@ -5,13 +5,16 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spikeseq.checks import positive_int
-from spikeseq.models.language import LanguageModel, check_sampling, draw
+from spikeseq.events import compile_events
+from spikeseq.models.language import LanguageModel, SpikingLanguageModel, check_sampling, draw
+from spikeseq.models.language.stream import unfit
 from spikeseq.recipes.language.surprise import memories, slowest
 from spikeseq.recipes.language.units import Unit
 from spikeseq.recipes.shared.opened import Opened, Seen
@@ -46,6 +49,11 @@ class Writer(Opened):
     config: Any = None
     writes = True
 
+    @cached_property
+    def stream(self) -> nn.Module:
+        """What reads and writes, made at its first use and then kept."""
+        return for_writing(self.model)
+
     @torch.no_grad()
     def read(self, text: str, state: Any = None) -> tuple[Tensor, Any]:
         """Logits (1, V) of what comes after a text, and the state there. A text begins after an `end`."""
@@ -53,7 +61,7 @@ class Writer(Opened):
         logits = None
         for start in range(0, len(ids), READ_AT_ONCE):
             part = torch.tensor(ids[start : start + READ_AT_ONCE]).unsqueeze(1)
-            out, state = self.model(part, state)
+            out, state = self.stream(part, state)
             logits = out[-1]
         assert logits is not None
         return logits, state
@@ -112,7 +120,7 @@ class Writer(Opened):
             if written == tokens:
                 break
             with torch.no_grad():
-                out, state = self.model(index.unsqueeze(0), state)
+                out, state = self.stream(index.unsqueeze(0), state)
             logits = out[-1]
         if text := decoder.rest():
             yield text
@@ -126,7 +134,7 @@ class Writer(Opened):
         before, found, state = [self.unit.end, *ids][: len(ids)], [], None
         for start in range(0, len(ids), READ_AT_ONCE):
             part = torch.tensor(before[start : start + READ_AT_ONCE]).unsqueeze(1)
-            logits, state = self.model(part, state)
+            logits, state = self.stream(part, state)
             wanted = torch.tensor(ids[start : start + READ_AT_ONCE]).view(-1, 1, 1)
             found += logits.log_softmax(2).gather(2, wanted).flatten().tolist()
         names = [self.unit.show(index) for index in ids]
@@ -149,16 +157,23 @@ class Writer(Opened):
         return Seen(names, surprise=(names[1:], bits.tolist(), {name: one[1:] for name, one in held.items()}))
 
 
+def for_writing(model: LanguageModel) -> nn.Module:
+    """The model, or the same driven by events where it can be: a spiking one with fixed leaks, on a CPU."""
+    on_cpu = model.embedding.weight.device.type == "cpu"
+    driven = on_cpu and isinstance(model, SpikingLanguageModel) and unfit(model) is None
+    return compile_events(model) if driven else model
+
+
 @torch.no_grad()
 def generation_speed(model: LanguageModel, device: torch.device, tokens: int = 200) -> float:
     """Tokens that are written a second, one stream, drawing included."""
     generator, state = torch.Generator(device).manual_seed(1), None
     token = torch.zeros(1, dtype=torch.int64, device=device)
-    model.eval()
+    stream = for_writing(model.eval())
     for number in range(-20, tokens):  # the first ones make buffers
         if number == 0:
             started = time.perf_counter()
-        logits, state = model(token.unsqueeze(0), state)
+        logits, state = stream(token.unsqueeze(0), state)
         token = draw(logits[-1], generator)
     int(token)  # waits for the device
     return tokens / (time.perf_counter() - started)

@@ -12,6 +12,7 @@ from spikeseq.explain import Explanation, Record, explain
 from spikeseq.functional import SpikeTime, lif
 from spikeseq.functional.events import add_events
 from spikeseq.functional.linear_lif import linear_lif as map_and_neurons
+from spikeseq.models.language import SpikingLanguageModel
 from spikeseq.neuron import Neuron
 from spikeseq.nn import LIF, NormalisedLIF, SpikingConvBlock, SpikingRNN, SpikingRNNCell, TokenConv1d
 from spikeseq.ops import dispatch, linear_lif, recurrent
@@ -143,6 +144,11 @@ def norm_only(norm="layer", dtype=None, **changes):
     return layer
 
 
+def streamed():
+    return spikeseq.compile_events(SpikingLanguageModel(5, embedding_size=4, neurons=6, layers=2))
+
+
+TEXT = torch.tensor([[1, 2], [0, 4]])
 CURRENTS = torch.randn(3, 2, 2, 8)
 NEURON = Neuron(torch.ones(1), torch.ones(1), surrogate=SpikeTime())
 TOKENS = Neuron(torch.ones(5, 2, 4), torch.ones(1))
@@ -180,6 +186,10 @@ ROWS = [
     ("lif_stack", "plain", "", "some layers have a bias and some have none", lambda: quiet(rnn(no_bias), X)),
     ("lif_stack", "plain", "", "layers.0.input_map (Linear) has a sparse or quantised weight",
      lambda: quiet(rnn(sparse), X)),
+    # language models
+    ("language_stream", "fused", "", None, lambda: explain(streamed(), TEXT)),
+    ("language_stream", "plain", "", "on meta", lambda: explain(streamed().to("meta"), TEXT.to("meta"))),
+    ("language_stream", "plain", "", "bfloat16 table", lambda: explain(streamed().bfloat16(), TEXT)),
     # map and neurons
     ("linear_lif", "fused", "layers.1", None, lambda: explain(rnn(), X)),
     ("linear_lif", "plain", "layers.0", "traced by torch.compile", lambda: compiled(rnn(), X)),

@@ -9,6 +9,7 @@
 #include <immintrin.h>
 #endif
 
+#include "../neuron.h"
 #include "../vectors.h"
 
 namespace spikeseq {
@@ -84,6 +85,22 @@ void add_rows(const int32_t* neurons, int64_t count, const W* weight, int64_t ou
         for (int64_t k = c; k < out; ++k) to[k] += weight[neurons[i] * out + k];
     }
   });
+}
+
+// `neurons` has room for n and a group more. Returns how many there are.
+template <typename S>
+int64_t fired(int64_t n, const S* u, const S* threshold, int32_t* neurons) {
+  typedef S Values __attribute__((vector_size(kGroup * sizeof(S))));
+  int64_t size = 0, j = 0;
+  for (; j + kGroup <= n; j += kGroup) {
+    Values membrane, v;
+    std::memcpy(&membrane, u + j, sizeof membrane);
+    std::memcpy(&v, threshold + j, sizeof v);
+    size = append_fired(__builtin_convertvector(membrane > v, Counts), j, neurons, size);
+  }
+  for (; j < n; ++j)
+    if (fires(u[j], threshold[j])) neurons[size++] = static_cast<int32_t>(j);
+  return size;
 }
 
 }  // namespace spikeseq

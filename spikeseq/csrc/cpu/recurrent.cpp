@@ -10,7 +10,7 @@
 
 #include "../feedback_binding.h"
 #include "../problem.h"
-#include "fired.h"
+#include "events.h"
 #include "memory.h"
 #include "rows.h"
 

@@ -110,20 +110,6 @@ struct Block {
   }
 };
 
-// One value per neuron, moved into its bounds as `nn.LIF` does it.
-template <typename S>
-std::vector<S> bounded(const char* name, const at::Tensor& values, int64_t size, S least, S most) {
-  const S* v = values.const_data_ptr<S>();
-  const int64_t count = std::min(values.numel(), size);  // one for all, or one for each
-  std::vector<S> spread(size);
-  for (int64_t j = 0; j < count; ++j) {
-    TORCH_CHECK_VALUE(std::isfinite(v[j]), name, " must be a finite number, got ", v[j]);
-    spread[j] = std::clamp(v[j], least, most);
-  }
-  for (int64_t j = count; j < size; ++j) spread[j] = spread[0];
-  return spread;
-}
-
 // Currents of the first layer, x (L, B, I) by weight (H, I). For a few tokens the loop below is done before a library
 // has decided how to multiply.
 template <typename S>

@@ -19,7 +19,7 @@ DECAYS = ("fixed", "input")
 class TokenShift(nn.Module):
     """Every feature as a weighted sum of its last K values: a depthwise causal convolution over tokens.
 
-    It starts as the identity.
+    It starts at random, so that a map behind it sees the last tokens mixed, and can tell their order.
 
     Args:
         features: D. kernel_size: K.
@@ -32,9 +32,8 @@ class TokenShift(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The last token counts once, the others not yet."""
-        with torch.no_grad():
-            self.weight.zero_()[-1] = 1
+        """Normal, such that the variance stays."""
+        nn.init.normal_(self.weight, std=self.kernel_size**-0.5)
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(L, B, D) to (L, B, D), and the last K - 1 inputs (B, K - 1, D)."""

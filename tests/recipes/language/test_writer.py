@@ -77,7 +77,7 @@ def test_the_same_seed_writes_the_same_text(unit, prompt):
 @pytest.mark.parametrize("tokens", [1, 7])
 def test_as_many_tokens_as_wanted_and_steps_for_them(tokens):
     writer, calls = never_ending(made(unit="word")), []
-    writer.model.register_forward_hook(lambda *_: calls.append(1))
+    writer.stream.register_forward_hook(lambda *_: calls.append(1))
     assert len(written(writer, tokens=tokens, seed=1).replace("\n", " <eos> ").split()) <= tokens
     assert len(calls) == tokens  # the prompt, and a step for each token but the last
 
@@ -87,6 +87,7 @@ def test_it_ends_where_the_document_ends():
     with torch.no_grad():
         writer.model.output_bias[writer.unit.end] = 1e9
     assert written(writer, "the", tokens=None) == ""
+    writer = made()
     with torch.no_grad():
         writer.model.output_bias[writer.unit.end] = 2.0
     lengths = [len(list(writer.generate(tokens=None, seed=seed))) for seed in range(20)]

@@ -1,0 +1,111 @@
+"""Timings of language models of equal parameters: a training step, and a token that is written."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikeseq.evaluation.bench.agreement import refuse
+from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, inference, training
+from spikeseq.events import compile_events
+from spikeseq.models.language import LanguageModel, RecurrentLanguageModel, SpikingLanguageModel
+
+VOCABULARY = 257  # bytes, and the end of a document
+PEERS = ("lstm", "gru")
+THRESHOLD = 2.0  # of the neurons, so that untrained ones fire about as often as trained ones do
+
+Sizes = tuple[int, int, int, int, int]
+"""Tokens and rows of a chunk; numbers of a token's vector, neurons of a block, blocks."""
+
+
+def language_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmark]:
+    """A training step on a chunk, then one token of one stream."""
+    tokens, rows, width, neurons, layers = sizes
+    ours = spiking(width, neurons, layers)
+    models = {"spikeseq": ours} | {peer: equal(ours, peer) for peer in peers}
+    text = torch.randint(0, VOCABULARY, (tokens + 1, rows), generator=torch.Generator().manual_seed(0))
+    for mode in ("training", "generation"):
+        shown = text if mode == "training" else text[:1, :1]
+        contenders = []
+        for name, model in models.items():
+            count = sum(p.numel() for p in model.parameters())
+            facts = (
+                {"parameters": float(count), "spike_rate": rate(ours, text)}
+                if model is ours
+                else {"parameters": float(count)}
+            )
+            timed: Any = model
+            if mode == "generation" and isinstance(model, SpikingLanguageModel):
+                timed = compile_events(model)  # as `spikeseq generate` runs it
+            step = partial(chunk_step if mode == "training" else token_step, timed, shown)
+            contenders.append(Contender(name, f"{type(timed).__name__}, {count:,} parameters", step, facts))
+        yield Benchmark(
+            f"language {mode} {width}x{neurons}x{layers}",
+            f"{tokens} x {rows} tokens, all gradients"
+            if mode == "training"
+            else "one token, batch 1, no graph",
+            tuple(contenders),
+            partial(check_stream, ours, text[:20, :2]),
+            work=(tokens * rows if mode == "training" else 1, "tokens"),
+        )
+
+
+def spiking(width: int, neurons: int, layers: int) -> SpikingLanguageModel:
+    torch.manual_seed(0)
+    return SpikingLanguageModel(
+        VOCABULARY, embedding_size=width, neurons=neurons, layers=layers, kernel_size=4, threshold=THRESHOLD
+    )
+
+
+def equal(ours: nn.Module, kind: str) -> LanguageModel:
+    """One layer of the peer's with as many parameters, within a few in a hundred."""
+    wanted = sum(p.numel() for p in ours.parameters())
+    gates, width, hidden = {"lstm": 4, "gru": 3}[kind], 64, 8
+    while VOCABULARY * width + gates * hidden * (width + hidden + 2) + hidden * width < wanted:
+        hidden += 8
+    return RecurrentLanguageModel(VOCABULARY, kind=kind, embedding_size=width, hidden_size=hidden)
+
+
+@torch.no_grad()
+def rate(model: SpikingLanguageModel, text: Tensor) -> float:
+    """Spikes for each neuron and token."""
+    from spikeseq.monitor import monitor
+
+    with monitor(model) as watch:
+        model(text)
+        rates = watch.rates()
+    return sum(rates.values()) / len(rates)
+
+
+def chunk_step(model: LanguageModel, text: Tensor) -> Step:
+    def run() -> Tensor:
+        logits, _ = model(text[:-1])
+        return nn.functional.cross_entropy(logits.flatten(0, 1), text[1:].flatten())
+
+    return training(run, tuple(model.parameters()), torch.ones(()))
+
+
+def token_step(model: LanguageModel, text: Tensor) -> Step:
+    """What `generate` does for a token, but for the drawing."""
+    model.eval()
+    state: Any = None
+    with torch.no_grad():
+        for _ in range(20):
+            _, state = model(text, state)
+    return inference(lambda: model(text, state))
+
+
+@torch.no_grad()
+def check_stream(model: LanguageModel, text: Tensor) -> None:
+    """Token by token is the whole text."""
+    model.eval()
+    whole, _ = model(text)
+    state, found = None, []
+    for token in text:
+        out, state = model(token.unsqueeze(0), state)
+        found.append(out)
+    if not torch.allclose(torch.cat(found), whole, rtol=1e-3, atol=1e-3):
+        refuse("streaming", "token by token differs from the whole text")
+    model.train()

@@ -1,0 +1,137 @@
+"""A spiking language model for writing: its first map is a look-up, and a spike reads one row of weights."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...checks import has_values
+from ...events import EventLinear
+from ...modules import check_plain
+from ...nn import LIF
+from ...nn.layer import SpikingLayer
+from ...nn.lif import SMALLEST_THRESHOLD
+from ...ops.dispatch import dispatch
+from ...ops.language import LANGUAGE, Block, Ends, Neurons
+from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
+
+WAY_OUT = "remove that before compiling for events, or leave the model as it is"
+
+
+class StreamedLanguageModel(nn.Module):
+    """What `compile_events` makes of a `SpikingLanguageModel`: the same but for the order of additions.
+
+    A token is a few rows of a table that are added, the neurons of every block, the rows of weights of those
+    that fired, and the output map; all of it is one call of the kernel on a CPU.
+
+    Args:
+        model: with fixed leaks, and neither feedback nor mixers. It is read, not kept.
+    Raises:
+        TypeError: another model. ValueError: a part that is not exactly what its class says.
+    """
+
+    batch_first = False
+    limit = None
+
+    table: Tensor
+    gain: Tensor
+    offset: Tensor
+    output_bias: Tensor
+
+    @torch.no_grad()
+    def __init__(self, model: SpikingLanguageModel) -> None:
+        super().__init__()
+        if reason := unfit(model):
+            raise TypeError(f"{reason}; its maps of spikes alone can be driven by events")
+        blocks: Any = model.blocks
+        check_plain("embedding", model.embedding, WAY_OUT, nn.Embedding)
+        check_plain("norm", model.norm, WAY_OUT, nn.LayerNorm)
+        for name, value in {
+            "table": model.embedding.weight, "gain": model.norm.weight, "offset": model.norm.bias,
+            "output_bias": model.output_bias,
+        }.items():  # fmt: skip
+            self.register_buffer(name, value.detach().clone())
+        self.scale = model.width**0.5
+        neuron = blocks[0].layer.lif
+        self.neurons = Neurons(SMALLEST_THRESHOLD, blocks[0].substeps, neuron.reset)
+        self.blocks = nn.ModuleList(
+            StreamedBlock(block, f"blocks.{i}", None if i else self.table * self.scale)
+            for i, block in enumerate(blocks)
+        )
+
+    def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """As `LanguageModel`. For inference: nothing carries gradients.
+
+        state: of every block membranes (B, N), and what it keeps of the last tokens.
+        """
+        parts: list[Any] = list(self.blocks)
+        if state is None:
+            state = [block.start(tokens.shape[1]) for block in parts]
+        ends = Ends(self.table, self.scale, self.gain, self.offset, self.output_bias)
+        blocks = [block.parts() for block in parts]
+        with torch.no_grad():
+            logits, state, spikes = dispatch(LANGUAGE, tokens, ends, blocks, state, self.neurons)
+        for block, count in zip(parts, spikes.tolist() if has_values(spikes) else [], strict=False):
+            block.back.reads += count * block.back.out_features
+        return logits, state
+
+
+class StreamedBlock(nn.Module):
+    """One block. With the embedded tokens (V, D) its currents become tables, one for each token it sees."""
+
+    def __init__(self, block: SpikingBlock, path: str, embedded: Tensor | None) -> None:
+        super().__init__()
+        layer: Any = block.layer
+        check_plain(f"{path}.norm", block.norm, WAY_OUT, nn.LayerNorm)
+        check_plain(f"{path}.layer", layer, WAY_OUT, SpikingLayer)
+        check_plain(f"{path}.layer.input_map", layer.input_map, WAY_OUT, nn.Linear)
+        check_plain(f"{path}.layer.lif", layer.lif, WAY_OUT, LIF)
+        check_plain(f"{path}.to_stream", block.to_stream, WAY_OUT, nn.Linear)
+        weight = layer.input_map.weight
+        shift = weight.new_empty((0, weight.shape[1]))
+        if block.shift is not None:
+            check_plain(f"{path}.shift", block.shift, WAY_OUT, TokenShift)
+            shift = block.shift.weight
+        self.taps = max(1, len(shift))
+        if embedded is not None:
+            seen = block.norm(embedded)
+            taps = shift if len(shift) else seen.new_ones((1, seen.shape[1]))
+            weight = torch.stack([(seen * tap) @ weight.t() for tap in taps])
+        self.back = EventLinear(block.to_stream)
+        own = {
+            "gain": block.norm.weight, "offset": block.norm.bias, "shift": shift, "weight": weight,
+            "bias": layer.input_map.bias, "leak": layer.lif.leak, "threshold": layer.lif.threshold,
+        }  # fmt: skip
+        for name, value in own.items():
+            self.register_buffer(name, value.detach().clone())
+
+    def parts(self) -> Block:
+        """In the op's order."""
+        own: Any = self._buffers
+        names = ("gain", "offset", "shift", "weight", "bias", "leak", "threshold")
+        back: Any = self.back
+        return Block(*(own[name] for name in names), back.weight[0], back.bias)
+
+    def start(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Membranes at rest, and no tokens before."""
+        weight: Any = self.weight
+        membranes = weight.new_zeros((batch, weight.shape[-1] if weight.dim() == 3 else weight.shape[0]))
+        if weight.dim() == 3:
+            return membranes, torch.full((batch, self.taps - 1), -1, device=weight.device)
+        return membranes, weight.new_zeros((batch, self.taps - 1, weight.shape[1]))
+
+
+def unfit(model: SpikingLanguageModel) -> str | None:
+    """Why a model cannot be streamed by the op; None if it can."""
+    for path, block in model.blocks.named_children():
+        where = f"blocks.{path}"
+        part: Any = block
+        if part.to_leak is not None:
+            return f"{where} computes its leaks from the input"
+        if part.layer.feedback is not None:
+            return f"{where} has feedback"
+        if part.mixer is not None:
+            return f"{where} has a mixer"
+        if part.layer.lif.planes:
+            return f"{where} has a surrogate that remembers"
+    return None
