@@ -24,7 +24,7 @@ def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str,
     first = next((account for _, account, _ in ours if account.get("acs")), ours[0][1])
     rows = [
         row(name, macs_of(account), account["acs"], account.get("spike_rate"),
-            account["picojoules"], first["picojoules"], score)
+            account["picojoules"], first["picojoules"], score, 3 if RECIPES[recipe].lower_is_better else 2)
         for name, account, score in ours
     ]  # fmt: skip
     thesis = RECIPES[recipe].thesis()
@@ -61,8 +61,10 @@ def macs_of(account: dict[str, Any]) -> float:
 
 
 def row(
-    name: str, macs: float, acs: float, rate: float | None, energy: float, first: float, score: float | None
-) -> dict[str, str]:
+    name: str, macs: float, acs: float, rate: float | None, energy: float, first: float, score: float | None,
+    digits: int = 2,
+) -> dict[str, str]:  # fmt: skip
+    """digits: of the score; bits of a language model differ in the third."""
     return {
         "model": name,
         "MACs": f"{macs / 1e6:.4f}",
@@ -70,7 +72,7 @@ def row(
         "spikes": "" if rate is None else f"{rate:.3f}",
         "nJ": f"{energy / 1e3:,.2f}",
         "times": f"{energy / first:,.2f}" if first else "",
-        "score": "" if score is None else f"{score:.2f}",
+        "score": "" if score is None else f"{score:.{digits}f}",
     }
 
 

@@ -79,12 +79,12 @@ def load_corpus(config: Any, say: Say, unit: Unit | None = None) -> Corpus:
     source = find(str(config.source))
     if source.left_out:
         say(f"left out, as their names hold no split: {listed(source.left_out)}")
-    given = unit.content() if unit else b""
-    facts = [_facts(config, source), hashlib.sha256(given).hexdigest() if unit else None]
-    folder = corpus_folder({"language": facts, "format": 2})
-    found = _read(folder, config.unit, source.name)
-    if found is not None:
-        return found
+    for given in (None, unit) if unit else (None,):  # the unit may be the one that these texts give
+        digest = hashlib.sha256(given.content()).hexdigest() if given else None
+        folder = corpus_folder({"language": [_facts(config, source), digest], "format": 2})
+        found = _read(folder, config.unit, source.name)
+        if found is not None and (unit is None or found.unit.content() == unit.content()):
+            return found
     say(f"reading {config.source}")
     keep_corpus(folder, partial(_write, config, source, unit, say), say)
     found = _read(folder, config.unit, source.name)

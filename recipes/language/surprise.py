@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from spikeseq.models.language import LanguageModel, RecurrentLanguageModel, SpikingLanguageModel
 
@@ -40,16 +41,31 @@ def _held(model: LanguageModel, state: Any) -> dict[str, Tensor]:
 
 
 def slowest(layers: dict[str, Tensor], count: int = 4) -> dict[str, Tensor]:
-    """The neurons whose values (L,) are most alike those some tokens later, by name; those that move."""
-    ranked = []
+    """The neurons whose values (L,) are most alike those some tokens later, by name.
+
+    That they drift from where a text begins does not count; and no two are alike.
+    """
+    ranked: list[tuple[float, str, Tensor, Tensor]] = []
     for layer, held in layers.items():
         lag = min(LAG, len(held) // 2)
         if not lag:
             continue
-        before, after = held[:-lag] - held[:-lag].mean(0), held[lag:] - held[lag:].mean(0)
-        scale = before.norm(dim=0) * after.norm(dim=0)
-        alike = (before * after).sum(0) / scale
-        for neuron in (scale > 1e-6).nonzero().flatten().tolist():
-            ranked.append((float(alike[neuron]), f"{layer}, {neuron}", held[:, neuron]))
+        moves = level(held)
+        alike = cosine_similarity(moves[:-lag], moves[lag:], dim=0)
+        for neuron in (moves.std(0) > 1e-3 * held.abs().max()).nonzero().flatten().tolist():
+            ranked.append((float(alike[neuron]), f"{layer}, {neuron}", moves[:, neuron], held[:, neuron]))
     ranked.sort(key=lambda one: -one[0])
-    return {name: values for _, name, values in ranked[:count]}
+    chosen: dict[str, Tensor] = {}
+    before: list[Tensor] = []
+    for _, name, moves, values in ranked:
+        if len(chosen) < count and all(cosine_similarity(moves, one, dim=0).abs() < 0.9 for one in before):
+            before.append(moves)
+            chosen[name] = values
+    return chosen
+
+
+def level(values: Tensor) -> Tensor:
+    """Values (L, N) less the straight line through each column."""
+    time = torch.linspace(-1, 1, len(values), dtype=values.dtype).unsqueeze(1)
+    slope = (time * values).sum(0) / time.square().sum()
+    return values - values.mean(0) - slope * time

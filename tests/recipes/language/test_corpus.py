@@ -165,6 +165,14 @@ def test_the_unit_of_a_trained_model(tmp_path):
     assert text_of(other, "test").startswith("the <unk> sat\n")
 
 
+@pytest.mark.parametrize("unit", ["byte", "word"])
+def test_a_trained_model_finds_its_own_texts_in_the_cache(tmp_path, cache, unit):
+    source = file_of(tmp_path, LINES)
+    first, _ = load(source, unit=unit)
+    again, said = load(source, first.unit, unit=unit)
+    assert said == [] and again.files() == first.files() and len(list((cache / "corpora").iterdir())) == 1
+
+
 @pytest.mark.parametrize("content", ["", "\ufeff"])
 def test_a_file_without_text(tmp_path, content):
     with pytest.raises(DataError, match=r"mine\.txt: the train split holds no text"):
