@@ -227,7 +227,8 @@ class _Plan:
 
     def _by_place(self) -> Iterator[tuple[str, Piece]]:
         """Cuts behind a line's end, where one is near; the end of the text comes last."""
-        cuts, place = [], float(self.characters)
+        cuts: list[tuple[int, str]] = []
+        place = float(self.characters)
         for split in reversed(self.missing):
             place -= self.shares[split] * self.characters
             cuts.insert(0, (round(place), split))

@@ -157,15 +157,15 @@ class Writer(Opened):
         return Seen(names, surprise=(names[1:], bits.tolist(), {name: one[1:] for name, one in held.items()}))
 
 
-def for_writing(model: LanguageModel) -> nn.Module:
+def for_writing(model: nn.Module) -> nn.Module:
     """The model, or the same driven by events where it can be: a spiking one with fixed leaks, on a CPU."""
-    on_cpu = model.embedding.weight.device.type == "cpu"
-    driven = on_cpu and isinstance(model, SpikingLanguageModel) and unfit(model) is None
-    return compile_events(model) if driven else model
+    if not isinstance(model, SpikingLanguageModel) or unfit(model) is not None:
+        return model
+    return compile_events(model) if model.output_bias.is_cpu else model
 
 
 @torch.no_grad()
-def generation_speed(model: LanguageModel, device: torch.device, tokens: int = 200) -> float:
+def generation_speed(model: nn.Module, device: torch.device, tokens: int = 200) -> float:
     """Tokens that are written a second, one stream, drawing included."""
     generator, state = torch.Generator(device).manual_seed(1), None
     token = torch.zeros(1, dtype=torch.int64, device=device)

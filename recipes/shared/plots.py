@@ -150,7 +150,8 @@ def surprise_figure(tokens: Sequence[str], bits: Sequence[float], held: Mapping[
                 letter = letter.replace("$", r"\$")
                 axes.text(start + i + 0.5, row * height + 0.55, letter, ha="center", va="center",
                           fontsize=8, family="monospace")  # fmt: skip
-    for colour, (name, values) in zip(plt.get_cmap("tab10").colors, held.items(), strict=False):
+    for number, (name, values) in enumerate(held.items()):
+        colour = f"C{number}"  # of the usual cycle
         low, high = float(values.min()), float(values.max())
         up = ((values - low) / max(high - low, 1e-12)).tolist()
         for row in range(line + 1):

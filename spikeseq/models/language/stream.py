@@ -107,10 +107,12 @@ class StreamedBlock(nn.Module):
 
     def parts(self) -> Block:
         """In the op's order."""
-        own: Any = self._buffers
-        names = ("gain", "offset", "shift", "weight", "bias", "leak", "threshold")
-        back: Any = self.back
-        return Block(*(own[name] for name in names), back.weight[0], back.bias)
+        own: Any = self
+        back = own.back
+        return Block(
+            own.gain, own.offset, own.shift, own.weight, own.bias, own.leak, own.threshold,
+            back.weight[0], back.bias,
+        )  # fmt: skip
 
     def start(self, batch: int) -> tuple[Tensor, Tensor]:
         """Membranes at rest, and no tokens before."""
