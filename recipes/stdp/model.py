@@ -79,10 +79,21 @@ def digit_network(config: Any, classes: int, pixels: int) -> DigitNetwork:
     return DigitNetwork(network, classes, m.hertz, config.evaluate.readout)
 
 
-def rule_of(m: Any) -> Rule:
-    """The rule that `model.name` says."""
+def rates_behind(neurons: int) -> tuple[float, float]:
+    """Learning rates of pairs of traces in the first and the last part of the training.
+
+    Many neurons see few examples each: they must take the first ones over, and then average what follows.
+    """
+    return (0.03, 0.03) if neurons <= stdp.MANY else (0.25, 0.02)
+
+
+def rule_of(m: Any, done: float = 0.0) -> Rule:
+    """The rule that `model.name` says, when so much of the training is done, in [0, 1]."""
     if m.name == "pairs":
-        return stdp.PairOfTraces(m.rate_before, m.rate_behind, m.trace_time, m.trace_time, m.slow_time)
+        own = m.rate_behind
+        first, last = rates_behind(m.neurons) if own is None else (own, own)
+        rate = first ** (1 - done) * (last if m.rate_last is None else m.rate_last) ** done
+        return stdp.PairOfTraces(m.rate_before, rate, m.trace_time, m.trace_time, m.slow_time)
     if m.name == "powerlaw":
         return stdp.PowerLaw(m.rate, m.trace_time, m.offset, exponent=m.exponent)
     return stdp.Switching(m.on, m.off, m.trace_time, m.window)

@@ -1,5 +1,6 @@
 """The recipe for digits learnt by spike timing, without labels."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from spikeseq.recipes.shared.images.digits import digit_sample
 from spikeseq.recipes.shared.parts import spread
 from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
 from spikeseq.recipes.stdp.energy import account_of
-from spikeseq.recipes.stdp.model import DigitNetwork, digit_network
+from spikeseq.recipes.stdp.model import DigitNetwork, digit_network, rule_of
 from spikeseq.recipes.stdp.task import DigitTask
 
 ENERGY_IMAGES = 200
@@ -38,7 +39,8 @@ class DigitsByStdp(Recipe):
     def task(self, config: Any, corpus: ImageData, model: DigitNetwork | None = None) -> DigitTask:
         classes, channels, size = corpus.shape
         model = model or digit_network(config, classes, channels * size * size)
-        return DigitTask(model, corpus, config.prune, config.train, config.evaluate, config.seed)
+        rule = partial(rule_of, config.model)
+        return DigitTask(model, corpus, rule, config.prune, config.train, config.evaluate, config.seed)
 
     def fit(
         self, task: DigitTask, folder: Path, *, resume: bool, accelerator: Any, progress: Any, **_: Any

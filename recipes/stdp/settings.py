@@ -21,7 +21,7 @@ from spikeseq.recipes.settings import (
 )
 
 RULES = {
-    "pairs": ("rate_before", "rate_behind", "slow_time"),
+    "pairs": ("rate_before", "rate_behind", "rate_last", "slow_time"),
     "powerlaw": ("rate", "offset", "exponent"),
     "switching": ("on", "off", "window"),
 }
@@ -53,12 +53,14 @@ class StdpModel(ModelSettings):
     boost: share of the first rates that is added each time.
     repeats: times that it is shown again at most.
     inhibition: weight of an inhibitory neuron onto all others.
-    threshold_step: mV that a spike adds to its neuron's threshold.
+    threshold_step: mV that a spike adds to its neuron's threshold; null: as suits the number of neurons.
     threshold_time: ms in which that decays; null: as suits the number of neurons.
     total: sum of a neuron's weights; null: a tenth of the number of pixels; 0: not held.
     trace_time: ms in which an input's trace decays.
     rate_before: learning rate at spikes of inputs.
-    rate_behind: learning rate at spikes of neurons.
+    rate_behind: learning rate at spikes of neurons, in the first part of the training; null: it and the
+        last one, as suit the number of neurons.
+    rate_last: in the last part; from part to part it changes by the same share. null: that of the first.
     slow_time: ms in which a neuron's slow trace decays.
     rate: learning rate of equation 3.3.
     offset: its depression.
@@ -77,12 +79,13 @@ class StdpModel(ModelSettings):
     boost: float = not_negative()
     repeats: int = whole(0)
     inhibition: float = not_negative()
-    threshold_step: float = not_negative()
+    threshold_step: float | None = not_negative()
     threshold_time: float | None = positive()
     total: float | None = not_negative()
     trace_time: float = positive()
     rate_before: float = not_negative()
-    rate_behind: float = not_negative()
+    rate_behind: float | None = not_negative()
+    rate_last: float | None = not_negative()
     slow_time: float = positive()
     rate: float = not_negative()
     offset: float = not_negative()

@@ -1,6 +1,7 @@
 """Training without labels: images one after the other, pruning between parts, and what the log says."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,20 @@ from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
 from spikeseq.recipes.shared.parts import PIECE, PartTask, percent, spread
 from spikeseq.recipes.stdp.model import ANSWERING, LABELLING, DigitNetwork
+from spikeseq.stdp.rules import Rule
 
 
 @dataclass
 class DigitTask(PartTask):
-    """A network on images. prune, train, evaluate: the sections of the settings."""
+    """A network on images.
+
+    rule: that it learns by when so much of the training is done, in [0, 1]. prune, train, evaluate: the
+    sections of the settings.
+    """
 
     model: DigitNetwork
     corpus: ImageData
+    rule: Callable[[float], Rule]
     prune: Any
     train: Any
     evaluate: Any
@@ -40,6 +47,7 @@ class DigitTask(PartTask):
     def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
         """Learns from some images. For the log, the counts of meanwhile label the neurons."""
         split, rows, network = self.corpus.splits["train"], self.rows(epoch, start), self.model.network
+        network.follow(self.rule(number / max(1, len(self.parts()) - 1)))
         started, shown = time.perf_counter(), []
         for piece in rows.split(PIECE):
             network.train()

@@ -3,7 +3,7 @@
 from .cells import EXCITATORY, INHIBITORY, Cell
 from .compress import at_random, connectivity, critical, shared, strongest
 from .network import Network
-from .parts import Cross, Ensemble, Plan, Presentation, threshold_time
+from .parts import MANY, Cross, Ensemble, Plan, Presentation, threshold_step, threshold_time
 from .readout import Linear, Sums, Votes
 from .rules import POWER_LAW, PairOfTraces, PowerLaw, Rule, Switching
 from .showing import Learnt, Shown, present
@@ -11,6 +11,7 @@ from .showing import Learnt, Shown, present
 __all__ = [
     "EXCITATORY",
     "INHIBITORY",
+    "MANY",
     "POWER_LAW",
     "Cell",
     "Cross",
@@ -33,5 +34,6 @@ __all__ = [
     "present",
     "shared",
     "strongest",
+    "threshold_step",
     "threshold_time",
 ]

@@ -1,6 +1,7 @@
 """The module that holds what a network of ensembles has learnt."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from spikeseq.checks import check_tensor
 from spikeseq.ops.eager import traced
 
 from .parts import Cross, Ensemble, Plan, Presentation
+from .rules import Rule
 from .showing import Learnt, Shown, present
 
 
@@ -119,6 +121,19 @@ class Network(nn.Module):
         """The names of all weights: those of the ensembles, then of the cross connections."""
         ensembles, cross = range(len(self.plan.ensembles)), range(len(self.plan.cross))
         return [f"weight{p}" for p in ensembles] + [f"cross{c}" for c in cross]
+
+    def follow(self, rule: Rule, place: int = 0) -> None:
+        """Lets the synapses of an ensemble's inputs learn by `rule` from now on, as with a rate that falls.
+
+        Args:
+            rule: one of any kind. place: of the ensemble.
+
+        Raises:
+            ValueError: weights that the ensemble's `total` or `start` ask for are above the rule's largest.
+        """
+        kinds = list(self.plan.ensembles)
+        kinds[place] = replace(kinds[place], rule=rule)
+        self.plan = replace(self.plan, ensembles=tuple(kinds))
 
     def prune(self, kept: Tensor, name: str = "weight0") -> None:
         """Takes synapses away for good: their weights stay zero whatever is learnt.

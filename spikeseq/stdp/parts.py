@@ -32,7 +32,7 @@ class Ensemble:
         to_partner: weight of an excitatory neuron onto its partner, with which one spike makes it fire.
         from_partner: weight of a partner onto all other neurons. 17 is published; a neuron that fires is
             clearer the winner with 40.
-        threshold_step: mV that a spike adds to its neuron's threshold.
+        threshold_step: mV that a spike adds to its neuron's threshold. By default `threshold_step(neurons)`.
         threshold_time: ms in which that decays; infinity: never. By default `threshold_time(neurons)`.
         excitatory, inhibitory: the neurons.
 
@@ -47,7 +47,7 @@ class Ensemble:
     start: float = 0.3
     to_partner: float = 10.4
     from_partner: float = 40.0
-    threshold_step: float = 0.05
+    threshold_step: float | None = None
     threshold_time: float | None = None
     excitatory: Cell = EXCITATORY
     inhibitory: Cell = INHIBITORY
@@ -57,6 +57,8 @@ class Ensemble:
         positive_int("neurons", self.neurons)
         if self.total is None:
             object.__setattr__(self, "total", self.inputs / 10)
+        if self.threshold_step is None:
+            object.__setattr__(self, "threshold_step", threshold_step(self.neurons))
         if self.threshold_time is None:
             object.__setattr__(self, "threshold_time", threshold_time(self.neurons))
         for name in ("total", "to_partner", "from_partner", "threshold_step"):
@@ -76,14 +78,33 @@ class Ensemble:
         return float(self.total or 0.0)
 
     @property
+    def theta_step(self) -> float:
+        """`threshold_step`, chosen."""
+        return float(self.threshold_step or 0.0)
+
+    @property
     def decay_time(self) -> float:
         """`threshold_time`, chosen."""
         return math.inf if self.threshold_time is None else self.threshold_time
 
 
+MANY = 400
+"""Neurons above which the number of examples, and not that of neurons, limits how often each can fire."""
+
+
 def threshold_time(neurons: int) -> float:
     """ms in which a raised threshold decays: the more neurons, the rarer each fires."""
-    return 2e4 * neurons
+    return 2e4 * min(neurons, MANY)
+
+
+def threshold_step(neurons: int) -> float:
+    """mV that a spike adds to its neuron's threshold.
+
+    Neurons that have learnt answer examples until their thresholds are so high that others, whose weights are
+    still even, take over. With many neurons each fires rarely, so that a spike must add more if all are to
+    have their turn within as many examples.
+    """
+    return 0.05 * max(1.0, neurons / MANY)
 
 
 @dataclass(frozen=True)

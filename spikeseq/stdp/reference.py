@@ -112,7 +112,7 @@ class Neurons:
         self.spikes += int(self.fired.sum())
 
     def learn(self, now: int) -> None:
-        step = np.float32(self.kind.threshold_step) / self.keep[now].numpy()
+        step = np.float32(self.kind.theta_step) / self.keep[now].numpy()
         self.theta[self.fired] += float(step)
 
     def move_partners(self, now: int) -> None:

@@ -103,7 +103,7 @@ def _packed(plan: Plan) -> tuple[list[float], list[int]]:
             *values, refractory = vars(cell.step(show.dt)).values()
             reals += values
             whole.append(refractory)
-        reals += [one.to_partner, one.from_partner, one.threshold_step]
+        reals += [one.to_partner, one.from_partner, one.theta_step]
         add_table(decay_table(show.dt, one.decay_time, show.steps))
         reals.append(decay(show.time + show.rest, one.decay_time))
     for link in plan.links():

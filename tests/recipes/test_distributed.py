@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from accelerate import Accelerator
 from recipe_case import TRANSLATION, quick, sets
 from torch import nn
 
+from spikeseq.cli import main
 from spikeseq.recipes.engine import Progress, Task, dealt, fit
 from spikeseq.recipes.settings import TrainSettings
 
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without torch.distributed"
 )
 SETTINGS = TrainSettings(epochs=4, warmup=2, average=0.5, patience=0, learning_rate=0.05)
-FILES = {"config.yaml", "classes.json", "vocab.json", "log.jsonl", "model.safetensors", "metrics.json"}
+FILES = {"config.yaml", "log.jsonl", "model.safetensors", "metrics.json"}
 
 
 class Clouds(Task):
@@ -105,6 +107,28 @@ def outcome(task, folder, settings=SETTINGS, **changes):
     }
 
 
+COMMANDS = {
+    "imdb": ["imdb", *sets(quick(train__average=0.9, data__limit=118))],  # not in the cache
+    "multi30k": ["multi30k", *sets(TRANSLATION)],
+}
+
+
+def commanded(folder, rank):
+    """The command line in a folder of its own; what it prints, in files beside that."""
+    os.chdir(folder / "commands")
+    for name, arguments in COMMANDS.items():
+        sys.argv = ["spikeseq", "train", *arguments, "--out", name, "--device", "cpu", "--json"]
+        with (
+            (folder / f"{name}.{rank}.out").open("w") as out,
+            (folder / f"{name}.{rank}.err").open("w") as err,
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+        assert not end.value.code, (folder / f"{name}.{rank}.err").read_text()
+
+
 def work(folder):
     """What each process does. At the end one of them fails, for which the other must not wait for ever."""
     rank = Accelerator(cpu=True).process_index
@@ -124,6 +148,7 @@ def work(folder):
     patient = TrainSettings(epochs=5, patience=2)
     results["patience"] = outcome(Clouds(scores=scores), own, patient)
     torch.save(results, folder / f"{rank}.pt")
+    commanded(folder, rank)
     outcome(ending(Clouds(), 1) if rank else Clouds(), own)
     (own / "survived").touch()
 
@@ -134,10 +159,11 @@ class Done(NamedTuple):
     err: str
 
 
-def torchrun(*command, cwd):
+def torchrun(*command, cwd, cache):
     """Two processes; they are ended, and the test with them, if they take too long."""
     options = ["--standalone", "--nproc-per-node=2"]
     environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}  # with tests/helpers
+    environment["SPIKESEQ_CACHE"] = str(cache)
     process = subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", *options, *map(str, command)],
         cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -153,12 +179,12 @@ def torchrun(*command, cwd):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, session_cache):
     """The folder of `work`, how it ended, and the results of both processes."""
     folder = tmp_path_factory.mktemp("distributed")
-    for name in ("whole", "cut"):
+    for name in ("whole", "cut", "commands"):
         (folder / name).mkdir()
-    done = torchrun(__file__, folder, cwd=folder)
+    done = torchrun(__file__, folder, cwd=folder, cache=session_cache)
     assert (folder / "0.pt").exists() and (folder / "1.pt").exists(), done.err
     return folder, done, [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
@@ -239,29 +265,33 @@ def test_an_error_in_one_process_ends_the_other(trained):
     assert not list(folder.rglob("survived"))
 
 
-def test_the_command_line(tmp_path, cache):
+@pytest.fixture(params=COMMANDS)
+def command(trained, request):
+    """The run folder of a command, its metrics, and what it said."""
+    folder, name = trained[0], request.param
+    (out, silent), (err, _) = (
+        [(folder / f"{name}.{rank}.{kind}").read_text() for rank in (0, 1)] for kind in ("out", "err")
+    )
+    assert silent == ""
+    return folder / "commands" / name, json.loads(out), err + (folder / f"{name}.1.err").read_text()
+
+
+def test_the_command_line(command):
     """One process builds the corpus, makes the folder and prints; nothing is written or said twice."""
-    settings = sets(quick(train__average=0.9, data__limit=118))  # not in the cache
-    command = ["train", "imdb", "--out", "run", "--device", "cpu", "--json", *settings]
-    done = torchrun("-m", "spikeseq.cli", *command, cwd=tmp_path)
-    assert done.code == 0, done.err
-    metrics = json.loads(done.out)
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
-    assert metrics["epochs"] == 2 and metrics["hardware"].startswith("2 processes, each on ")
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= FILES
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 2
-    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
-    for line in ("reading sample", "epoch 1: ", "epoch 2: ", "testing", "wrote run"):
-        assert done.err.count(line) == 1, done.err
-
-
-def test_a_translation_model(tmp_path, cache):
-    command = ["train", "multi30k", "--out", "run", "--device", "cpu", "--json", *sets(TRANSLATION)]
-    done = torchrun("-m", "spikeseq.cli", *command, cwd=tmp_path)
-    assert done.code == 0, done.err
-    metrics = json.loads(done.out)
-    assert metrics["hardware"].startswith("2 processes") and "bleu_tok_lc" in metrics["test"]
+    run, metrics, said = command
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    assert metrics["hardware"].startswith("2 processes, each on ")
+    assert {path.name for path in run.iterdir()} >= FILES
+    assert sorted(path.name for path in run.parent.iterdir()) == sorted(COMMANDS)
+    assert len((run / "log.jsonl").read_text().splitlines()) == metrics["epochs"]
+    assert len(list((run / "tensorboard").iterdir())) == 1
+    lines = ["tokenising ", *(f"epoch {i + 1}: " for i in range(metrics["epochs"])), "testing", "wrote "]
+    for line in lines:
+        assert said.count(line) == 1, said
+    if run.name == "imdb":
+        assert metrics["epochs"] == 2 and said.count("reading sample") == 1
+    else:
+        assert metrics["epochs"] == 1 and "bleu_tok_lc" in metrics["test"]
 
 
 if __name__ == "__main__":

@@ -41,6 +41,27 @@ def test_thresholds_settle_while_no_weight_moves():
     assert even.std() / even.mean() < uneven.std() / uneven.mean()
 
 
+def test_thresholds_of_many_neurons_settle_within_as_many_examples():
+    few, more, many = (Ensemble(4, n) for n in (100, 400, 1600))
+    assert (few.theta_step, more.theta_step, many.theta_step) == (0.05, 0.05, 0.2)
+    assert (few.decay_time, more.decay_time, many.decay_time) == (2e6, 8e6, 8e6)
+
+
+def test_another_rule_is_followed_from_then_on():
+    rates, _ = two_patterns(40)
+    nets = learner(), learner()
+    for net in nets:
+        net(rates[:20])
+    before = nets[0].weight0.clone()
+    nets[0].follow(PairOfTraces(rate_before=0.0, rate_behind=0.0))
+    for net in nets:
+        net(rates[20:])
+    assert torch.allclose(nets[0].weight0, before, atol=1e-5) and not torch.allclose(
+        nets[1].weight0, before, atol=0.01
+    )
+    assert nets[0].plan.ensembles[0].sum == 4.0 and nets[0].theta0.max() > 0
+
+
 def test_neurons_come_to_stand_for_patterns():
     net = learner()
     rates, targets = two_patterns(300)

@@ -12,6 +12,7 @@ from spikeseq.recipes.config import load_config
 from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.pictures import weight_map
+from spikeseq.recipes.stdp.model import rule_of
 from spikeseq.recipes.stdp.recipe import digit_sample
 from spikeseq.recipes.stdp.task import DigitTask
 from spikeseq.recipes.train import train
@@ -89,6 +90,21 @@ def test_pruned_networks_keep_their_share(when, tmp_path):
     first = ["prune.first=150"] if when == "during" else []
     metrics = train(config_of(f"prune.when={when}", "prune.share=0.2", *first), tmp_path / when)
     assert 0 < metrics["test"]["connectivity"] <= 0.201
+
+
+@pytest.mark.parametrize(
+    "more, rates",
+    [
+        (["rate_behind=0.4", "rate_last=0.1"], [0.4, 0.2, 0.1]),
+        (["rate_behind=0.4"], [0.4, 0.4, 0.4]),
+        (["rate_behind=null"], [0.03, 0.03, 0.03]),
+        (["rate_behind=null", "neurons=401"], [0.25, 0.005**0.5, 0.02]),
+    ],
+    ids=["falls", "stays", "few", "many"],
+)
+def test_the_learning_rate_from_part_to_part(more, rates):
+    model = config_of(*(f"model.{one}" for one in more)).model
+    assert [rule_of(model, done).rate_behind for done in (0, 0.5, 1)] == pytest.approx(rates)
 
 
 def test_few_weight_values(tmp_path):
