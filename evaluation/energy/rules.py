@@ -11,6 +11,7 @@ from torch import nn
 from spikeseq.evaluation.energy.call import Rule
 from spikeseq.evaluation.energy.operations import Operations
 from spikeseq.evaluation.energy.rules_attention import additive_attention, dot_attention, multihead_attention
+from spikeseq.evaluation.energy.rules_language import streamed
 from spikeseq.evaluation.energy.rules_maps import (
     bag,
     convolution,
@@ -33,6 +34,7 @@ from spikeseq.evaluation.energy.rules_recurrent import folded_recurrent, quantis
 from spikeseq.events import EventConv1d, EventLinear
 from spikeseq.fold import FoldedConv, FoldedRecurrent
 from spikeseq.models.language import TokenShift
+from spikeseq.models.language.stream import StreamedLanguageModel
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
 from spikeseq.modules import class_of, dense, rewritten
 from spikeseq.nn import (
@@ -98,6 +100,7 @@ RULES: dict[type[nn.Module], Known] = {
     EventLinear: Known(linear),
     **dict.fromkeys((EventConv1d, TokenConv1d, CausalConv1d), tokens),
     TokenShift: Known(token_shift, core=True),
+    StreamedLanguageModel: Known(streamed, parts=("",)),
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), image),
     nn.Embedding: Known(embedding),
     nn.EmbeddingBag: Known(bag),

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from spikeseq import evaluation
+from spikeseq.evaluation.energy.variants import brief
 from spikeseq.models.language import LanguageModel, build_language_model
 from spikeseq.recipes.language.corpus import Corpus, load_corpus
 from spikeseq.recipes.language.task import LanguageTask, build_task
 from spikeseq.recipes.language.units import read_unit
-from spikeseq.recipes.language.writer import Writer, generation_speed
+from spikeseq.recipes.language.writer import Writer, for_writing, generation_speed
 from spikeseq.recipes.recipe import Recipe, Say
 from spikeseq.surrogates import SURROGATES
 
@@ -74,7 +75,12 @@ class LanguageModelling(Recipe):
         count = min(config.evaluate.energy_tokens, len(stream))
         tokens = torch.from_numpy(stream.ids[:count].astype("int64")).unsqueeze(1)
         account = evaluation.measure_energy(model, [(tokens,)], tokens=count, unit=self.unit)
-        return account | {"bytes_of_state": bytes_of_state(model)}
+        account |= {"bytes_of_state": bytes_of_state(model), "variants": {}}
+        written = for_writing(model)
+        if written is not model:
+            variant = evaluation.measure_energy(written, [(tokens,)], tokens=count, unit=self.unit)
+            account["variants"]["streamed"] = brief(variant)
+        return account
 
     def open(self, folder: Path, config: Any) -> Writer:
         unit = read_unit(folder, config.data.unit)

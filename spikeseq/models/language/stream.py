@@ -64,16 +64,20 @@ class StreamedLanguageModel(nn.Module):
 
         state: of every block membranes (B, N), and what it keeps of the last tokens.
         """
+        logits, state, spikes = self.run(tokens, state)
+        parts: list[Any] = list(self.blocks)
+        for block, count in zip(parts, spikes.tolist() if has_values(spikes) else [], strict=False):
+            block.back.reads += count * block.back.out_features
+        return logits, state
+
+    @torch.no_grad()
+    def run(self, tokens: Tensor, state: Any) -> Any:
+        """Logits, state, and the spikes of every block."""
         parts: list[Any] = list(self.blocks)
         if state is None:
             state = [block.start(tokens.shape[1]) for block in parts]
         ends = Ends(self.table, self.scale, self.gain, self.offset, self.output_bias)
-        blocks = [block.parts() for block in parts]
-        with torch.no_grad():
-            logits, state, spikes = dispatch(LANGUAGE, tokens, ends, blocks, state, self.neurons)
-        for block, count in zip(parts, spikes.tolist() if has_values(spikes) else [], strict=False):
-            block.back.reads += count * block.back.out_features
-        return logits, state
+        return dispatch(LANGUAGE, tokens, ends, [block.parts() for block in parts], state, self.neurons)
 
 
 class StreamedBlock(nn.Module):
