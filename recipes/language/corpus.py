@@ -241,8 +241,8 @@ class _Plan:
                 begun = False
                 continue
             while cuts and cuts[0][0] < seen + len(piece):
-                place, following = cuts.pop(0)
-                at = max(0, place - seen)
+                start, following = cuts.pop(0)
+                at = max(0, start - seen)
                 at = at and (piece.find("\n", at - 1, at + near) + 1 or at)
                 if at:
                     yield split, piece[:at]

@@ -14,6 +14,7 @@ from spikeseq.recipes.language.task import LanguageTask, build_task
 from spikeseq.recipes.language.units import read_unit
 from spikeseq.recipes.language.writer import Writer, for_writing, generation_speed
 from spikeseq.recipes.recipe import Recipe, Say
+from spikeseq.recipes.shared.errors import DataError
 from spikeseq.surrogates import SURROGATES
 
 SHOWN = 400
@@ -62,7 +63,7 @@ class LanguageModelling(Recipe):
         return build_task(config, corpus, model)
 
     def test(
-        self, config: Any, task: LanguageTask, model: nn.Module, split: str, device: torch.device
+        self, config: Any, task: LanguageTask, model: LanguageModel, split: str, device: torch.device
     ) -> dict[str, Any]:
         """See `LanguageTask.score`; tokens a second in rows beside each other, and in writing one text."""
         found = task.score(model, split, device)
@@ -98,7 +99,11 @@ class LanguageModelling(Recipe):
         from spikeseq.recipes.shared.plots import save, surprise_figure
 
         writer = load(folder)
-        ids = load_corpus(writer.config.data, lambda text: None, writer.unit).splits["validation"].ids[:SHOWN]
+        try:
+            corpus = load_corpus(writer.config.data, lambda text: None, writer.unit)
+        except DataError:  # a finished run needs its texts no more, and they may be gone
+            return
+        ids = corpus.splits["validation"].ids[:SHOWN]
         ids = ids[: [*ids.tolist(), writer.unit.end].index(writer.unit.end)]
         if len(ids):
             save(surprise_figure(*writer.see_tokens(ids.tolist()).surprise), folder / "surprise.png")

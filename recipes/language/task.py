@@ -4,11 +4,13 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikeseq.models.language import LanguageModel, build_language_model
@@ -39,7 +41,8 @@ class LanguageTask(Task):
 
     The training text is cut into as many rows as all processes together have in a batch. A row is read from
     its beginning to its end, `chunk` tokens an update, and each chunk begins with the state that the one
-    before ended with. A new epoch begins without a state, so that a run that goes on is undisturbed.
+    before ended with. A new epoch begins without a state, so that a run that goes on is undisturbed. Where
+    states begin anew at every document, a row has one piece of a document at a time, and is padded.
 
     batch_size: rows of a process. epoch_tokens: of all rows, None for the whole text. reset: whether states
     begin anew at every document.
@@ -54,20 +57,40 @@ class LanguageTask(Task):
     state: Any = field(default=None, repr=False)
 
     def row_chunks(self, processes: int) -> int:
-        """Chunks in a row; one of all of it where that is shorter.
+        """Chunks in a row.
 
         Raises:
             ValueError: too short a text for as many rows.
         """
-        if not self.length(processes):
-            count = len(self.corpus.splits["train"])
+        rows = self.batch_size * processes
+        found = len(self.pieces) // rows if self.reset else min(1, self.length(processes))
+        if not found:
+            count, what = len(self.corpus.splits["train"]), "tokens"
+            if self.reset:
+                count, what = len(self.pieces), f"pieces of documents of train.chunk={self.chunk} tokens"
             wanted = f"{processes} processes of batch_size={self.batch_size} rows"
-            raise ValueError(f"{count:,} tokens to train on are too few for {wanted}; take a smaller one")
-        return max(1, self.length(processes) // self.chunk)
+            raise ValueError(f"{count:,} {what} to train on are too few for {wanted}; take a smaller one")
+        return found if self.reset else max(1, self.length(processes) // self.chunk)
 
     def length(self, processes: int) -> int:
-        """Tokens of a row that are foretold."""
+        """Tokens of a row that are foretold, where rows are stretches of the text."""
         return (len(self.corpus.splits["train"]) - 1) // (self.batch_size * processes)
+
+    @cached_property
+    def pieces(self) -> NDArray[Any]:
+        """Documents in pieces of `chunk` tokens, what is left of one being a shorter piece.
+
+        (pieces, 3): where each begins, where it stops, and whether a document begins there.
+        """
+        ids = self.corpus.splits["train"].ids
+        stops = np.flatnonzero(ids == self.corpus.unit.end) + 1
+        stops = stops if len(stops) and stops[-1] == len(ids) else np.append(stops, len(ids))
+        starts = np.append(0, stops[:-1])
+        counts = -(-(stops - starts) // self.chunk)
+        document = np.repeat(np.arange(len(counts)), counts)
+        inside = np.arange(len(document)) - np.repeat(counts.cumsum() - counts, counts)
+        begins = starts[document] + inside * self.chunk
+        return np.stack((begins, np.minimum(begins + self.chunk, stops[document]), inside == 0), 1)
 
     def chunks(self, processes: int) -> int:
         """Updates that an epoch takes."""
@@ -85,25 +108,42 @@ class LanguageTask(Task):
         return [Chunk(epoch, place, rank, processes) for place in range(self.chunks(processes))]
 
     def tokens(self, batch: Chunk) -> int:
-        return self.batch_size * min(self.chunk, self.length(1))
+        begins, stops, _ = self.spans(batch)
+        return int((stops - begins).sum())
+
+    def spans(self, batch: Chunk) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Of the rows of all processes: where what they foretell begins and stops, and which go on."""
+        rows, count = np.arange(self.batch_size * batch.processes), self.row_chunks(batch.processes)
+        number = (batch.epoch * self.chunks(batch.processes) + batch.place) % count
+        goes_on = np.full(len(rows), batch.place > 0 and number > 0)
+        if self.reset:
+            begins, stops, first = self.pieces[rows * count + number].T
+            return begins, stops, goes_on & (first == 0)
+        length = self.length(batch.processes)
+        begins = rows * length + number * self.chunk + 1
+        return begins, begins + min(self.chunk, length), goes_on
 
     def collate(self, batch: Chunk, rng: torch.Generator) -> tuple[Tensor, ...]:
-        """Tokens (chunk + 1, rows), and whether a state goes before them."""
-        ids, length = self.corpus.splits["train"].ids, self.length(batch.processes)
-        number = (batch.epoch * self.chunks(batch.processes) + batch.place) % self.row_chunks(batch.processes)
-        taken = min(self.chunk, length) + 1
-        first = torch.arange(batch.rank * self.batch_size, (batch.rank + 1) * self.batch_size) * length
-        places = (first + number * self.chunk).unsqueeze(0) + torch.arange(taken).unsqueeze(1)
-        tokens = torch.from_numpy(ids[places.numpy()].astype("int64"))
-        return tokens, torch.tensor(batch.place > 0 and number > 0)
+        """Tokens (chunk, rows), those after them (-100 where a row is over), which rows go on from the chunk
+        before (rows,), and what the sum of the losses is to be multiplied by for their mean."""
+        begins, stops, goes_on = self.spans(batch)
+        weight = batch.processes / (stops - begins).sum()
+        own = slice(batch.rank * self.batch_size, (batch.rank + 1) * self.batch_size)
+        begins, stops, goes_on = begins[own], stops[own], goes_on[own]
+        places = begins + np.arange((stops - begins).max())[:, None]
+        tokens, targets = shifted(self.corpus.splits["train"], places, places < stops, self.corpus.unit.end)
+        return tokens, targets, torch.from_numpy(goes_on), torch.tensor(weight, dtype=torch.float32)
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         """Mean of -log p of the chunk's tokens, in nats."""
-        tokens, goes_on = batch
-        state = self.state if bool(goes_on) else None
-        logits, state = self.read(model, tokens[:-1], state)
+        tokens, targets, goes_on, weight = batch
+        state = self.state if bool(goes_on.any()) else None
+        if state is not None and not bool(goes_on.all()):
+            state = map_state(partial(cleared, ~goes_on), state)
+        logits, state = model(tokens, state)
         self.state = detach_state(state)
-        return nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:].flatten())
+        total = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+        return total * weight
 
     def read(self, model: nn.Module, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Logits (L, B, V) of a chunk (L, B), and the state; anew at every document's end, if so wished.
@@ -190,11 +230,19 @@ def chunks_of(stream: Stream, end: int) -> Iterator[tuple[Tensor, Tensor]]:
     length = math.ceil(len(stream) / rows)
     for start in range(0, length, SCORED_CHUNK):
         taken = min(SCORED_CHUNK, length - start)
-        places = (torch.arange(rows) * length).unsqueeze(0) + start + torch.arange(taken).unsqueeze(1)
-        inside = places < torch.minimum((torch.arange(rows) + 1) * length, torch.tensor(len(stream)))
-        found = torch.from_numpy(stream.ids[places.clamp(max=len(stream) - 1).numpy()].astype("int64"))
-        before = torch.from_numpy(stream.ids[(places - 1).clamp(0, len(stream) - 1).numpy()].astype("int64"))
-        yield before.masked_fill(places == 0, end), found.masked_fill(~inside, -100)
+        places = np.arange(rows) * length + start + np.arange(taken)[:, None]
+        inside = places < np.minimum((np.arange(rows) + 1) * length, len(stream))
+        yield shifted(stream, places, inside, end)
+
+
+def shifted(stream: Stream, places: NDArray[Any], inside: NDArray[Any], end: int) -> tuple[Tensor, Tensor]:
+    """The tokens before some places, `end` before the first, and those at them; where not `inside`, `end` and
+    -100."""
+    last = len(stream) - 1
+    before = stream.ids[(places - 1).clip(0, last)].astype("int64")
+    at = stream.ids[places.clip(0, last)].astype("int64")
+    before[(places == 0) | ~inside], at[~inside] = end, -100
+    return torch.from_numpy(before), torch.from_numpy(at)
 
 
 def positions(ends: Tensor, last: Tensor) -> Tensor:

@@ -212,6 +212,23 @@ def test_train_draws_and_prints(cli, tmp_path):
     assert max(map(len, done.err.replace(str(tmp_path), "").splitlines())) <= 80
 
 
+def test_a_finished_run_needs_its_texts_no_more(cli, tmp_path):
+    (tmp_path / "a.txt").write_text("ada has a red kite.\n" * 100)
+    command = [
+        "train",
+        "lm",
+        *sets([*QUICK, *SIZES["snn"]]),
+        "--data",
+        tmp_path / "a.txt",
+        "--out",
+        tmp_path / "run",
+    ]
+    assert cli(*command).code == 0
+    (tmp_path / "a.txt").unlink()
+    done = cli(*command, "--resume")
+    assert done.code == 0 and "is finished" in done.err
+
+
 def test_generate(cli, runs):
     done = cli("generate", runs / "snn", "--prompt", "ada has", "--tokens", 30, "--seed", 3)
     expected = "".join(spikeseq.load(runs / "snn").generate("ada has", tokens=30, seed=3))

@@ -54,63 +54,111 @@ def collated(task, epochs=1, processes=1, rank=0):
 def test_rows_go_on_from_chunk_to_chunk(count):
     found = list(collated(task(np.arange(count))))
     length = (count - 1) // 2
-    assert len(found) == length // 4 and [bool(on) for _, on in found] == [False] + [True] * (len(found) - 1)
-    for (before, _), (after, _) in itertools.pairwise(found):
-        assert before.shape == (5, 2) and torch.equal(before[-1], after[0])
-    first = torch.cat([tokens[:-1] for tokens, _ in found])
+    assert len(found) == length // 4
+    assert [batch[2].tolist() for batch in found] == [[False, False]] + [[True, True]] * (len(found) - 1)
+    assert all(batch[0].shape == (4, 2) and torch.equal(batch[0][1:], batch[1][:-1]) for batch in found)
+    assert all(float(batch[3]) == 1 / 8 for batch in found)
+    tokens, targets = (torch.cat([batch[part] for batch in found]) for part in (0, 1))
     for row in (0, 1):
-        assert first[:, row].tolist() == list(range(row * length, row * length + len(first)))
+        assert tokens[:, row].tolist() == list(range(row * length, row * length + len(tokens)))
+        assert targets[:, row].tolist() == [token + 1 for token in tokens[:, row].tolist()]
 
 
 def test_an_epoch_of_some_tokens_goes_on_in_the_next_one():
     given = task(np.arange(49), epoch_tokens=16)  # 24 tokens a row, 6 chunks of them; 2 chunks an epoch
     found = list(collated(given, epochs=4))
-    assert [int(tokens[0, 0]) for tokens, _ in found] == [0, 4, 8, 12, 16, 20, 0, 4]
-    assert [bool(on) for _, on in found] == [False, True] * 4
+    assert [int(batch[0][0, 0]) for batch in found] == [0, 4, 8, 12, 16, 20, 0, 4]
+    assert [bool(batch[2].all()) for batch in found] == [False, True] * 4
 
 
 def test_an_epoch_that_does_not_divide_the_text_begins_it_without_a_state():
     given = task(np.arange(41), epoch_tokens=24)  # 5 chunks a row, 3 an epoch
     found = list(collated(given, epochs=2))
-    assert [int(tokens[0, 0]) for tokens, _ in found] == [0, 4, 8, 12, 16, 0]
-    assert [bool(on) for _, on in found] == [False, True, True, False, True, False]
+    assert [int(batch[0][0, 0]) for batch in found] == [0, 4, 8, 12, 16, 0]
+    assert [bool(batch[2].any()) for batch in found] == [False, True, True, False, True, False]
 
 
 @pytest.mark.parametrize("count", [5, 6, 8])
 def test_a_text_shorter_than_a_chunk(count):
-    ((tokens, goes_on),) = collated(task(np.arange(count)))
-    assert tokens.shape == ((count - 1) // 2 + 1, 2) and not goes_on
-    assert task(np.arange(count)).tokens(None) == 2 * ((count - 1) // 2)
+    given = task(np.arange(count))
+    ((tokens, _, goes_on, _),) = collated(given)
+    assert tokens.shape == ((count - 1) // 2, 2) and not goes_on.any()
+    assert given.tokens(given.batches(0)[0]) == 2 * ((count - 1) // 2)
 
 
 def test_a_text_too_short_for_its_processes():
     with pytest.raises(ValueError, match=r"5 tokens to train on are too few for 3 processes of batch_size=2"):
         list(collated(task(np.arange(5)), processes=3))
+    with pytest.raises(
+        ValueError, match=r"3 pieces of documents of train\.chunk=4 tokens to train on are too"
+    ):
+        list(collated(task([1, 2, END, 3, 4, 5, 6, 7, 8, END], reset=True), processes=2))
 
 
+@pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("epoch_tokens", [None, 40])
-def test_two_processes_see_what_one_of_twice_the_rows_sees(epoch_tokens):
-    ids = np.random.default_rng(0).integers(0, 256, 200)
-    one = list(collated(task(ids, batch_size=4, epoch_tokens=epoch_tokens), epochs=2))
-    two = [list(collated(task(ids, epoch_tokens=epoch_tokens), 2, 2, rank)) for rank in (0, 1)]
+def test_two_processes_see_what_one_of_twice_the_rows_sees(epoch_tokens, reset):
+    ids = ids_of_documents(count=40)
+    one = list(collated(task(ids, batch_size=4, epoch_tokens=epoch_tokens, reset=reset), epochs=2))
+    options = {"epoch_tokens": epoch_tokens, "reset": reset}
+    two = [list(collated(task(ids, **options), 2, 2, rank)) for rank in (0, 1)]
     assert len(one) == len(two[0]) == len(two[1]) > 3
-    for (whole, on), *both in zip(one, *two, strict=True):
-        assert torch.equal(whole, torch.cat([tokens for tokens, _ in both], 1))
-        assert all(bool(part) == bool(on) for _, part in both)
+    for whole, *both in zip(one, *two, strict=True):
+        for rank, (tokens, targets, goes_on, _) in enumerate(both):
+            length, own = len(tokens), slice(2 * rank, 2 * rank + 2)
+            assert torch.equal(whole[0][:length, own], tokens) and torch.equal(whole[2][own], goes_on)
+            assert torch.equal(whole[1][:length, own], targets) and bool((whole[1][length:, own] < 0).all())
+        assert all(float(batch[3]) == pytest.approx(2 * float(whole[3])) for batch in both)
 
 
 @pytest.mark.parametrize("name", ["snn", "input", "lstm", "gru"])
 def test_the_state_is_that_of_the_row_so_far(name):
     given = task(np.random.default_rng(0).integers(0, 256, 60), made(name))
     losses = [given.loss(given.model, batch) for batch in collated(given)]
-    whole = torch.cat([tokens[:-1] for tokens, _ in collated(given)])
-    targets = torch.cat([tokens[1:] for tokens, _ in collated(given)])
+    whole, targets = (torch.cat([batch[part] for batch in collated(given)]) for part in (0, 1))
     logits, _ = given.model(whole)
     expected = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
     torch.testing.assert_close(torch.stack(losses).mean(), expected)
     assert not any(tensor.requires_grad for tensor in leaves(given.state))
     first = given.loss(given.model, next(collated(given)))  # a new epoch begins without a state
     torch.testing.assert_close(first, losses[0])
+
+
+def test_documents_in_pieces():
+    ids = [1, 2, 3, 4, 5, END, END, 6, 7, 8, END, 9]
+    given = task(ids, batch_size=1, reset=True)
+    assert given.pieces.tolist() == [[0, 4, 1], [4, 6, 0], [6, 7, 1], [7, 11, 1], [11, 12, 1]]
+    found = [[part.flatten().tolist() for part in batch[:3]] for batch in collated(given)]
+    assert found == [
+        [[END, 1, 2, 3], [1, 2, 3, 4], [False]],
+        [[4, 5], [5, END], [True]],
+        [[END], [END], [False]],
+        [[END, 6, 7, 8], [6, 7, 8, END], [False]],
+        [[END], [9], [False]],
+    ]
+    assert sum(given.tokens(batch) for batch in given.batches(0)) == len(ids)
+
+
+@pytest.mark.parametrize("name", ["snn", "input", "lstm", "gru"])
+def test_reset_trains_on_every_document_from_a_fresh_state(name):
+    """The loss is that of documents one by one; pieces at the end that fill no row are left out."""
+    ids, model = ids_of_documents(count=12), made(name)
+    given = task(ids, model, batch_size=3, reset=True)
+    total, count = 0.0, 0
+    for batch in collated(given):
+        loss = given.loss(model, batch)
+        total, count = total + float(loss.detach() / batch[3]), count + int((batch[1] >= 0).sum())
+    rows = given.pieces[: len(given.pieces) // 3 * 3].reshape(3, -1, 3).tolist()
+    expected = 0.0
+    for row in rows:
+        state = None
+        for begin, stop, first in row:
+            text = torch.tensor([[END, *ids][begin:stop], ids[begin:stop]])
+            logits, state = model(text[0].unsqueeze(1), None if first else state)
+            expected += float(nn.functional.cross_entropy(logits[:, 0], text[1], reduction="sum"))
+    assert total == pytest.approx(expected) and count == sum(
+        stop - begin for row in rows for begin, stop, _ in row
+    )
 
 
 def leaves(state):
