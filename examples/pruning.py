@@ -12,6 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+TICKS = (0.1, 0.25, 0.5, 1.0)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -23,9 +25,10 @@ def main() -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """When a run was pruned, its connectivity and its accuracy."""
-    metrics = json.loads((folder / "metrics.json").read_text())
-    test = metrics["test"]
-    when = metrics["config"]["prune"]["when"]
+    from spikeseq.recipes.runs import read_config
+
+    test = json.loads((folder / "metrics.json").read_text())["test"]
+    when = read_config(folder).prune.when
     return {"when": when, "connectivity": test["connectivity"], "vote": test["vote"]}
 
 
@@ -44,6 +47,8 @@ def draw(runs: list[dict[str, Any]], path: Path) -> None:
         if run["when"] == "none":
             axes.axhline(run["vote"], color="grey", linestyle="--", label="not pruned")
     axes.set(xlabel="share of the synapses", ylabel="test accuracy, vote, %", xscale="log")
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS], minor=False)
+    axes.minorticks_off()
     axes.legend()
     figure.savefig(path, dpi=100)
 
