@@ -19,12 +19,13 @@ def main() -> None:
     writes = commands.add_parser("write", help="write training texts")
     writes.add_argument("folder", type=Path, metavar="DIR")
     writes.add_argument("--longest", type=int, default=5000, help="largest distance in characters")
+    writes.add_argument("--documents", type=int, default=20_000, help="to train on")
     tests = commands.add_parser("test", help="test trained runs")
     tests.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     tests.add_argument("--distance", nargs="+", type=int, default=[100, 1000, 5000])
     arguments = parser.parse_args()
     if arguments.command == "write":
-        write(arguments.folder, arguments.longest)
+        write(arguments.folder, arguments.longest, arguments.documents)
     else:
         print(table(arguments.runs, arguments.distance))
 

@@ -25,7 +25,7 @@ CHATTER = (
     "nobody says a word",
     "it is late and it rains",
 )
-SIZES = {"train": 2000, "valid": 100, "test": 100}
+HELD = {"valid": 200, "test": 200}
 TOLD, ASKED = " . ", " who ? "
 SHORTEST = 20
 """Characters between the name that is told and the same name as the answer."""
@@ -38,11 +38,14 @@ def story(rng: random.Random, name: str, distance: int) -> str:
     return f"remember {name}{TOLD}{chatter[:length]}{ASKED}{name} .\n"
 
 
-def write(folder: Path, longest: int = 5000, seed: int = 1) -> None:
-    """`train.jsonl`, `valid.jsonl` and `test.jsonl`: documents of distances from 20 to `longest`."""
+def write(folder: Path, longest: int = 5000, documents: int = 20_000, seed: int = 1) -> None:
+    """`train.jsonl`, `valid.jsonl` and `test.jsonl`: documents of distances from 20 to `longest`.
+
+    documents: to train on; two thousand are learnt by heart.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)
-    for split, size in SIZES.items():
+    for split, size in {"train": documents, **HELD}.items():
         lines = []
         for _ in range(size):
             distance = round(math.exp(rng.uniform(math.log(SHORTEST), math.log(longest))))

@@ -18,13 +18,13 @@ def test_a_name_and_its_answer_are_that_far_apart(distance):
 
 
 def test_files(tmp_path):
-    write(tmp_path / "new", longest=300)
+    write(tmp_path / "new", longest=300, documents=2000)
     for name in ("train", "valid", "test"):
         lines = (tmp_path / "new" / f"{name}.jsonl").read_text().splitlines()
         texts = [json.loads(line)["text"] for line in lines]
-        assert len(texts) == {"train": 2000}.get(name, 100) and len(set(texts)) > 80
+        assert len(texts) == {"train": 2000}.get(name, 200) and len(set(texts)) > 80
         assert max(map(len, texts)) < 330 and min(map(len, texts)) < 60
-    write(tmp_path / "again", longest=300)
+    write(tmp_path / "again", longest=300, documents=2000)
     assert (tmp_path / "again" / "test.jsonl").read_bytes() == (tmp_path / "new" / "test.jsonl").read_bytes()
 
 
