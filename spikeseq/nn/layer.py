@@ -16,7 +16,7 @@ from ..ops.dispatch import Op, dispatch
 from ..ops.eager import traced
 from ..watch import watched
 from .lif import LIF
-from .start import begin, normal, orthogonal
+from .start import begin_as_usual, normal, orthogonal
 
 SPREAD = 4.0  # thresholds; the first layer then starts with about one spike in ten sub-steps
 LONGEST_MEMORY = 0.99  # an integrator (leak 1) sums without end; its weights start as if it forgot this much
@@ -97,9 +97,9 @@ class SpikingLayer(nn.Module):
         if self.lif.norm_input:
             threshold /= 1 - leak
         if isinstance(self.input_map, nn.Linear):
-            begin(self.input_map, normal, std=self._spread(leak, threshold))
+            begin_as_usual(self.input_map, normal, std=self._spread(leak, threshold))
         if isinstance(self.feedback, nn.Linear):
-            begin(self.feedback, orthogonal, gain=0.5 * threshold)
+            begin_as_usual(self.feedback, orthogonal, gain=0.5 * threshold)
 
     def _spread(self, leak: float, threshold: float) -> float:
         """The deviation of the map's start weights."""

@@ -16,6 +16,8 @@ Module = TypeVar("Module", bound=nn.Module)
 class Start:
     """In the place of a module's own `reset_parameters`: that, and then `fill(module, **arguments)`."""
 
+    usual = False  # whether it is the usual start, which another one may replace
+
     def __init__(self, module: nn.Module, fill: Callable[..., None], own: bool, arguments: Any) -> None:
         self.module, self.fill, self.own, self.arguments = module, fill, own, arguments
 
@@ -36,6 +38,16 @@ def begin(module: Module, fill: Callable[..., None], *, own: bool = True, **argu
     module.reset_parameters = chosen  # type: ignore[assignment]
     with torch.no_grad():
         fill(module, **arguments)
+    return module
+
+
+def begin_as_usual(module: Module, fill: Callable[..., None], **arguments: Any) -> Module:
+    """As `begin`, but what somebody else chose for the module stays, and is what it is filled by."""
+    chosen = vars(module).get("reset_parameters")
+    if isinstance(chosen, Start) and not chosen.usual:
+        chosen()
+        return module
+    begin(module, fill, **arguments).reset_parameters.usual = True  # type: ignore[union-attr, operator]
     return module
 
 

@@ -90,7 +90,7 @@ def lif_recurrent(
             its row. The neuron's leak and threshold: (1,) or (H,).
     """
     full, leak, threshold, lengths, *options, _norm_input = neuron.arguments(current, state, run)
-    check_values(len(current), leak, threshold, lengths)
+    check_values(current.shape[0], leak, threshold, lengths)
     out, final, _ = _LifRecurrent.apply(current, full[0], weight, leak, threshold, lengths, *options)
     return out, final
 

@@ -149,3 +149,45 @@ def test_what_cannot_be_drawn_from_is_refused(settings, message):
 def test_a_tiny_temperature_draws_the_likeliest(temperature):
     logits = torch.tensor([[-5.0, 300.0, 299.0]])
     assert draw(logits, torch.Generator().manual_seed(0), temperature=temperature).tolist() == [1]
+
+
+# case 3.3
+@pytest.mark.parametrize("name", [*SPIKING, *OTHERS])
+def test_a_model_made_without_memory_becomes_a_fresh_one(name):
+    fresh = made(name)
+    with torch.device("meta"):
+        model = made(name)
+    model = model.to_empty(device="cpu")
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.detach().fill_(7)
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    begun = fresh.state_dict()
+    for name, value in model.state_dict().items():
+        if "in_proj" in name:  # nn.MultiheadAttention has no reset_parameters
+            continue
+        assert not (value == 7).any(), name
+        before = begun[name].square().mean()
+        if value.numel() > 60 and before:  # of random ones, the size
+            assert 0.25 < value.square().mean() / before < 4, name
+
+
+# case 4.13
+@pytest.mark.parametrize(
+    "change", [{"kernel_size": 3}, {"kernel_size": 3, "decay": "input"}], ids=["fixed", "input"]
+)
+def test_an_exported_program_takes_any_length(change):
+    torch.manual_seed(0)
+    model = SpikingLanguageModel(11, embedding_size=8, neurons=12, layers=1, **change).double().eval()
+    length = torch.export.Dim("length")
+    program = torch.export.export(model, (tokens(),), dynamic_shapes=({0: length},)).module()
+    torch.testing.assert_close(program(tokens(5))[0], model(tokens(5))[0])
+
+
+@pytest.mark.parametrize(
+    "change", [{"substeps": 0}, {"mixer": -1}, {"norm": "layer"}], ids=["substeps", "mixer", "norm"]
+)
+def test_bad_arguments_of_a_block_are_named(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        SpikingLanguageModel(11, embedding_size=8, neurons=12, layers=1, **change)

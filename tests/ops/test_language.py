@@ -131,3 +131,74 @@ def test_a_hooked_part_is_named():
     model.blocks[0].layer.input_map.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match=r"blocks\.0\.layer\.input_map \(Linear\) has forward hooks"):
         compile_events(model)
+
+
+class Doubled(SpikingLanguageModel):
+    def embed(self, tokens):
+        return super().embed(tokens) * 2
+
+
+@pytest.mark.parametrize("path", ["", "blocks.0", "blocks.0.dropout", "embedding_dropout", "output_dropout"])
+def test_a_hook_on_what_the_op_stands_for_is_refused(path):
+    model, _ = streamed("shift")
+    model.get_submodule(path).register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match=f"{path or 'the model'} .* has forward hooks"):
+        compile_events(model)
+
+
+def test_a_subclass_that_embeds_otherwise_is_refused():
+    model = Doubled(11, embedding_size=8, neurons=12, layers=1)
+    with pytest.raises(ValueError, match=r"the model \(Doubled\) .* embed of its own"):
+        compile_events(model)
+
+
+CHANGED = {
+    "epsilon": lambda model: setattr(model.norm, "eps", 0.5),
+    "epsilon of a block": lambda model: setattr(model.blocks[1].norm, "eps", 0.5),
+    "no weight": lambda model: setattr(
+        model.blocks[1], "norm", torch.nn.LayerNorm(13, elementwise_affine=False)
+    ),
+    "no bias": lambda model: setattr(model.blocks[1].to_stream, "bias", None),
+    "reset": lambda model: setattr(model.blocks[1].layer.lif, "reset", "hard"),
+    "substeps": lambda model: setattr(model.blocks[1], "substeps", 2),
+    "norm_input": lambda model: setattr(model.blocks[1].layer.lif, "norm_input", True),
+    "norm": lambda model: setattr(model.blocks[1].layer, "norm", torch.nn.LayerNorm(37).double()),
+    "max_norm": lambda model: setattr(model.embedding, "max_norm", 0.1),
+    "dropout": lambda model: setattr(model.blocks[1], "dropout", torch.nn.Tanh()),
+    "output": lambda model: setattr(model, "output_dropout", torch.nn.Tanh()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+@torch.no_grad()
+def test_a_changed_model_gives_what_it_gives(change):
+    model, _ = streamed("shift")
+    before = model(TEXT)[0]
+    CHANGED[change](model)
+    assert not torch.allclose(model(TEXT)[0], before)
+    torch.testing.assert_close(compile_events(model)(TEXT)[0], model(TEXT)[0])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [TEXT.float(), TEXT[:, 0], TEXT[:0]],
+    ids=["float", "no batch", "empty"],
+)
+def test_tokens_are_checked_as_the_model_does(bad):
+    model, stream = streamed("shift")
+    with pytest.raises((TypeError, ValueError), match="tokens must be") as expected:
+        model(bad)
+    with pytest.raises(expected.type, match="tokens must be"):
+        stream(bad)
+    assert torch.equal(stream(TEXT.int())[0], stream(TEXT)[0])
+
+
+def test_the_state_of_the_model_it_was_made_from_is_refused():
+    model, stream = streamed("one token")
+    with pytest.raises(ValueError, match="state must be what this model returned, of 2 blocks"):
+        stream(TEXT, model(TEXT)[1])
+
+
+def test_shapes_of_a_model_driven_by_events():
+    model = SpikingLanguageModel(11, embedding_size=8, neurons=12, layers=1, decay="input")
+    assert compile_events(model).to("meta")(TEXT.to("meta"))[0].shape == (17, 3, 11)

@@ -9,6 +9,19 @@ from ...checks import WHOLE_NUMBERS, check_tensor, positive_int
 from ...nn.start import begin, normal
 
 
+def check_tokens(tokens: Tensor) -> None:
+    """What a language model reads: whole numbers (L, B), at least one row.
+
+    Raises:
+        TypeError, ValueError: something else.
+    """
+    check_tensor("tokens", tokens)
+    if tokens.dtype not in WHOLE_NUMBERS:
+        raise TypeError(f"tokens must be int64, got {tokens.dtype}")
+    if tokens.dim() != 2 or not tokens.shape[0]:
+        raise ValueError(f"tokens must be (L, B) with at least one row, got {tuple(tokens.shape)}")
+
+
 class LanguageModel(nn.Module):
     """Base of all language models. A subclass gives `hidden`, and `embedding`, whose table is the output map.
 
@@ -32,6 +45,10 @@ class LanguageModel(nn.Module):
         self.embedding = begin(table, normal, std=width**-0.5)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary))
 
+    def reset_parameters(self) -> None:
+        """The weights of no part: the bias of the output map, zero."""
+        nn.init.zeros_(self.output_bias)
+
     def hidden(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Embedded tokens (L, B, width) to what the output map reads (L, B, width), and the state."""
         raise NotImplementedError
@@ -49,10 +66,6 @@ class LanguageModel(nn.Module):
         Raises:
             TypeError, ValueError: `tokens` are no whole numbers, or not (L, B).
         """
-        check_tensor("tokens", tokens)
-        if tokens.dtype not in WHOLE_NUMBERS:
-            raise TypeError(f"tokens must be int64, got {tokens.dtype}")
-        if tokens.dim() != 2 or not tokens.shape[0]:
-            raise ValueError(f"tokens must be (L, B) with at least one row, got {tuple(tokens.shape)}")
+        check_tokens(tokens)
         hidden, state = self.hidden(self.embed(tokens), state)
         return nn.functional.linear(hidden, self.embedding.weight, self.output_bias), state

@@ -9,6 +9,7 @@ from ...checks import check_share, choice, positive_int
 from .base import LanguageModel
 
 RNNS = {"lstm": nn.LSTM, "gru": nn.GRU}
+PLACE = 0.02  # deviation of a place's vector at the start
 
 
 class RecurrentLanguageModel(LanguageModel):
@@ -99,7 +100,7 @@ class TransformerLanguageModel(LanguageModel):
             raise ValueError(f"heads must divide embedding_size={embedding_size}, got {heads}")
         self.block = context // 2
         self.limit = context
-        self.places = nn.Parameter(torch.randn(context, embedding_size) * 0.02)
+        self.places = nn.Parameter(torch.randn(context, embedding_size) * PLACE)
         layer = nn.TransformerEncoderLayer(
             embedding_size, heads, positive_int("hidden_size", hidden_size), check_share(dropout),
             activation="gelu", norm_first=True,
@@ -109,6 +110,11 @@ class TransformerLanguageModel(LanguageModel):
         )
         self.embedding_dropout = nn.Dropout(check_share(embedding_dropout))
         self.output_dropout = nn.Dropout(check_share(output_dropout))
+
+    def reset_parameters(self) -> None:
+        """As `LanguageModel`, and the vectors of the places."""
+        super().reset_parameters()
+        nn.init.normal_(self.places, std=PLACE)
 
     def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """As `LanguageModel`; the state is (B, n) int64, the tokens that are still looked back on."""

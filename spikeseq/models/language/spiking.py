@@ -42,8 +42,8 @@ class TokenShift(nn.Module):
         given = torch.cat((past, x))
         out = given[before:] * self.weight[before]
         for k in range(before):
-            out = torch.addcmul(out, given[k : k + len(x)], self.weight[k])
-        return out, given[len(given) - before :].transpose(0, 1)
+            out = torch.addcmul(out, given[k : k + x.shape[0]], self.weight[k])
+        return out, given[x.shape[0] :].transpose(0, 1)
 
 
 class SpikingBlock(nn.Module):
@@ -85,6 +85,13 @@ class SpikingBlock(nn.Module):
         choice("decay", decay, DECAYS)
         if recurrent and decay == "input":
             raise ValueError("recurrent=True goes with decay='fixed', got decay='input'")
+        if neuron.get("norm") is not None:
+            raise ValueError(
+                f"norm is no argument of a block, which normalises before its map, got {neuron['norm']!r}"
+            )
+        positive_int("substeps", substeps)
+        if mixer:
+            positive_int("mixer", mixer)
         spread = spread_leaks(list(leaks), positive_int("neurons", neurons))
         spread = spread[torch.randperm(neurons, device="cpu")]
         self.norm = nn.LayerNorm(width)

@@ -12,7 +12,8 @@ from ...nn import LIF
 from ...nn.layer import SpikingLayer
 from ...nn.lif import SMALLEST_THRESHOLD
 from ...ops.dispatch import dispatch
-from ...ops.language import LANGUAGE, Block, Ends, Neurons
+from ...ops.language import EPSILON, LANGUAGE, Block, Ends, Neurons
+from .base import check_tokens
 from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
 
 WAY_OUT = "remove that before compiling for events, or leave the model as it is"
@@ -44,6 +45,9 @@ class StreamedLanguageModel(nn.Module):
         if reason := unfit(model):
             raise TypeError(f"{reason}; its maps of spikes alone can be driven by events")
         blocks: Any = model.blocks
+        check_plain("", model, WAY_OUT, SpikingLanguageModel)
+        check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT)
+        check_plain("output_dropout", model.output_dropout, WAY_OUT)
         check_plain("embedding", model.embedding, WAY_OUT, nn.Embedding)
         check_plain("norm", model.norm, WAY_OUT, nn.LayerNorm)
         for name, value in {
@@ -73,11 +77,19 @@ class StreamedLanguageModel(nn.Module):
     @torch.no_grad()
     def run(self, tokens: Tensor, state: Any) -> Any:
         """Logits, state, and the spikes of every block."""
+        check_tokens(tokens)
         parts: list[Any] = list(self.blocks)
         if state is None:
             state = [block.start(tokens.shape[1]) for block in parts]
+        elif len(state) != len(parts) or any(kept is None for _, kept in state):
+            raise ValueError(
+                f"state must be what this model returned, of {len(parts)} blocks; that of the model it was"
+                " compiled from has other parts"
+            )
         ends = Ends(self.table, self.scale, self.gain, self.offset, self.output_bias)
-        return dispatch(LANGUAGE, tokens, ends, [block.parts() for block in parts], state, self.neurons)
+        return dispatch(
+            LANGUAGE, tokens.long(), ends, [block.parts() for block in parts], state, self.neurons
+        )
 
 
 class StreamedBlock(nn.Module):
@@ -86,6 +98,8 @@ class StreamedBlock(nn.Module):
     def __init__(self, block: SpikingBlock, path: str, embedded: Tensor | None) -> None:
         super().__init__()
         layer: Any = block.layer
+        check_plain(path, block, WAY_OUT, SpikingBlock)
+        check_plain(f"{path}.dropout", block.dropout, WAY_OUT)
         check_plain(f"{path}.norm", block.norm, WAY_OUT, nn.LayerNorm)
         check_plain(f"{path}.layer", layer, WAY_OUT, SpikingLayer)
         check_plain(f"{path}.layer.input_map", layer.input_map, WAY_OUT, nn.Linear)
@@ -129,15 +143,48 @@ class StreamedBlock(nn.Module):
 
 def unfit(model: SpikingLanguageModel) -> str | None:
     """Why a model cannot be streamed by the op; None if it can."""
+    if reason := unusual(norm=model.norm) or not_silent(model.embedding_dropout, model.output_dropout):
+        return reason
+    if model.embedding.max_norm is not None:
+        return "embedding has a max_norm"
+    first: Any = model.blocks[0]
     for path, block in model.blocks.named_children():
         where = f"blocks.{path}"
         part: Any = block
+        if not isinstance(part, SpikingBlock):
+            return f"{where} is a {type(part).__name__}"
+        layer: Any = part.layer
         if part.to_leak is not None:
             return f"{where} computes its leaks from the input"
-        if part.layer.feedback is not None:
+        if layer.feedback is not None:
             return f"{where} has feedback"
         if part.mixer is not None:
             return f"{where} has a mixer"
-        if part.layer.lif.planes:
+        if layer.lif.planes:
             return f"{where} has a surrogate that remembers"
+        if layer.lif.norm_input:
+            return f"{where} weights its currents by 1 - leak"
+        if layer.norm is not None:
+            return f"{where} normalises its currents"
+        if (part.substeps, layer.lif.reset) != (first.substeps, first.layer.lif.reset):
+            return f"{where} has other substeps or another reset than blocks.0"
+        maps = {"norm": part.norm, "to_stream": part.to_stream, "layer.input_map": layer.input_map}
+        if reason := unusual(**maps) or not_silent(part.dropout):
+            return f"{where}: {reason}"
     return None
+
+
+def unusual(**parts: Any) -> str | None:
+    """What the op does not know of maps and normalisations: none of its weights, another epsilon."""
+    for name, part in parts.items():
+        if getattr(part, "weight", None) is None or getattr(part, "bias", None) is None:
+            return f"{name} has no weight or no bias"
+        if isinstance(part, nn.LayerNorm) and part.eps != EPSILON:
+            return f"{name} has eps={part.eps}"
+    return None
+
+
+def not_silent(*dropouts: nn.Module) -> str | None:
+    """Whether something stands where a dropout does, and does something in evaluation."""
+    odd = [one for one in dropouts if not isinstance(one, (nn.Dropout, nn.Identity))]
+    return f"{type(odd[0]).__name__} stands for a dropout" if odd else None
