@@ -27,6 +27,9 @@ def test_a_run_of_the_other_recipe_is_named(cli, runs):
     assert refused(cli("classify", translation)) == (
         f"{translation} does not classify; try `spikeseq translate {translation}`"
     )
+    assert refused(cli("generate", sentiment)) == (
+        f"{sentiment} does not write; try `spikeseq classify {sentiment}`"
+    )
     message = refused(cli("evaluate", translation, "--against", sentiment))
     assert message == f"{sentiment} does not translate; --against compares two translation runs"
     message = refused(cli("evaluate", sentiment, "--out", runs / "out"))

@@ -12,6 +12,25 @@ from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, say
 from spikeseq.recipes.shared.utf8 import lines
 
+COMMANDS = {"translates": "translate", "classifies": "classify", "writes": "generate"}
+"""What a run does, and the command for it."""
+
+
+def opened(run: Path, does: str) -> Any:
+    """The model of a run folder that does one of COMMANDS.
+
+    Raises:
+        ValueError: it does something else; naming the command for that.
+    """
+    from spikeseq.recipes.runs import load
+
+    found = load(run)
+    if not getattr(found, does):
+        other = next(command for what, command in COMMANDS.items() if getattr(found, what))
+        verb = "write" if does == "writes" else COMMANDS[does]
+        raise ValueError(f"{run} does not {verb}; try `spikeseq {other} {run}`")
+    return found
+
 
 @app.command()
 def translate(
@@ -26,13 +45,9 @@ def translate(
     ] = None,
 ) -> None:
     """Translate the lines of standard input: one line out for every line in."""
-    from spikeseq.recipes.runs import load
-
     if attention is not None:
         check_picture("--attention", attention)
-    translator = load(run)
-    if not translator.translates:
-        raise ValueError(f"{run} does not translate; try `spikeseq classify {run}`")
+    translator = opened(run, "translates")
     coming, penalty = utf8_lines(), translator.config.evaluate.length_penalty
     if attention is not None:
         first = next(coming, None)
@@ -61,13 +76,9 @@ def classify(
     json_: Json = False,
 ) -> None:
     """Classify the lines of standard input: texts, or paths of images or of recordings of events."""
-    from spikeseq.recipes.runs import load
-
     if trace is not None:
         check_picture("--trace", trace)
-    classifier = load(run)
-    if not classifier.classifies:
-        raise ValueError(f"{run} does not classify; try `spikeseq translate {run}`")
+    classifier = opened(run, "classifies")
     if trace is not None:
         try:
             classifier.check_trace()
@@ -115,12 +126,9 @@ def generate(
     json_: Json = False,
 ) -> None:
     """Write on with a language model, token by token; or tell how likely lines are."""
-    from spikeseq.recipes.runs import load
     from spikeseq.tokenizers.words import whole_characters
 
-    writer = load(run)
-    if not writer.writes:
-        raise ValueError(f"{run} does not write; `generate` takes a run of a language model")
+    writer = opened(run, "writes")
     results: list[dict[str, Any]] = []
     given = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

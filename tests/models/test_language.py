@@ -104,8 +104,9 @@ def test_bad_arguments_are_named():
     model = made("fixed")
     with pytest.raises(TypeError, match="tokens must be int64"):
         model(torch.rand(3, 2, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"tokens must be \(L, B\) with at least one row, got \(0, 2\)"):
-        model(torch.zeros((0, 2), dtype=torch.int64))
+    for one in (model, made("transformer")):
+        with pytest.raises(ValueError, match=r"tokens must be \(L, B\) with at least one row, got \(0, 2\)"):
+            one(torch.zeros((0, 2), dtype=torch.int64))
 
 
 def test_a_greedy_draw_takes_the_likeliest():

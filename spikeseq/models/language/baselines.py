@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...checks import check_share, choice, positive_int
-from .base import LanguageModel
+from .base import LanguageModel, check_tokens
 
 RNNS = {"lstm": nn.LSTM, "gru": nn.GRU}
 PLACE = 0.02  # deviation of a place's vector at the start
@@ -118,6 +118,7 @@ class TransformerLanguageModel(LanguageModel):
 
     def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """As `LanguageModel`; the state is (B, n) int64, the tokens that are still looked back on."""
+        check_tokens(tokens)
         if self.training:
             if len(tokens) > 2 * self.block:
                 raise ValueError(

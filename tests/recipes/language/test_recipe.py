@@ -289,8 +289,9 @@ def test_lines_that_are_not_utf8(cli, runs):
 
 
 def test_other_runs_and_other_commands(cli, runs, tmp_path):
-    assert "does not classify" in refused(cli("classify", runs / "snn"))
-    assert "does not translate" in refused(cli("translate", runs / "snn"))
+    run = runs / "snn"
+    for verb in ("classify", "translate"):
+        assert refused(cli(verb, run)) == f"{run} does not {verb}; try `spikeseq generate {run}`"
     assert "is not a run folder" in refused(cli("generate", tmp_path))
 
 
