@@ -68,16 +68,21 @@ class Synapses:
         )
 
     def normalise(self, neuron: int) -> None:
-        """Restores the sum of a neuron's weights, taken in eight lanes as the kernel does."""
-        column = self.weight[:, neuron].clone()
-        lanes = torch.zeros(8)
-        for chunk in column.split(8):
-            lanes[: len(chunk)] += chunk
-        total = torch.zeros(())
-        for lane in lanes:
-            total = total + lane
-        if self.total > 0 and total > 0:
-            self.weight[:, neuron] = column * (torch.tensor(self.total) / total)
+        """Restores the sum of a neuron's weights."""
+        restore(self.weight, neuron, self.total)
+
+
+def restore(weight: Tensor, neuron: int, wanted: float) -> None:
+    """Scales one column of weights (inputs, neurons) to its sum, in eight lanes as the kernel adds."""
+    column = weight[:, neuron].clone()
+    lanes = torch.zeros(8)
+    for chunk in column.split(8):
+        lanes[: len(chunk)] += chunk
+    total = torch.zeros(())
+    for lane in lanes:
+        total = total + lane
+    if wanted > 0 and total > 0:
+        weight[:, neuron] = column * (torch.tensor(wanted) / total)
 
 
 class Neurons:

@@ -54,8 +54,8 @@ def present(
         first: number of the first example, on which its spikes depend: what is learnt in parts is what is
             learnt at once if they are numbered on.
         batch: 1 learns one example after the other. More are shown to the same weights and thresholds, each
-            moves copies of its own, and the changes add up in their order: an approximation that can use
-            several threads. 0 learns nothing.
+            moves copies of its own, and the changes add up in their order, after which the sum of a neuron's
+            weights is restored: an approximation that can use several threads. 0 learns nothing.
 
     Returns:
         what was shown, and new tensors of what is learnt (the same ones if nothing is).
@@ -139,12 +139,15 @@ def _plain(
         return
     for begin in examples[::batch]:
         base, thetas = [w.clone() for w in learnt.weights], [t.clone() for t in learnt.thetas]
+        changed = [torch.zeros(w.shape[1], dtype=torch.bool) for w in base]
         for n in examples[begin : begin + batch]:
             own, own_thetas = [w.clone() for w in base], [t.clone() for t in thetas]
             show(n, own, own_thetas)
             for link, to, moved, before in zip(plan.links(), learnt.weights, own, base, strict=True):
                 to += moved - before
                 to.clamp_(0.0, single(link.rule.most))
+            for mine, moved, before in zip(changed, own, base, strict=True):
+                mine |= (moved - before != 0).any(0)
             for kind, to, moved, before in zip(
                 plan.ensembles, learnt.thetas, own_thetas, thetas, strict=True
             ):
@@ -152,6 +155,9 @@ def _plain(
                 for _ in range(int(shown[n, 0])):
                     keep = keep * decay(plan.presentation.time + plan.presentation.rest, kind.decay_time)
                 to.copy_(to * keep + (moved - before * keep))
+        for link, weight, mine in zip(plan.links(), learnt.weights, changed, strict=True):
+            for neuron in mine.nonzero().flatten().tolist():
+                reference.restore(weight, neuron, link.total)
 
 
 PRESENT = Op("stdp_present", fits, _native, _plain)

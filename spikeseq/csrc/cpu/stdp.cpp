@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <stdexcept>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "../checks.h"
@@ -179,6 +181,26 @@ void add(const Changes& made, const Tensors& base_thetas, Given& given, const Ne
   }
 }
 
+// Sums of changes do not keep the sum of a neuron's weights where some of them end at zero: it is restored, or a
+// neuron that often wins would be driven more and more.
+void restore(const std::vector<Changes>& all, Given& given, const Network& network) {
+  std::set<std::pair<size_t, int32_t>> moved;
+  for (const Changes& made : all)
+    for (const Changes::Column& one : made.columns)
+      if (std::any_of(one.by.begin(), one.by.end(), [](float by) { return by != 0; }))
+        moved.insert({one.connection, one.neuron});
+  std::vector<float> row;
+  for (const auto& [connection, neuron] : moved) {
+    const Connection& kind = network.connections[connection];
+    if (!(kind.total > 0)) continue;
+    float* weight = given.weights[connection].data_ptr<float>() + neuron;
+    row.resize(kind.inputs);
+    for (int64_t i = 0; i < kind.inputs; ++i) row[i] = weight[i * kind.neurons];
+    normalise(row.data(), kind.inputs, kind.total);
+    for (int64_t i = 0; i < kind.inputs; ++i) weight[i * kind.neurons] = row[i];
+  }
+}
+
 // A batch from the same weights and thresholds; in each example its own stay live. Changes add up in the order of
 // examples.
 void batch(Given& given, const Network& network, int64_t first, int64_t begin, int64_t end) {
@@ -205,6 +227,7 @@ void batch(Given& given, const Network& network, int64_t first, int64_t begin, i
   Tensors base;
   for (const at::Tensor& one : given.thetas) base.push_back(one.clone());
   for (const Changes& made : all) add(made, base, given, network);
+  restore(all, given, network);
 }
 
 // `constants` and `whole` as ops/stdp.py packs them; example n draws as number `first` + n. Weights and thetas are

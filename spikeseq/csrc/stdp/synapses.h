@@ -29,6 +29,17 @@ struct Connection {
       : rule(read_rule(from)), total(from.real()), inputs(inputs), neurons(neurons), possible(possible) {}
 };
 
+// The weights of a neuron, scaled to their sum. Sums in eight lanes: the order is part of the result.
+inline void normalise(float* row, int64_t inputs, float total) {
+  float lanes[8] = {};
+  for (int64_t i = 0; i < inputs; ++i) lanes[i % 8] += row[i];
+  float sum = 0.0f;
+  for (float lane : lanes) sum += lane;
+  if (!(sum > 0)) return;
+  const float scale = total / sum;
+  for (int64_t i = 0; i < inputs; ++i) row[i] *= scale;
+}
+
 class Synapses {
  public:
   Synapses(const Connection& kind, float* weight) : kind_(kind), weight_(weight), last_(kind.inputs) {}
@@ -66,7 +77,7 @@ class Synapses {
   void finish(const Awake& awake, const Each& each) {
     for (size_t slot = 0; slot < awake.neurons.size(); ++slot) {
       float* row = rows_.data() + slot * kind_.inputs;
-      if (kind_.total > 0) normalise(row);
+      if (kind_.total > 0) normalise(row, kind_.inputs, kind_.total);
       each(awake.neurons[slot], row);
       for (int64_t i = 0; i < kind_.inputs; ++i) weight_[i * kind_.neurons + awake.neurons[slot]] = row[i];
     }
@@ -98,17 +109,6 @@ class Synapses {
       const float moved = rule.behind(row[i], rule.before_trace(now, last_[i]), slow, drawn);
       row[i] = kind_.possible && !kind_.possible[i * kind_.neurons + neuron] ? 0.0f : moved;
     }
-  }
-
-  // Sums in eight lanes: the order is part of the result.
-  void normalise(float* row) const {
-    float lanes[8] = {};
-    for (int64_t i = 0; i < kind_.inputs; ++i) lanes[i % 8] += row[i];
-    float sum = 0.0f;
-    for (float lane : lanes) sum += lane;
-    if (!(sum > 0)) return;
-    const float scale = kind_.total / sum;
-    for (int64_t i = 0; i < kind_.inputs; ++i) row[i] *= scale;
   }
 
   const Connection& kind_;
