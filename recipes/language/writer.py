@@ -18,6 +18,7 @@ from spikeseq.models.language.stream import unfit
 from spikeseq.recipes.language.surprise import memories, slowest
 from spikeseq.recipes.language.units import Unit
 from spikeseq.recipes.shared.opened import Opened, Seen
+from spikeseq.watch import watched
 
 READ_AT_ONCE = 1024
 """Tokens of a prompt or text that are read in one call; the state goes from call to call."""
@@ -49,9 +50,14 @@ class Writer(Opened):
     config: Any = None
     writes = True
 
-    @cached_property
+    @property
     def stream(self) -> nn.Module:
-        """What reads and writes, made at its first use and then kept."""
+        """What reads and writes: the model where its calls are watched, else what `for_writing` made of it at
+        the first use. Weights that are changed later are not seen; load the run again, or use the model."""
+        return self.model if watched(*self.model.modules()) else self._made
+
+    @cached_property
+    def _made(self) -> nn.Module:
         return for_writing(self.model)
 
     @torch.no_grad()
@@ -158,10 +164,18 @@ class Writer(Opened):
 
 
 def for_writing(model: nn.Module) -> nn.Module:
-    """The model, or the same driven by events where it can be: a spiking one with fixed leaks, on a CPU."""
-    if not isinstance(model, SpikingLanguageModel) or unfit(model) is not None:
+    """The model, or the same driven by events where it can be: a spiking one with fixed leaks, on a CPU, to
+    which nothing was hooked or changed."""
+    if (
+        not isinstance(model, SpikingLanguageModel)
+        or unfit(model) is not None
+        or not model.output_bias.is_cpu
+    ):
         return model
-    return compile_events(model) if model.output_bias.is_cpu else model
+    try:
+        return compile_events(model)
+    except ValueError:  # a part that can only be called
+        return model
 
 
 @torch.no_grad()

@@ -143,11 +143,13 @@ def _plain(
         for n in examples[begin : begin + batch]:
             own, own_thetas = [w.clone() for w in base], [t.clone() for t in thetas]
             show(n, own, own_thetas)
-            for link, to, moved, before in zip(plan.links(), learnt.weights, own, base, strict=True):
-                to += moved - before
-                to.clamp_(0.0, single(link.rule.most))
-            for mine, moved, before in zip(changed, own, base, strict=True):
-                mine |= (moved - before != 0).any(0)
+            for link, to, moved, before, mine in zip(
+                plan.links(), learnt.weights, own, base, changed, strict=True
+            ):
+                columns = (moved - before != 0).any(0)
+                to[:, columns] += (moved - before)[:, columns]
+                to[:, columns] = to[:, columns].clamp(0.0, single(link.rule.most))
+                mine |= columns
             for kind, to, moved, before in zip(
                 plan.ensembles, learnt.thetas, own_thetas, thetas, strict=True
             ):

@@ -124,6 +124,17 @@ def test_draws_keep_to_the_likeliest():
     assert set(draw(logits, generator, temperature=3.0).tolist()) == {0, 1, 2, 3}
 
 
+def test_equal_logits_are_k_of_them():
+    found = draw(torch.zeros(300, 5), torch.Generator().manual_seed(0), top_k=2)
+    assert len(set(found.tolist())) == 2
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_logits_that_are_no_numbers_are_refused(temperature):
+    with pytest.raises(ValueError, match="logits must be numbers, got NaN"):
+        draw(torch.tensor([[0.0, float("nan")]]), temperature=temperature)
+
+
 def test_draws_have_the_model_s_frequencies():
     shares = torch.tensor([0.1, 0.2, 0.7])
     found = draw(shares.log().expand(20_000, 3), torch.Generator().manual_seed(0))

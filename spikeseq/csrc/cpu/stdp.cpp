@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <stdexcept>
 #include <set>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -148,7 +148,7 @@ struct Changes {
   int64_t times = 0;
 };
 
-// The columns of `own` that an example has moved go back to those of `base`.
+// The columns of `own` that an example has moved go back to those of `base`; those that it has not are dropped.
 void take_back(std::vector<Changes::Column>& columns, const Tensors& base, Tensors& own) {
   for (Changes::Column& one : columns) {
     const int64_t neurons = base[one.connection].size(1), inputs = base[one.connection].size(0);
@@ -160,6 +160,10 @@ void take_back(std::vector<Changes::Column>& columns, const Tensors& base, Tenso
       after[i * neurons] = before[i * neurons];
     }
   }
+  const auto unmoved = [](const Changes::Column& one) {
+    return std::all_of(one.by.begin(), one.by.end(), [](float by) { return by == 0; });
+  };
+  columns.erase(std::remove_if(columns.begin(), columns.end(), unmoved), columns.end());
 }
 
 void add(const Changes& made, const Tensors& base_thetas, Given& given, const Network& network) {
@@ -186,9 +190,7 @@ void add(const Changes& made, const Tensors& base_thetas, Given& given, const Ne
 void restore(const std::vector<Changes>& all, Given& given, const Network& network) {
   std::set<std::pair<size_t, int32_t>> moved;
   for (const Changes& made : all)
-    for (const Changes::Column& one : made.columns)
-      if (std::any_of(one.by.begin(), one.by.end(), [](float by) { return by != 0; }))
-        moved.insert({one.connection, one.neuron});
+    for (const Changes::Column& one : made.columns) moved.insert({one.connection, one.neuron});
   std::vector<float> row;
   for (const auto& [connection, neuron] : moved) {
     const Connection& kind = network.connections[connection];

@@ -17,7 +17,7 @@ def check_tokens(tokens: Tensor) -> None:
     """
     check_tensor("tokens", tokens)
     if tokens.dtype not in WHOLE_NUMBERS:
-        raise TypeError(f"tokens must be int64, got {tokens.dtype}")
+        raise TypeError(f"tokens must be int64 or int32, got {tokens.dtype}")
     if tokens.dim() != 2 or not tokens.shape[0]:
         raise ValueError(f"tokens must be (L, B) with at least one row, got {tuple(tokens.shape)}")
 

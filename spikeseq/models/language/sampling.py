@@ -46,13 +46,16 @@ def draw(
         TypeError, ValueError: as `check_sampling`.
     """
     check_sampling(temperature, top_k, top_p)
+    if logits.is_cpu and bool(logits.isnan().any()):
+        raise ValueError("logits must be numbers, got NaN: the model's weights are not finite")
     if temperature == 0:
         return logits.argmax(1)
     logits = logits.double()
     logits = (logits - logits.amax(1, keepdim=True)) / temperature  # however small that is, the largest is 0
     if top_k is not None and top_k < logits.shape[1]:
-        least = logits.topk(top_k, 1).values[:, -1:]
-        logits = logits.masked_fill(logits < least, -math.inf)
+        kept = torch.full_like(logits, -math.inf)
+        best = logits.topk(top_k, 1)
+        logits = kept.scatter(1, best.indices, best.values)
     if top_p < 1:
         sorted_logits, order = logits.sort(1, descending=True)
         shares = sorted_logits.softmax(1)

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+import spikeseq
 from spikeseq.models.language import (
     RecurrentLanguageModel,
     SpikingLanguageModel,
@@ -80,6 +81,22 @@ def test_as_many_tokens_as_wanted_and_steps_for_them(tokens):
     writer.stream.register_forward_hook(lambda *_: calls.append(1))
     assert len(written(writer, tokens=tokens, seed=1).replace("\n", " <eos> ").split()) <= tokens
     assert len(calls) == tokens  # the prompt, and a step for each token but the last
+
+
+def test_who_watches_the_model_sees_it_write():
+    writer = never_ending(made())
+    with spikeseq.monitor(writer.model) as watch:
+        text = written(writer, tokens=5, seed=1)
+        assert all(rate > 0 for rate in watch.rates().values()) and watch.rates()
+    assert written(writer, tokens=5, seed=1) == text
+
+
+def test_a_hooked_model_writes_as_it_is():
+    writer, calls = never_ending(made()), []
+    text = written(made_again := never_ending(made()), tokens=5, seed=1)
+    assert made_again.stream is not made_again.model
+    writer.model.register_forward_hook(lambda *_: calls.append(1))
+    assert written(writer, tokens=5, seed=1) == text and len(calls) == 5
 
 
 def test_it_ends_where_the_document_ends():
