@@ -1,5 +1,6 @@
 """`compile_events`: inference that reads only the weights of neurons that fired."""
 
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -8,7 +9,6 @@ from torch import Tensor, nn
 from .checks import choice
 from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
-from .models.language.spiking import SpikingLanguageModel
 from .models.sentiment import SpikingClassifier
 from .modules import check_plain, of_kind, refuse, rewritten, spiking_maps
 from .nn import TokenConv1d
@@ -100,6 +100,15 @@ class EventConv1d(EventMap):
         return base
 
 
+@singledispatch
+def form(model: nn.Module, weights: str) -> nn.Module | None:
+    """The form of its own that a model has when it is driven by events; None where it has none.
+
+    Classes register theirs. weights: one of WEIGHTS.
+    """
+    return None
+
+
 def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
     """A copy of `model` for inference, in which maps of spikes read only the weights of neurons that fired.
 
@@ -122,14 +131,9 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
     if of_kind(model, EventMap):
         raise TypeError(f"this {type(model).__name__} is driven by events already")
     found = spike_maps(model)
-    if isinstance(model, SpikingLanguageModel) and weights == "float32":
-        from .models.language.stream import (  # which is made of this module's parts
-            StreamedLanguageModel,
-            unfit,
-        )
-
-        if unfit(model) is None:
-            return StreamedLanguageModel(model).eval()
+    own = form(model, weights)
+    if own is not None:
+        return own.eval()
     foldable = isinstance(model, SpikingClassifier) and not is_folded(model)
     model = fold_embeddings(model) if foldable else copied(model).eval().requires_grad_(False)
     for path in found:

@@ -2,7 +2,7 @@
 
 from spikeseq.tokenizers.words import whole_characters
 
-LONGEST = 1000  # tokens of a line: every word looks at all of the source, so that time grows with the square
+LONGEST = 2000  # tokens of a line: every word looks at all of the source, so that time grows with the square
 
 
 def clean(text: str) -> str:

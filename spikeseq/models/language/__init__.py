@@ -8,6 +8,7 @@ from .base import LanguageModel
 from .baselines import RNNS, RecurrentLanguageModel, TransformerLanguageModel
 from .sampling import check_sampling, draw
 from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
+from .stream import StreamedLanguageModel
 
 LANGUAGE_MODELS = ("snn", *RNNS, "transformer")
 
@@ -39,6 +40,7 @@ __all__ = [
     "RecurrentLanguageModel",
     "SpikingBlock",
     "SpikingLanguageModel",
+    "StreamedLanguageModel",
     "TokenShift",
     "TransformerLanguageModel",
     "build_language_model",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...checks import has_values
-from ...events import EventLinear
+from ...events import EventLinear, form
 from ...modules import check_plain
 from ...nn import LIF
 from ...nn.layer import SpikingLayer
@@ -188,3 +188,8 @@ def not_silent(*dropouts: nn.Module) -> str | None:
     """Whether something stands where a dropout does, and does something in evaluation."""
     odd = [one for one in dropouts if not isinstance(one, (nn.Dropout, nn.Identity))]
     return f"{type(odd[0]).__name__} stands for a dropout" if odd else None
+
+
+@form.register
+def _(model: SpikingLanguageModel, weights: str) -> nn.Module | None:
+    return StreamedLanguageModel(model) if weights == "float32" and unfit(model) is None else None

@@ -90,5 +90,5 @@ def test_a_line_too_long_to_translate_is_told_before_the_training(pairs):
     load(pairs)
     lines = [f"Hund{i} " * (LONGEST + 1) for i in range(20)]
     (pairs.parent / "pairs.de").write_text("\n".join(lines))
-    with pytest.raises(ValueError, match="has 1,001 tokens, and at most 1,000 are translated at once"):
+    with pytest.raises(ValueError, match="has 2,001 tokens, and at most 2,000 are translated at once"):
         load(pairs)
