@@ -154,11 +154,18 @@ class SpikingLayer(nn.Module):
         substeps: int,
         readout: str,
         window: int | None = None,
+        leak: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(L, B, input_size) in; the read-out of the neurons, as `functional.lif`, and their state out."""
+        """(L, B, input_size) in; the read-out of the neurons, as `functional.lif`, and their state out.
+
+        Args:
+            leak: as `LIF.forward`, such as (L, B, hidden_size), one for every token. Not with feedback.
+        """
         run = Run(substeps, window, readout, lengths)
         if self.feedback is None:
-            return dispatch(LAYER, self, x, state, run)  # type: ignore[no-any-return]
+            return dispatch(LAYER, self, x, state, run, leak)  # type: ignore[no-any-return]
+        if leak is not None:
+            raise ValueError("leak goes without feedback (recurrent=True); neurons then have their own")
         return dispatch(FEEDBACK, self, self._currents(x), state, run)  # type: ignore[no-any-return]
 
     def _currents(self, x: Tensor) -> Tensor:
@@ -167,7 +174,7 @@ class SpikingLayer(nn.Module):
 
     # Map and neurons: one call where nothing stands between them, and nobody looks there.
 
-    def _fits(self, x: Tensor, state: Tensor | None, _run: Run) -> str | None:
+    def _fits(self, x: Tensor, state: Tensor | None, _run: Run, leak: Tensor | None) -> str | None:
         if self.norm is not None:
             return f"a norm ({type(self.norm).__name__}) stands between map and neurons"
         return (
@@ -177,18 +184,18 @@ class SpikingLayer(nn.Module):
             or linear_lif.tensors_fit(x, self.input_map.weight, self.input_map.bias, state)  # type: ignore[arg-type]
         )
 
-    def _in_one_pass(self, x: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
+    def _in_one_pass(
+        self, x: Tensor, state: Tensor | None, run: Run, leak: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         linear: Any = self.input_map
-        neuron = self.lif.neuron()
+        neuron = self.lif.neuron(leak)
         return linear_lif.in_one_pass(x, linear.weight, linear.bias, state, neuron, run, self.recompute)
 
-    def _part_by_part(self, x: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
-        return self._neurons(self._currents(x), state, run)
-
-    def _neurons(self, current: Tensor, state: Tensor | None, run: Run) -> tuple[Tensor, Tensor]:
-        return self.lif(  # type: ignore[no-any-return]
-            current, state, lengths=run.lengths, substeps=run.substeps, readout=run.readout, window=run.window
-        )
+    def _part_by_part(
+        self, x: Tensor, state: Tensor | None, run: Run, leak: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        own = {} if leak is None else {"leak": leak}  # what stands for `lif` may know of none
+        return self.lif(self._currents(x), state, **run._asdict(), **own)  # type: ignore[no-any-return]
 
     # Feedback, I[t] = W_ih x + W_hh o[t-1]: one call where it is a map without bias, else step by step.
 

@@ -205,3 +205,27 @@ def test_parts_of_which_more_is_used_than_their_call(path):
     model = built(lambda: build_seq2seq({"name": name, "layers": 2, **FAMILIES[name]}, 12, 11))
     with pytest.raises(ValueError, match=rf"^{path} \(Hidden\) holds no .*; put it around one"):
         wrapped(model, path, Hidden)(*SENTENCES)
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
+def test_a_layer_takes_a_leak_for_every_token(fused):
+    """As map and neurons one after the other, with gradients; feedback refuses it."""
+    torch.manual_seed(0)
+    layer = SpikingLayer(4, 6, True, channels=6, norm_input=True).double()
+    x, leak = draw(5, 3, 4), draw(5, 3, 6).sigmoid()
+    call = {"lengths": None, "substeps": 2, "readout": "rate"}
+    found = []
+    for one in (layer, layer.lif):
+        given, own = x.clone().requires_grad_(), leak.clone().requires_grad_()
+        if one is layer.lif:
+            out, state = one(layer.input_map(given), None, leak=own, **call)
+        else:
+            handle = None if fused else layer.lif.register_forward_hook(lambda *_: None)
+            out, state = one(given, None, leak=own, **call)
+            if handle is not None:
+                handle.remove()
+        found.append((out, state, *torch.autograd.grad(out.sum() + state.sum(), (given, own))))
+    torch.testing.assert_close(found[0], found[1])
+    recurrent = SpikingLayer(4, 6, True, channels=6, recurrent=True).double()
+    with pytest.raises(ValueError, match="leak goes without feedback"):
+        recurrent(x, None, leak=leak, **call)

@@ -17,9 +17,20 @@ def check_tokens(tokens: Tensor) -> None:
     """
     check_tensor("tokens", tokens)
     if tokens.dtype not in WHOLE_NUMBERS:
-        raise TypeError(f"tokens must be int64 or int32, got {tokens.dtype}")
+        raise TypeError(f"tokens must be int64 or int32, got {tokens.dtype}; take tokens.long()")
     if tokens.dim() != 2 or not tokens.shape[0]:
         raise ValueError(f"tokens must be (L, B) with at least one row, got {tuple(tokens.shape)}")
+
+
+def check_range(tokens: Tensor, vocabulary: int) -> None:
+    """Refuses tokens that a vocabulary does not have.
+
+    Raises:
+        IndexError: naming the first of them, as the streamed form does.
+    """
+    odd = tokens[(tokens < 0) | (tokens >= vocabulary)]
+    if odd.numel():
+        raise IndexError(f"tokens must lie in [0, {vocabulary}), got {int(odd[0])}")
 
 
 class LanguageModel(nn.Module):
@@ -55,7 +66,12 @@ class LanguageModel(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """(L, B) int64 to (L, B, width), of size one."""
-        return self.embedding(tokens) * self.width**0.5  # type: ignore[no-any-return]
+        try:
+            rows: Tensor = self.embedding(tokens)
+        except IndexError:
+            check_range(tokens, len(self.output_bias))
+            raise
+        return rows * self.width**0.5
 
     def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Logits (L, B, V) of the token after each of `tokens` (L, B), and the state after the last of them.
@@ -64,7 +80,8 @@ class LanguageModel(nn.Module):
             tokens: int64.
             state: as a former call returned it; None at the start of a text.
         Raises:
-            TypeError, ValueError: `tokens` are no whole numbers, or not (L, B).
+            TypeError, ValueError: `tokens` are no whole numbers, or not (L, B); or the state is that of
+                another model, or of another batch. IndexError: a token that is not in the vocabulary.
         """
         check_tokens(tokens)
         hidden, state = self.hidden(self.embed(tokens), state)

@@ -5,7 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...checks import check_share, choice, positive_int
+from ...checks import (
+    WHOLE_NUMBERS,
+    autocast_dtype,
+    check_shape,
+    check_share,
+    check_tensor,
+    choice,
+    positive_int,
+)  # fmt: skip
 from .base import LanguageModel, check_tokens
 
 RNNS = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -51,8 +59,23 @@ class RecurrentLanguageModel(LanguageModel):
 
     def hidden(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """As `LanguageModel`; the state is that of the RNN, (B, layers, H), of an LSTM two of these."""
+        if state is not None:
+            self.check_state(state, x)
         x, state = self.rnn(self.embedding_dropout(x), turned(state))
         return self.back(self.output_dropout(x)), turned(state)
+
+    def check_state(self, state: Any, x: Tensor) -> None:
+        """Refuses a state of another model, or of another batch than that of `x` (L, B, width)."""
+        pair = isinstance(self.rnn, nn.LSTM)
+        if pair != isinstance(state, tuple | list) or (pair and len(state) != 2):
+            wanted = "hidden and cell state" if pair else "one Tensor"
+            raise ValueError(
+                f"state of {type(self.rnn).__name__} must be {wanted}; got that of another model"
+            )
+        shape = (x.shape[1], self.rnn.num_layers, self.rnn.hidden_size)
+        dtype = None if autocast_dtype(x) else x.dtype
+        for part in state if pair else [state]:
+            check_shape("state", part, shape, x, dtype)
 
 
 def turned(state: Any) -> Any:
@@ -125,7 +148,7 @@ class TransformerLanguageModel(LanguageModel):
                     f"a training chunk must be at most context={2 * self.block} tokens, got {len(tokens)}"
                 )
             return super().forward(tokens)[0], None
-        past = tokens.new_zeros((0, tokens.shape[1])) if state is None else state.t()
+        past = tokens.new_zeros((0, tokens.shape[1])) if state is None else self.read(state, tokens)
         text = torch.cat((past, tokens))
         logits = []
         # A text begins where a block begins, so that the blocks of `text` are those of the whole.
@@ -138,6 +161,17 @@ class TransformerLanguageModel(LanguageModel):
             logits.append(found[max(start, len(past)) - first :])
         over = (len(text) // self.block - 1) * self.block
         return torch.cat(logits), text[max(0, over) :].t()
+
+    def read(self, state: Any, tokens: Tensor) -> Tensor:
+        """The tokens of a state, (n, B); refuses that of another model, or of another batch."""
+        check_tensor("state", state)
+        fits = state.dim() == 2 and len(state) == tokens.shape[1] and state.shape[1] <= self.limit
+        if state.dtype not in WHOLE_NUMBERS or not fits or state.device != tokens.device:
+            raise ValueError(
+                f"state must be whole numbers ({tokens.shape[1]}, {self.limit} or fewer) on {tokens.device},"
+                f" got {tuple(state.shape)} of {state.dtype} on {state.device}"
+            )
+        return state.t()
 
     def hidden(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One context, or a part of one from its beginning."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...checks import check_share, choice, positive_int
+from ...checks import autocast_dtype, check_shape, check_share, choice, positive_int
 from ...nn import LIF
 from ...nn.layer import SpikingLayer
 from ...nn.start import begin, normal
@@ -14,6 +14,15 @@ from ..seq2seq.stacks import spread_leaks
 from .base import LanguageModel
 
 DECAYS = ("fixed", "input")
+NEURON = ("threshold", "reset", "surrogate", "learn_threshold", "detach_reset")
+"""Arguments of `nn.LIF` that a block takes; the others follow from its own."""
+INSTEAD = {
+    "leak": "leaks=(low, high) spreads them over the neurons",
+    "learn_leak": "leaks are learnt, or computed with decay='input'",
+    "norm_input": "decay='input' has it, decay='fixed' has not",
+    "channels": "every neuron has a leak and a threshold of its own",
+    "norm": "a block normalises before its map; behind it, it would undo the neurons' scales",
+}
 
 
 class TokenShift(nn.Module):
@@ -39,6 +48,9 @@ class TokenShift(nn.Module):
         """(L, B, D) to (L, B, D), and the last K - 1 inputs (B, K - 1, D)."""
         before = self.kernel_size - 1
         past = x.new_zeros((before, *x.shape[1:])) if state is None else state.transpose(0, 1)
+        if state is not None:
+            dtype = None if autocast_dtype(x) else x.dtype
+            check_shape("state of a shift", state, (x.shape[1], before, self.features), x, dtype)
         given = torch.cat((past, x))
         out = given[before:] * self.weight[before]
         for k in range(before):
@@ -63,7 +75,9 @@ class SpikingBlock(nn.Module):
         mixer: neurons of a second part, which forget everything at each token; 0 for none.
         dropout: share silenced of what goes back onto the stream.
         depth: blocks on the stream, which share its variance at the start.
-        neuron: arguments of `nn.LIF`.
+        neuron: arguments of `nn.LIF`: threshold, reset, surrogate, learn_threshold, detach_reset.
+    Raises:
+        TypeError, ValueError: naming the argument, and what stands in its place.
     """
 
     def __init__(
@@ -85,10 +99,7 @@ class SpikingBlock(nn.Module):
         choice("decay", decay, DECAYS)
         if recurrent and decay == "input":
             raise ValueError("recurrent=True goes with decay='fixed', got decay='input'")
-        if neuron.get("norm") is not None:
-            raise ValueError(
-                f"norm is no argument of a block, which normalises before its map, got {neuron['norm']!r}"
-            )
+        check_neuron(neuron)
         positive_int("substeps", substeps)
         if mixer:
             positive_int("mixer", mixer)
@@ -117,7 +128,7 @@ class SpikingBlock(nn.Module):
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """The stream (L, B, D) after the block, and its state: membranes, and what the shift keeps."""
-        membrane, kept = (None, None) if state is None else state
+        membrane, kept = (None, None) if state is None else self.check_state(state)
         given = self.norm(x)
         if self.shift is not None:
             given, kept = self.shift(given, kept)
@@ -130,14 +141,25 @@ class SpikingBlock(nn.Module):
     def fire(self, given: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         """What comes in (L, B, D) to spikes (L, B, N), summed over the sub-steps of a token."""
         readout, T = ("spikes", 1) if self.substeps == 1 else ("rate", self.substeps)
-        if self.to_leak is None:
-            found, membrane = self.layer(given, membrane, lengths=None, substeps=T, readout=readout)
-        else:
-            leak = torch.sigmoid(self.to_leak(given))
-            found, membrane = self.layer.lif(
-                self.layer.input_map(given), membrane, leak=leak, substeps=T, readout=readout
-            )
+        own = {} if self.to_leak is None else {"leak": torch.sigmoid(self.to_leak(given))}
+        found, membrane = self.layer(given, membrane, lengths=None, substeps=T, readout=readout, **own)
         return (found if T == 1 else found * T), membrane
+
+    def check_state(self, state: Any) -> Any:
+        """A state if it has the parts of this block's; neurons and shift look at their shapes."""
+        pair = isinstance(state, tuple | list) and len(state) == 2
+        if not pair or state[0] is None or (state[1] is None) != (self.shift is None):
+            kept = "None" if self.shift is None else "the shift's last inputs"
+            raise ValueError(f"state of a block must be its membranes and {kept}; got that of another model")
+        return state
+
+
+def check_neuron(neuron: dict[str, Any]) -> None:
+    """Refuses what a block says of its neurons itself, and what is no argument of theirs."""
+    for name in neuron:
+        if name not in NEURON:
+            instead = INSTEAD.get(name, f"it takes {', '.join(NEURON)} of nn.LIF")
+            raise TypeError(f"{name} is no argument of a spiking block: {instead}")
 
 
 class Mixer(nn.Module):
@@ -189,11 +211,10 @@ class SpikingLanguageModel(LanguageModel):
         embedding_size: numbers of a token's vector, and of the stream, D.
         neurons: of a block.
         layers: blocks.
-        substeps: T of every token. Default 1: the membrane goes on over tokens, and more cost as much again.
-        leaks, decay, kernel_size, recurrent, mixer: as `SpikingBlock`.
-        embedding_dropout, dropout, output_dropout: shares silenced of the tokens' vectors, of what blocks
-            add, of what the output map reads.
-        neuron: arguments of `nn.LIF`: threshold, reset, surrogate and so on.
+        embedding_dropout, output_dropout: shares silenced of the tokens' vectors, and of what the output map
+            reads.
+        block: further arguments of `SpikingBlock`: substeps, leaks, decay, kernel_size, recurrent, mixer,
+            dropout, and those of its neurons.
     """
 
     def __init__(
@@ -203,25 +224,15 @@ class SpikingLanguageModel(LanguageModel):
         embedding_size: int = 192,
         neurons: int = 384,
         layers: int = 3,
-        substeps: int = 1,
-        leaks: Sequence[float] = (0.0, 0.99),
-        decay: str = "fixed",
-        kernel_size: int = 1,
-        recurrent: bool = False,
-        mixer: int = 0,
         embedding_dropout: float = 0.0,
-        dropout: float = 0.0,
         output_dropout: float = 0.0,
-        **neuron: Any,
+        **block: Any,
     ) -> None:
         super().__init__(vocabulary, embedding_size)
+        count = positive_int("layers", layers)
         self.blocks = nn.ModuleList(
-            SpikingBlock(
-                embedding_size, neurons, substeps=substeps, leaks=leaks, decay=decay, kernel_size=kernel_size,
-                recurrent=recurrent, mixer=mixer, dropout=dropout, depth=layers, **neuron,
-            )
-            for _ in range(positive_int("layers", layers))
-        )  # fmt: skip
+            SpikingBlock(embedding_size, neurons, depth=count, **block) for _ in range(count)
+        )
         self.norm = nn.LayerNorm(embedding_size)
         self.embedding_dropout = nn.Dropout(check_share(embedding_dropout))
         self.output_dropout = nn.Dropout(check_share(output_dropout))
@@ -230,6 +241,10 @@ class SpikingLanguageModel(LanguageModel):
         """As `LanguageModel`; the state is that of every block."""
         x = self.embedding_dropout(x)
         states = [None] * len(self.blocks) if state is None else state
+        if not isinstance(states, tuple | list) or len(states) != len(self.blocks):
+            raise ValueError(
+                f"state must be a list with one of every block, {len(self.blocks)}; got that of another model"
+            )
         found = []
         for block, before in zip(self.blocks, states, strict=True):
             x, after = block(x, before)

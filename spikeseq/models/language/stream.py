@@ -81,7 +81,7 @@ class StreamedLanguageModel(nn.Module):
         parts: list[Any] = list(self.blocks)
         if state is None:
             state = [block.start(tokens.shape[1]) for block in parts]
-        elif len(state) != len(parts) or any(kept is None for _, kept in state):
+        elif not of_blocks(state, len(parts)):
             raise ValueError(
                 f"state must be what this model returned, of {len(parts)} blocks; that of the model it was"
                 " compiled from has other parts"
@@ -90,6 +90,14 @@ class StreamedLanguageModel(nn.Module):
         return dispatch(
             LANGUAGE, tokens.long(), ends, [block.parts() for block in parts], state, self.neurons
         )
+
+
+def of_blocks(state: Any, count: int) -> bool:
+    """Whether a state is a pair of tensors for each block; the op looks at their shapes."""
+    if not isinstance(state, tuple | list) or len(state) != count:
+        return False
+    pairs = all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in state)
+    return pairs and all(isinstance(part, Tensor) for pair in state for part in pair)
 
 
 class StreamedBlock(nn.Module):
