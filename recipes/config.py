@@ -160,7 +160,8 @@ def check_config(config: Any) -> None:
 
 
 def completed(path: Path) -> Settings:
-    """The configuration of a run that an older version wrote: today's names, and defaults of later settings.
+    """The configuration of a run that an older version wrote: today's names, and for settings that came later
+    what it did: the room's `ADDED`, or else the defaults.
 
     Raises ValueError, and what OmegaConf and the readers of YAML do, for a file that is none.
     """
@@ -171,6 +172,9 @@ def completed(path: Path) -> Settings:
     config = renamed(config.recipe, config)
     # A run of an older version lacks settings that were added since, but no section; a cut file does.
     defaults = default_config(config)
+    for key, value in room(config.recipe).ADDED.items():
+        if OmegaConf.select(defaults, key) is not None:
+            OmegaConf.update(defaults, key, value)
     cut = [str(section) for section in defaults if section not in config]
     if cut:
         raise ValueError(f"it has no {cut[0]}")

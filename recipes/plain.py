@@ -64,7 +64,7 @@ def hint(close: list[str], names: list[str]) -> str:
 
 
 def room(recipe: str) -> Any:
-    """The module of a recipe's settings, with `sections(model)`, `IDLE` and `RENAMED`."""
+    """The module of a recipe's settings, with `sections(model)`, `IDLE`, `RENAMED` and `ADDED`."""
     return importlib.import_module(f"{CLASSES[recipe].rpartition('.')[0]}.settings")
 
 

@@ -14,6 +14,8 @@ def streamed(module: StreamedLanguageModel, call: Call) -> Operations:
     tokens, (vocabulary, width) = ids.numel(), module.table.shape
     _, _, spikes = module.run(ids, state)
     found = Operations(multiplies=tokens * width, weight_bytes=FLOAT * tokens * width)  # the scaled vector
+    grams = tokens * len(module.orders)  # a vector each
+    found += Operations(adds=grams * width, weight_bytes=FLOAT * grams * width)
     neurons = 0
     parts: list[Any] = list(module.blocks)
     for block, count in zip(parts, spikes.tolist(), strict=True):

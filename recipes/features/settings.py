@@ -139,6 +139,7 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED: dict[str, str] = {}
+ADDED: dict[str, Any] = {}
 """Names in run folders of earlier versions, and those of today."""
 
 BACKPROP = ("epochs", "batch_size", "learning_rate", "weight_decay")

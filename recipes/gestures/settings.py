@@ -109,6 +109,7 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED = {"data.shift": "data.sensor_shift"}
+ADDED: dict[str, Any] = {}
 """Names in run folders of earlier versions, and those of today."""
 
 

@@ -1,6 +1,7 @@
 """Settings of the recipe for language models: what they mean, what they accept, and where they do nothing."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from spikeseq.recipes.settings import (
@@ -12,6 +13,7 @@ from spikeseq.recipes.settings import (
     ModelSettings,
     NeuronSettings,
     TrainSettings,
+    accepted,
     always,
     dotted,
     one_of,
@@ -71,8 +73,25 @@ class SizeSettings:
     output_dropout: float = share()
 
 
+NGRAMS = accepted(
+    "empty or rising whole numbers from 2 to 64",
+    lambda orders: all(low < high for low, high in pairwise([1, *orders, 65])),
+)
+
+
 @dataclass(kw_only=True)
-class SpikingModel(NeuronSettings, SizeSettings, ModelSettings):
+class NGramSettings:
+    """
+    ngrams: numbers of last tokens that have a vector together, added to the token's own; empty for none.
+    ngram_rows: of the table of each, on which n-grams fall by a hash.
+    """
+
+    ngrams: list[int] = field(metadata=NGRAMS)
+    ngram_rows: int = whole(1, WIDEST)
+
+
+@dataclass(kw_only=True)
+class SpikingModel(NeuronSettings, NGramSettings, SizeSettings, ModelSettings):
     """
     neurons: of a block.
     leaks: lowest and highest leak, between which neurons are spread by their time scales at the start; empty
@@ -92,7 +111,7 @@ class SpikingModel(NeuronSettings, SizeSettings, ModelSettings):
 
 
 @dataclass(kw_only=True)
-class RecurrentModel(SizeSettings, ModelSettings):
+class RecurrentModel(NGramSettings, SizeSettings, ModelSettings):
     """
     hidden_size: units of a layer.
     """
@@ -135,6 +154,7 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED: dict[str, str] = {}
+ADDED: dict[str, Any] = {"model.ngrams": list[int]()}
 
 
 def held(config: Any) -> bool:
@@ -162,6 +182,7 @@ IDLE = (
         lambda config: bool(config.model.get("leaks")),
         "with model.leaks, which spreads leaks; model.leaks=[] takes one for all",
     ),
+    Idle(("model.ngram_rows",), lambda config: not config.model.get("ngrams"), "without model.ngrams"),
     Idle(
         ("model.recurrent",),
         lambda config: config.model.get("decay") == "input",

@@ -156,6 +156,7 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED: dict[str, str] = {}
+ADDED: dict[str, Any] = {}
 """Names in run folders of earlier versions, and those of today."""
 
 USED = ("epochs", "batch_size", "part")

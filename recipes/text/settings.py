@@ -122,6 +122,7 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED = {"data.longest": "data.kept_tokens", "model.width": "model.surrogate_width"}
+ADDED: dict[str, Any] = {}
 """Names in run folders of earlier versions, and those of today."""
 
 TRAINED_VECTORS = [one.name for one in fields(TextData) if one.name.startswith("vector_")][:-1]

@@ -147,6 +147,7 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED = {"model.width": "model.surrogate_width", "model.start": "model.carry_state"}
+ADDED: dict[str, Any] = {}
 """Names in run folders of earlier versions, and those of today."""
 
 

@@ -10,22 +10,25 @@ from .dispatch import Op, no_kernel, not_wide, unlike
 from .reference import update
 
 EPSILON = 1e-5  # as nn.LayerNorm
+MULTIPLIER = 1_000_003
+MASK = 2**31 - 1  # a hash below it, times MULTIPLIER, stays below 2^63
 
 library.define(
-    "language_stream(Tensor ids, Tensor table, float scale, Tensor[] gains, Tensor[] offsets,"
-    " Tensor[] shifts, Tensor[] weights, Tensor[] biases, Tensor[] leaks, Tensor[] thresholds,"
-    " Tensor[] backs, Tensor[] back_biases, Tensor[] membranes, Tensor[] kept, Tensor gain, Tensor offset,"
-    " Tensor output_bias, float smallest_threshold, int substeps, str reset)"
-    " -> (Tensor logits, Tensor[] membranes, Tensor[] kept, Tensor spikes)"
+    "language_stream(Tensor ids, Tensor table, float scale, Tensor ngrams, int[] orders, Tensor[] gains,"
+    " Tensor[] offsets, Tensor[] shifts, Tensor[] weights, Tensor[] biases, Tensor[] leaks,"
+    " Tensor[] thresholds, Tensor[] backs, Tensor[] back_biases, Tensor recent, Tensor[] membranes,"
+    " Tensor[] kept, Tensor gain, Tensor offset, Tensor output_bias, float smallest_threshold,"
+    " int substeps, str reset)"
+    " -> (Tensor logits, Tensor recent, Tensor[] membranes, Tensor[] kept, Tensor spikes)"
 )
 
 
 @torch.library.register_fake("spikeseq::language_stream", lib=library)
 def _fake(ids: Tensor, table: Tensor, scale: float, *rest: Any) -> Any:
-    membranes, kept = rest[9], rest[10]
+    recent, membranes, kept = rest[11:14]
     logits = table.new_empty((*ids.shape, len(table)))
     states = ([torch.empty_like(t) for t in part] for part in (membranes, kept))
-    return logits, *states, ids.new_empty(len(membranes))
+    return logits, torch.empty_like(recent), *states, ids.new_empty(len(membranes))
 
 
 class Block(NamedTuple):
@@ -49,10 +52,13 @@ class Block(NamedTuple):
 
 class Ends(NamedTuple):
     """What stands before and behind the blocks: the table (V, D) and its scale, which is the output map as
-    well, with its bias (V,); gain and offset (D,) of the last normalisation."""
+    well, with its bias (V,); the vectors of n-grams (orders x rows, D), none without orders; gain and offset
+    (D,) of the last normalisation."""
 
     table: Tensor
     scale: float
+    ngrams: Tensor
+    orders: list[int]
     gain: Tensor
     offset: Tensor
     output_bias: Tensor
@@ -66,11 +72,31 @@ class Neurons(NamedTuple):
     reset: str
 
 
-State = list[tuple[Tensor, Tensor]]
-"""Of every block: membranes (B, N), and what it keeps of the last tokens, (B, K - 1, D), or their ids
-(B, K - 1), -1 before the text."""
+State = tuple[Tensor, list[tuple[Tensor, Tensor]]]
+"""The last tokens as n-grams take them, (B, n - 1), each plus one, 0 before the text; and of every block
+membranes (B, N), and what it keeps of the last tokens, (B, K - 1, D), or their ids (B, K - 1), -1 before the
+text."""
 Result = tuple[Tensor, State, Tensor]
 """Logits (L, B, V), the state, and the spikes of every block."""
+
+
+def rows_of_ngrams(given: Tensor, length: int, orders: list[int], rows: int) -> Tensor:
+    """Rows (L, B, orders) that the n-grams which end at each of the last `length` tokens have.
+
+    A hash from the newest token back to the oldest; every order has `rows` rows of its own.
+
+    Args:
+        given: (highest order - 1 + L, B) int64, each token plus one, 0 where the text had not begun.
+    """
+    found = []
+    key = given.new_zeros((length, given.shape[1]))
+    for n in range(1, orders[-1] + 1):
+        start = len(given) - length - n + 1
+        key = (key * MULTIPLIER + given[start : start + length]) & MASK
+        key = key ^ (key >> 15)
+        if n in orders:
+            found.append(key % rows + len(found) * rows)
+    return torch.stack(found, -1)
 
 
 def fits(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: Neurons) -> str | None:
@@ -79,27 +105,35 @@ def fits(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: Ne
     if not (ids.is_cpu and table.is_cpu):
         return f"on {table.device.type}"
     parts = {f"part {i} of a block": t for block in blocks for i, t in enumerate(block)}
-    membranes = {f"membrane {i}": one for i, (one, _) in enumerate(state)}
-    return not_wide("table", table) or unlike(table, **parts, **membranes) or no_kernel("cpu")
+    membranes = {f"membrane {i}": one for i, (one, _) in enumerate(state[1])}
+    return (
+        not_wide("table", table)
+        or unlike(table, ngrams=ends.ngrams, **parts, **membranes)
+        or no_kernel("cpu")
+    )
 
 
 def fused(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: Neurons) -> Result:
     lists = [list(part) for part in zip(*blocks, strict=True)]
-    membranes, kept = (list(part) for part in zip(*state, strict=True))
-    table, scale, *behind = ends
-    logits, membranes, kept, spikes = torch.ops.spikeseq.language_stream.default(
-        ids, table, scale, *lists, membranes, kept, *behind, *neurons
+    recent, pairs = state
+    membranes, kept = (list(part) for part in zip(*pairs, strict=True))
+    logits, recent, membranes, kept, spikes = torch.ops.spikeseq.language_stream.default(
+        ids, *ends[:4], *lists, recent, membranes, kept, *ends[4:], *neurons
     )
-    return logits, list(zip(membranes, kept, strict=True)), spikes
+    return logits, (recent, list(zip(membranes, kept, strict=True))), spikes
 
 
 def plain(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: Neurons) -> Result:
     """The same by ordinary PyTorch, token by token: the oracle."""
     rows, spikes = [], [torch.zeros((), dtype=torch.int64, device=ids.device)] * len(blocks)
     width = (ends.table.shape[1],)
-    state = list(state)
+    recent, state = state[0], list(state[1])
     for token in ids:
         x = ends.table[token] * ends.scale
+        if ends.orders:
+            given = torch.cat((recent.t(), token.unsqueeze(0) + 1))
+            found = rows_of_ngrams(given, 1, ends.orders, len(ends.ngrams) // len(ends.orders))
+            x, recent = x + ends.ngrams[found[0]].sum(1), given[1:].t()
         for i, block in enumerate(blocks):
             u, kept = state[i]
             if block.weight.dim() == 3:
@@ -124,7 +158,7 @@ def plain(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: N
             state[i] = u, kept
         last_norm = torch.layer_norm(x, width, ends.gain, ends.offset, EPSILON)
         rows.append(torch.nn.functional.linear(last_norm, ends.table, ends.output_bias))
-    return torch.stack(rows), state, torch.stack(spikes)
+    return torch.stack(rows), (recent, state), torch.stack(spikes)
 
 
 LANGUAGE = Op("language_stream", fits, fused, plain)

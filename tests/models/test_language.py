@@ -18,11 +18,15 @@ SPIKING = {
     "feedback": {"recurrent": True},
     "shift": {"kernel_size": 4},
     "mixer": {"mixer": 8},
+    "ngrams": {"ngrams": [2, 4], "ngram_rows": 9},
     "substeps": {"substeps": 3, "decay": "input", "reset": "hard"},
 }
 OTHERS = {
     "lstm": lambda: RecurrentLanguageModel(11, kind="lstm", embedding_size=6, hidden_size=8, layers=2),
     "gru": lambda: RecurrentLanguageModel(11, kind="gru", embedding_size=8, hidden_size=8),
+    "lstm on ngrams": lambda: RecurrentLanguageModel(
+        11, kind="lstm", embedding_size=6, hidden_size=8, ngrams=[2, 3], ngram_rows=9
+    ),
     "transformer": lambda: TransformerLanguageModel(11, embedding_size=8, heads=2, hidden_size=9, context=6),
 }
 

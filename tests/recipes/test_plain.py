@@ -35,6 +35,14 @@ def test_what_is_written_is_read_back(recipe, model, method, tmp_path):
     assert found == plain(config) and to_yaml(found) == path.read_text()
 
 
+def test_a_setting_that_came_later_is_what_older_runs_did(tmp_path):
+    path, config = tmp_path / "config.yaml", load_config("lm", model="snn", overrides=["model.ngrams=[2]"])
+    kept = plain(config)
+    del kept.model["ngrams"]
+    path.write_text(to_yaml(kept))
+    assert completed(path).model.ngrams == []
+
+
 def test_no_setting_has_the_name_of_a_method():
     for recipe, model, _ in VARIANTS:
         for kind in room(recipe).sections(model).values():

@@ -167,7 +167,7 @@ SMALL_MODEL = {
 OTHERS = {"pooling": ("mean", "last"), "norm": ("layer", "none"), "reset": ("soft", "hard"),
           "surrogate": ("piecewise_linear", "sigmoid"), "kernel_size": (3, 5),
           "decay": ("fixed", "input"), "heads": (2, 3), "context": (8, 6),
-          "embedding_size": (6, 12)}  # fmt: skip
+          "embedding_size": (6, 12), "ngrams": ([], [2])}  # fmt: skip
 
 
 def another(name, value):
@@ -216,6 +216,10 @@ def test_every_setting_of_a_model_changes_it_or_is_refused(recipe):
             one = config.model.copy()
             one.leaks = []
             cases += [(one, ["leak"])]
+        if "ngrams" in config.model:
+            one = config.model.copy()
+            one.ngrams = [2]
+            cases += [(one, ["ngram_rows"])]
         for settings, names in cases:
             config.model = settings
             usual, refused = outcome(recipe, settings), dict(idle(room(recipe).IDLE, config))

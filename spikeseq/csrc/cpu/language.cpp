@@ -21,6 +21,7 @@ namespace spikeseq {
 namespace {
 
 constexpr double kEpsilon = 1e-5;  // as nn.LayerNorm
+constexpr int64_t kMultiplier = 1000003, kMask = 0x7fffffff;
 
 template <typename S>
 S dot(const S* a, const S* b, int64_t n) {
@@ -76,7 +77,10 @@ template <typename S>
 struct Network {
   int64_t width, vocabulary, substeps;
   S scale;
-  const S *table, *gain, *offset, *output_bias;
+  const S *table, *gain, *offset, *output_bias, *ngrams;
+  std::vector<int64_t> orders;  // of n-grams, rising
+  int64_t rows;                 // of each order's table
+  int64_t* recent;              // (B, highest order - 1) tokens plus one, 0 before the text
   std::vector<Block<S>> blocks;
 };
 
@@ -93,6 +97,7 @@ class Stream {
 
   void step(int64_t id, S* logits, int64_t* spikes) {
     for (int64_t j = 0; j < net_.width; ++j) x_[j] = net_.table[id * net_.width + j] * net_.scale;
+    if (!net_.orders.empty()) add_ngrams(id);
     for (const Block<S>& block : net_.blocks) {
       if (block.looked_up) look_up(block, id);
       else map_stream(block);
@@ -103,6 +108,23 @@ class Stream {
   }
 
  private:
+  // As `rows_of_ngrams` in ops/language.py, from the newest token back.
+  void add_ngrams(int64_t id) {
+    const int64_t before = net_.orders.back() - 1;
+    int64_t* recent = net_.recent + b_ * before;
+    int64_t key = 0;
+    size_t found = 0;
+    for (int64_t n = 1; n <= before + 1; ++n) {
+      key = (key * kMultiplier + (n == 1 ? id + 1 : recent[before + 1 - n])) & kMask;
+      key ^= key >> 15;
+      if (net_.orders[found] != n) continue;
+      const int64_t row = key % net_.rows + static_cast<int64_t>(found++) * net_.rows;
+      add_row(net_.width, net_.ngrams + row * net_.width, x_.data());
+    }
+    std::copy(recent + 1, recent + before, recent);
+    recent[before - 1] = id + 1;
+  }
+
   void look_up(const Block<S>& block, int64_t id) {
     std::copy_n(block.bias, block.neurons, current_.data());
     int64_t* before = block.before + b_ * (block.taps - 1);
@@ -182,11 +204,27 @@ void check_blocks(const at::Tensor& ids, const at::Tensor& table, at::TensorList
   }
 }
 
-std::tuple<at::Tensor, std::vector<at::Tensor>, std::vector<at::Tensor>, at::Tensor> language_stream(
-    const at::Tensor& ids, const at::Tensor& table, double scale, at::TensorList gains, at::TensorList offsets,
-    at::TensorList shifts, at::TensorList weights, at::TensorList biases, at::TensorList leaks,
-    at::TensorList thresholds, at::TensorList backs, at::TensorList back_biases, at::TensorList membranes,
-    at::TensorList kept, const at::Tensor& gain, const at::Tensor& offset, const at::Tensor& output_bias,
+void check_ngrams(const Checks& check, const at::Tensor& ngrams, at::IntArrayRef orders, const at::Tensor& recent,
+                  int64_t batch, int64_t width) {
+  int64_t before = 1;
+  for (const int64_t order : orders) {
+    TORCH_CHECK_VALUE(order > before, "orders of n-grams must rise from 2 on, got ", orders);
+    before = order;
+  }
+  const int64_t count = static_cast<int64_t>(orders.size());
+  TORCH_CHECK_VALUE(ngrams.dim() == 2 && ngrams.size(0) >= count && ngrams.size(0) % std::max<int64_t>(1, count) == 0,
+                    "ngrams must have as many rows for each of ", count, " orders, got ", ngrams.sizes());
+  check("ngrams", ngrams, {ngrams.size(0), width});
+  check.of_type("recent", recent, {batch, before - 1}, at::kLong);
+  TORCH_CHECK_VALUE(!recent.numel() || recent.ge(0).logical_and_(recent.lt(at::Scalar(int64_t{1} << 32))).all().item<bool>(),
+                    "recent must be tokens plus one");
+}
+
+std::tuple<at::Tensor, at::Tensor, std::vector<at::Tensor>, std::vector<at::Tensor>, at::Tensor> language_stream(
+    const at::Tensor& ids, const at::Tensor& table, double scale, const at::Tensor& ngrams, at::IntArrayRef orders,
+    at::TensorList gains, at::TensorList offsets, at::TensorList shifts, at::TensorList weights, at::TensorList biases,
+    at::TensorList leaks, at::TensorList thresholds, at::TensorList backs, at::TensorList back_biases,
+    const at::Tensor& recent, at::TensorList membranes, at::TensorList kept, const at::Tensor& gain, const at::Tensor& offset, const at::Tensor& output_bias,
     double smallest_threshold, int64_t substeps, std::string_view reset) {
   check_blocks(ids, table, gains, offsets, shifts, weights, biases, leaks, thresholds, backs, back_biases, membranes,
                kept, substeps);
@@ -195,12 +233,14 @@ std::tuple<at::Tensor, std::vector<at::Tensor>, std::vector<at::Tensor>, at::Ten
   check("gain", gain, {d});
   check("offset", offset, {d});
   check("output_bias", output_bias, {v});
+  check_ngrams(check, ngrams, orders, recent, batch, d);
   const at::Tensor given = ids.contiguous();
   const int64_t* id = given.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < tokens * batch; ++i)
     TORCH_CHECK_INDEX(id[i] >= 0 && id[i] < v, "tokens must lie in [0, ", v, "), got ", id[i]);
   const Choice choice = choice_of(reset, "spikes", "piecewise_linear", 1, 1, false);
   std::vector<at::Tensor> own, new_membranes, new_kept;
+  const at::Tensor new_recent = recent.clone(at::MemoryFormat::Contiguous);
   for (size_t i = 0; i < weights.size(); ++i) {
     new_membranes.push_back(membranes[i].clone(at::MemoryFormat::Contiguous));
     new_kept.push_back(kept[i].clone(at::MemoryFormat::Contiguous));
@@ -217,7 +257,9 @@ std::tuple<at::Tensor, std::vector<at::Tensor>, std::vector<at::Tensor>, at::Ten
       own.push_back(t.contiguous());
       return own.back().const_data_ptr<S>();
     };
-    Network<S> net{d, v, substeps, static_cast<S>(scale), values(table), values(gain), values(offset), values(output_bias), {}};
+    Network<S> net{d, v, substeps, static_cast<S>(scale), values(table), values(gain), values(offset), values(output_bias),
+                   values(ngrams), orders.vec(), ngrams.size(0) / std::max<int64_t>(1, static_cast<int64_t>(orders.size())),
+                   new_recent.data_ptr<int64_t>(), {}};
     for (size_t i = 0; i < weights.size(); ++i) {
       const bool looked_up = weights[i].dim() == 3;
       const int64_t n = biases[i].numel();
@@ -240,7 +282,7 @@ std::tuple<at::Tensor, std::vector<at::Tensor>, std::vector<at::Tensor>, at::Ten
     }
     std::copy(counts.begin(), counts.end(), spikes.data_ptr<int64_t>());
   });
-  return {logits, new_membranes, new_kept, spikes};
+  return {logits, new_recent, new_membranes, new_kept, spikes};
 }
 
 TORCH_LIBRARY_IMPL(spikeseq, CPU, m) { m.impl("language_stream", &language_stream); }

@@ -6,6 +6,7 @@ from typing import Any
 from ..arguments import with_surrogate
 from .base import LanguageModel
 from .baselines import RNNS, RecurrentLanguageModel, TransformerLanguageModel
+from .ngrams import NGramEmbedding
 from .sampling import check_sampling, draw
 from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
 from .stream import StreamedLanguageModel
@@ -37,6 +38,7 @@ def build_language_model(config: Mapping[str, Any], vocabulary: int) -> Language
 __all__ = [
     "LANGUAGE_MODELS",
     "LanguageModel",
+    "NGramEmbedding",
     "RecurrentLanguageModel",
     "SpikingBlock",
     "SpikingLanguageModel",

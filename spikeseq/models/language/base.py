@@ -1,5 +1,6 @@
 """What every language model is: tokens and a state in, logits of the next token and the state out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from ...checks import WHOLE_NUMBERS, check_tensor, positive_int
 from ...nn.start import begin, normal
+from .ngrams import NGramEmbedding
 
 
 def check_tokens(tokens: Tensor) -> None:
@@ -42,19 +44,24 @@ class LanguageModel(nn.Module):
     Args:
         vocabulary: tokens, V.
         width: of an embedding, and of what the output map reads.
+        ngrams, ngram_rows: vectors of the last n tokens that are added to a token's own, `NGramEmbedding`'s
+            `orders` and `rows`. Default: none.
     """
 
     batch_first = False
     limit: int | None = None
     """Tokens that it can look back on at most; None: its state knows of no bound."""
 
-    def __init__(self, vocabulary: int, width: int) -> None:
+    def __init__(
+        self, vocabulary: int, width: int, ngrams: Sequence[int] = (), ngram_rows: int = 1000
+    ) -> None:
         super().__init__()
         self.width = positive_int("width", width)
         table = nn.Embedding(positive_int("vocabulary", vocabulary), width)
         # As an output map, so that first logits are of size one; as vectors they are scaled up (`embed`).
         self.embedding = begin(table, normal, std=width**-0.5)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary))
+        self.ngrams = NGramEmbedding(width, ngrams, ngram_rows) if ngrams else None
 
     def reset_parameters(self) -> None:
         """The weights of no part: the bias of the output map, zero."""
@@ -84,5 +91,19 @@ class LanguageModel(nn.Module):
                 another model, or of another batch. IndexError: a token that is not in the vocabulary.
         """
         check_tokens(tokens)
-        hidden, state = self.hidden(self.embed(tokens), state)
-        return nn.functional.linear(hidden, self.embedding.weight, self.output_bias), state
+        x = self.embed(tokens)
+        if self.ngrams is None:
+            hidden, after = self.hidden(x, state)
+        else:
+            recent, state = (None, None) if state is None else check_pair(state)
+            added, recent = self.ngrams(tokens, recent)
+            hidden, state = self.hidden(x + added, state)
+            after = (recent, state)
+        return nn.functional.linear(hidden, self.embedding.weight, self.output_bias), after
+
+
+def check_pair(state: Any) -> Any:
+    """A state of a model with n-grams, if it has both parts."""
+    if not isinstance(state, tuple | list) or len(state) != 2 or state[1] is None:
+        raise ValueError("state must be the last tokens and the state behind them; got that of another model")
+    return state

@@ -1,5 +1,6 @@
 """The opponents, of torch's own layers: nn.LSTM, nn.GRU, and a small causal transformer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ class RecurrentLanguageModel(LanguageModel):
         layers: of the RNN.
         embedding_dropout, dropout, output_dropout: shares silenced of the tokens' vectors, between layers, of
             what the last one gives (Zaremba et al., 2014).
+        ngrams, ngram_rows: as `LanguageModel`.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class RecurrentLanguageModel(LanguageModel):
         embedding_dropout: float = 0.0,
         dropout: float = 0.0,
         output_dropout: float = 0.0,
+        ngrams: Sequence[int] = (),
+        ngram_rows: int = 1000,
     ) -> None:
-        super().__init__(vocabulary, embedding_size)
+        super().__init__(vocabulary, embedding_size, ngrams, ngram_rows)
         choice("kind", kind, tuple(RNNS))
         between = check_share(dropout) if positive_int("layers", layers) > 1 else 0.0
         self.rnn = RNNS[kind](

@@ -213,6 +213,7 @@ class SpikingLanguageModel(LanguageModel):
         layers: blocks.
         embedding_dropout, output_dropout: shares silenced of the tokens' vectors, and of what the output map
             reads.
+        ngrams, ngram_rows: as `LanguageModel`.
         block: further arguments of `SpikingBlock`: substeps, leaks, decay, kernel_size, recurrent, mixer,
             dropout, and those of its neurons.
     """
@@ -226,9 +227,11 @@ class SpikingLanguageModel(LanguageModel):
         layers: int = 3,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
+        ngrams: Sequence[int] = (),
+        ngram_rows: int = 1000,
         **block: Any,
     ) -> None:
-        super().__init__(vocabulary, embedding_size)
+        super().__init__(vocabulary, embedding_size, ngrams, ngram_rows)
         count = positive_int("layers", layers)
         self.blocks = nn.ModuleList(
             SpikingBlock(embedding_size, neurons, depth=count, **block) for _ in range(count)

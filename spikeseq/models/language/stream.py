@@ -12,8 +12,9 @@ from ...nn import LIF
 from ...nn.layer import SpikingLayer
 from ...nn.lif import SMALLEST_THRESHOLD
 from ...ops.dispatch import dispatch
-from ...ops.language import EPSILON, LANGUAGE, Block, Ends, Neurons
-from .base import check_tokens
+from ...ops.language import EPSILON, LANGUAGE, Block, Ends, Neurons, State
+from .base import check_pair, check_tokens
+from .ngrams import NGramEmbedding, check_recent
 from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
 
 WAY_OUT = "remove that before compiling for events, or leave the model as it is"
@@ -35,6 +36,7 @@ class StreamedLanguageModel(nn.Module):
     limit = None
 
     table: Tensor
+    ngrams: Tensor
     gain: Tensor
     offset: Tensor
     output_bias: Tensor
@@ -56,17 +58,24 @@ class StreamedLanguageModel(nn.Module):
         }.items():  # fmt: skip
             self.register_buffer(name, value.detach().clone())
         self.scale = model.width**0.5
+        ngrams, self.orders = model.embedding.weight[:0], list[int]()
+        if model.ngrams is not None:
+            check_plain("ngrams", model.ngrams, WAY_OUT, NGramEmbedding)
+            check_plain("ngrams.table", model.ngrams.table, WAY_OUT, nn.EmbeddingBag)
+            ngrams, self.orders = model.ngrams.table.weight, model.ngrams.orders
+        self.register_buffer("ngrams", ngrams.detach().clone())
         neuron = blocks[0].layer.lif
         self.neurons = Neurons(SMALLEST_THRESHOLD, blocks[0].substeps, neuron.reset)
         self.blocks = nn.ModuleList(
-            StreamedBlock(block, f"blocks.{i}", None if i else self.table * self.scale)
+            StreamedBlock(block, f"blocks.{i}", None if i or self.orders else self.table * self.scale)
             for i, block in enumerate(blocks)
         )
 
     def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """As `LanguageModel`. For inference: nothing carries gradients.
 
-        state: of every block membranes (B, N), and what it keeps of the last tokens.
+        state: of every block membranes (B, N), and what it keeps of the last tokens; with n-grams a pair, the
+            last tokens before that.
         """
         logits, state, spikes = self.run(tokens, state)
         parts: list[Any] = list(self.blocks)
@@ -79,16 +88,36 @@ class StreamedLanguageModel(nn.Module):
         """Logits, state, and the spikes of every block."""
         check_tokens(tokens)
         parts: list[Any] = list(self.blocks)
-        if state is None:
-            state = [block.start(tokens.shape[1]) for block in parts]
-        elif not of_blocks(state, len(parts)):
+        found = self.start(tokens.shape[1]) if state is None else self.taken(state, tokens.shape[1])
+        logits, (recent, state), spikes = dispatch(
+            LANGUAGE, tokens.long(), self.ends(), [block.parts() for block in parts], found, self.neurons
+        )
+        return logits, (recent, state) if self.orders else state, spikes
+
+    def start(self, batch: int) -> State:
+        """The state of rows whose text has not begun, as the op takes it."""
+        parts: list[Any] = list(self.blocks)
+        before = self.orders[-1] - 1 if self.orders else 0
+        recent = torch.zeros((batch, before), dtype=torch.int64, device=self.table.device)
+        return recent, [block.start(batch) for block in parts]
+
+    def taken(self, state: Any, batch: int) -> State:
+        """A state that this model returned, as the op takes it; another's is refused."""
+        recent, _ = self.start(batch)
+        if self.orders:
+            recent, state = check_pair(state)
+            check_recent(recent, batch, self.orders[-1] - 1)
+        if not of_blocks(state, len(self.blocks)):
             raise ValueError(
-                f"state must be what this model returned, of {len(parts)} blocks; that of the model it was"
-                " compiled from has other parts"
+                f"state must be what this model returned, of {len(self.blocks)} blocks; that of the model it"
+                " was compiled from has other parts"
             )
-        ends = Ends(self.table, self.scale, self.gain, self.offset, self.output_bias)
-        return dispatch(
-            LANGUAGE, tokens.long(), ends, [block.parts() for block in parts], state, self.neurons
+        return recent, state
+
+    def ends(self) -> Ends:
+        """In the op's order."""
+        return Ends(
+            self.table, self.scale, self.ngrams, self.orders, self.gain, self.offset, self.output_bias
         )
 
 
@@ -155,6 +184,8 @@ def unfit(model: SpikingLanguageModel) -> str | None:
         return reason
     if model.embedding.max_norm is not None:
         return "embedding has a max_norm"
+    if model.ngrams is not None and (reason := odd_bag(model.ngrams.table)):
+        return f"ngrams.table {reason}"
     first: Any = model.blocks[0]
     for path, block in model.blocks.named_children():
         where = f"blocks.{path}"
@@ -189,6 +220,13 @@ def unusual(**parts: Any) -> str | None:
             return f"{name} has no weight or no bias"
         if isinstance(part, nn.LayerNorm) and part.eps != EPSILON:
             return f"{name} has eps={part.eps}"
+    return None
+
+
+def odd_bag(bag: nn.EmbeddingBag) -> str | None:
+    """What the op does not know of the n-grams' table."""
+    if bag.max_norm is not None or bag.padding_idx is not None or bag.mode != "sum":
+        return f"has mode={bag.mode}, max_norm={bag.max_norm}, padding_idx={bag.padding_idx}"
     return None
 
 
