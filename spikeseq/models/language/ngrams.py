@@ -9,7 +9,7 @@ from ...checks import WHOLE_NUMBERS, check_tensor, positive_int
 from ...nn.start import begin, normal
 from ...ops.language import rows_of_ngrams
 
-START = 0.3
+START = 0.1
 """Deviation of a vector at the start; a token's own has 1."""
 
 
