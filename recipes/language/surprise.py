@@ -30,6 +30,8 @@ def memories(model: LanguageModel, tokens: Tensor) -> dict[str, Tensor]:
 
 
 def _held(model: LanguageModel, state: Any) -> dict[str, Tensor]:
+    if model.ngrams is not None:
+        state = state[1]  # behind the last tokens
     if isinstance(model, SpikingLanguageModel):
         # What a surrogate remembers comes behind the membranes, in planes before the batch.
         membranes = [membrane[0] if membrane.dim() == 3 else membrane for membrane, _ in state]

@@ -75,8 +75,8 @@ def test_it_trains_and_says_what_it_found(runs, model):
     assert metrics["unit"] == "byte" and metrics["vocabulary"] == 257 and metrics["tokens"]["train"] > 1000
     assert (metrics["spike_rate"] is None) == (model != "snn")
     assert metrics["energy"]["picojoules"] > 0 and not metrics["energy"]["not_counted"]
-    # A membrane and three inputs of 16 numbers; h and c; the tokens of two half contexts.
-    sizes = {"snn": 4 * (24 + 3 * 16), "lstm": 4 * 2 * 16, "gru": 4 * 20, "transformer": 8 * 1}
+    # A membrane, three inputs of 16 numbers and four tokens; h and c; the tokens of two half contexts.
+    sizes = {"snn": 4 * (24 + 3 * 16) + 8 * 4, "lstm": 4 * 2 * 16, "gru": 4 * 20, "transformer": 8 * 1}
     assert metrics["energy"]["bytes_of_state"] == sizes[model]
 
 
