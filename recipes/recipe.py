@@ -55,6 +55,19 @@ class Table(NamedTuple):
     legend: str
 
 
+class Picture(NamedTuple):
+    """A picture of a finished run: `name`.png in its folder, and a part of its report.
+
+    figure: of matplotlib. alternative: what it shows, in words, for those who do not see it.
+    """
+
+    name: str
+    heading: str
+    caption: str
+    alternative: str
+    figure: Any
+
+
 class Recipe(ABC):
     """How a kind of data is read, a model of it trained, tested, opened and shown.
 
@@ -168,9 +181,16 @@ class Recipe(ABC):
         used = {f"data.{key}": config.data[key] for key in self.rows}
         return used | {self.counted: metrics.get(self.counted)}
 
+    def pictures(self, opened: Any, metrics: Metrics) -> Iterator[Picture]:
+        """Pictures of a finished run beside its learning curve, that need the run alone."""
+        return iter(())
+
     def draw(self, folder: Path, metrics: Metrics) -> None:
-        """Pictures of a finished run beside its learning curve, into its folder."""
-        return None
+        """Pictures of a finished run, into its folder."""
+        from spikeseq.recipes.runs import load
+
+        for picture in self.pictures(load(folder), metrics):
+            picture.figure.savefig(folder / f"{picture.name}.png", dpi=150)
 
     def scopes(self, name: str, account: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Lines of the table of `spikeseq energy` for an account: a name, and what it counts."""

@@ -11,6 +11,7 @@ from spikeseq.models.seq2seq.stacks import SpikingStack, spread_leaks
 from spikeseq.modules import of_kind
 from spikeseq.nn import LIF, LIFCell
 from spikeseq.recipes import runs
+from spikeseq.recipes.recipe import Picture
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.opened import Seen
 from spikeseq.spikes import again, handed_on
@@ -25,7 +26,7 @@ class Content:
         history: a record per epoch. metrics: `metrics.json`.
         before, after: leak and threshold by layer, their means where a layer has one per neuron.
         text: that the model is seen on. seen: what it shows of it.
-        spikes: (sub-steps, neurons) by layer.
+        spikes: (sub-steps, neurons) by layer. pictures: those of the recipe.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Content:
     before: dict[str, tuple[float, float]] = field(default_factory=dict)
     after: dict[str, tuple[float, float]] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
+    pictures: list[Picture] = field(default_factory=list)
     spikes: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -62,6 +64,7 @@ def read_content(folder: Path, text: str | None) -> Content:
     with Watch(opened.model) as watch:
         content.seen = opened.see(content.text)
     content.spikes = watch.whole(len(content.seen.tokens))
+    content.pictures = list(RECIPES[config.recipe].pictures(opened, metrics))
     return content
 
 

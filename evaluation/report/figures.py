@@ -32,16 +32,21 @@ def svg(figure: Figure) -> str:
     return re.sub(r'width="[^"]+" height="[^"]+" ', style, whole[whole.index("<svg") :], count=1)
 
 
-def learning(histories: Mapping[str, Sequence[Mapping[str, Any]]], score: str) -> Figure:
-    """Training loss and validation score by epoch, a line per run."""
+def learning(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]],
+    score: str,
+    what: str = "epoch",
+    lost: str = "training loss",
+) -> Figure:
+    """What a log has under "loss", `lost` in words, and validation score by `what`, a line per run."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDE, HIGH), layout="constrained")
     for colour, (name, records) in zip(cycle(len(histories)), histories.items(), strict=True):
         epochs = [record["epoch"] for record in records]
         axes[0].plot(epochs, [record["loss"] for record in records], marker=".", color=colour, label=name)
         found = [record["validation"].get(score, record["validation"]["score"]) for record in records]
         axes[1].plot(epochs, found, marker=".", color=colour, label=name)
-    axes[0].set(xlabel="epoch", ylabel="training loss")
-    axes[1].set(xlabel="epoch", ylabel=f"validation {score}")
+    axes[0].set(xlabel=what, ylabel=lost)
+    axes[1].set(xlabel=what, ylabel=f"validation {score}")
     axes[0].legend(fontsize=8)
     return plain(figure)
 

@@ -100,8 +100,10 @@ def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
     if histories:
         ends = "; ".join(f"{name} ends at {rows[-1]['loss']:.3f}" for name, rows in histories.items())
         score = RECIPES[contents[0].config.recipe].figure
-        caption = "Training loss and validation score after every epoch."
-        add("Learning", caption, f"Training loss by epoch: {ends}.", figures.learning(histories, score))
+        what, lost = learnt_by(contents[0].history)
+        caption = f"{lost.capitalize()} and validation score after every {what}."
+        drawn = figures.learning(histories, score, what, lost)
+        add("Learning", caption, f"{lost.capitalize()} by {what}: {ends}.", drawn)
     bars = energy_bars(contents)
     if bars:
         said = "; ".join(f"{name} {row['thesis']:,.3g} nJ" for name, row in bars.items())
@@ -126,8 +128,16 @@ def pictures(contents: Sequence[Content]) -> list[dict[str, Any]]:
     return found
 
 
+def learnt_by(history: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """What an entry of a log is about, and what its "loss" is, in words."""
+    first = history[0] if history else {}
+    return first.get("what", "epoch"), first.get("loss_is", "training loss")
+
+
 def of_one(content: Content) -> Iterator[tuple[str, str, str, Any]]:
     """Heading, caption, text alternative and figure of what is shown of every run by itself."""
+    for picture in content.pictures:
+        yield picture.heading, picture.caption, picture.alternative, picture.figure
     if content.rates:
         said = ", ".join(f"{layer} {rate:.2f}" for layer, rate in content.rates.items())
         unit = RECIPES[content.config.recipe].unit

@@ -1,12 +1,12 @@
 """A picture of kernels."""
 
 import math
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from spikeseq.recipes.features.model import ConvClassifier
+from spikeseq.recipes.recipe import Picture
 
 MOST = 100  # kernels in one picture
 
@@ -24,7 +24,7 @@ def kernel_map(kernels: Tensor, channels: int) -> Tensor:
     return rows.reshape(across * (side + 1), across * (side + 1), channels)[:-1, :-1]
 
 
-def draw_kernels(path: Path, model: ConvClassifier) -> None:
+def kernels_picture(model: ConvClassifier) -> Picture:
     """The first hundred kernels on whitened pixels; grey is zero."""
     from matplotlib.figure import Figure
 
@@ -34,5 +34,9 @@ def draw_kernels(path: Path, model: ConvClassifier) -> None:
     axes.imshow(image.squeeze(2).numpy(), cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
     shown = min(MOST, len(model.kernel))
-    axes.set_title(f"{shown} of {len(model.kernel)} kernels", fontsize=9)
-    figure.savefig(path, dpi=150)
+    title = f"{shown} of {len(model.kernel)} kernels"
+    axes.set_title(title, fontsize=9)
+    said = f"{title} of {model.settings.side} x {model.settings.side} whitened pixels."
+    return Picture(
+        "kernels", "Kernels", "On whitened pixels, each on a scale of its own; grey is zero.", said, figure
+    )

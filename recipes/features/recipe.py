@@ -1,5 +1,6 @@
 """The recipe for images whose features are learnt by spike timing, without labels."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ import torch
 from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.features.energy import account_of
 from spikeseq.recipes.features.model import ConvClassifier, conv_classifier
-from spikeseq.recipes.features.pictures import draw_kernels
+from spikeseq.recipes.features.pictures import kernels_picture
 from spikeseq.recipes.features.task import FeatureTask
-from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.recipe import Metrics, Picture, Recipe, Say
 from spikeseq.recipes.shared.images.classifier import PixelClassifier, open_pixel_classifier
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
-from spikeseq.recipes.shared.pictures import draw_confusion
+from spikeseq.recipes.shared.pictures import confusion_picture
 from spikeseq.stdp import conv
 
 ENERGY_IMAGES = 100
@@ -98,13 +99,12 @@ class FeaturesByStdp(Recipe):
             opened.config, ImageData(Path(source).name, classes, {split: images}, [], []), opened.model
         )
 
-    def draw(self, folder: Path, metrics: Metrics) -> None:
+    def pictures(self, opened: PixelClassifier, metrics: Metrics) -> Iterator[Picture]:
         """The kernels, and the confusion of classes."""
-        from spikeseq.recipes.runs import load
-
-        opened = load(folder)
-        draw_kernels(folder / "kernels.png", opened.model)
-        draw_confusion(folder / "confusion.png", metrics["test"]["confusion"], opened.classes)
+        model = opened.model
+        assert isinstance(model, ConvClassifier)
+        yield kernels_picture(model)
+        yield confusion_picture(metrics, opened.classes, self.unit)
 
     def row(self, metrics: Metrics) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]

@@ -1,5 +1,6 @@
 """The recipe for digits seen and heard, learnt by spike timing, without labels."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import torch
 
 from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.multimodal.classifier import PairClassifier, open_pair_classifier
+from spikeseq.recipes.multimodal.cochlea import CHANNELS
 from spikeseq.recipes.multimodal.data import SIZE, PairData, load_pairs
 from spikeseq.recipes.multimodal.energy import account_of
 from spikeseq.recipes.multimodal.model import PairNetwork, pair_network
 from spikeseq.recipes.multimodal.task import MISSING, PairTask
-from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.recipe import Metrics, Picture, Recipe, Say
 from spikeseq.recipes.shared.parts import percent, spread
-from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
+from spikeseq.recipes.shared.pictures import confusion_picture, weights_picture
 from spikeseq.stdp import Votes
 
 ENERGY_PAIRS = 200
@@ -87,15 +89,15 @@ class DigitsBySightAndSound(Recipe):
         corpus = load_pairs(settings, opened.config.model.frames, say)
         return self.task(opened.config, corpus, opened.model)
 
-    def draw(self, folder: Path, metrics: Metrics) -> None:
-        """Weights of the image ensemble (thesis fig. 3.6), and the confusion of classes."""
-        from spikeseq.recipes.runs import load
-
-        opened = load(folder)
-        assert isinstance(opened, PairClassifier)
-        if opened.model.uses[0]:
-            draw_weights(folder / "weights.png", opened.model.network.get_parameter("weight0"), SIZE)
-        draw_confusion(folder / "confusion.png", metrics["test"]["confusion"], opened.classes)
+    def pictures(self, opened: PairClassifier, metrics: Metrics) -> Iterator[Picture]:
+        """Weights of both ensembles (thesis fig. 3.6), of sounds a row for each part of a recording; and the
+        confusion of classes."""
+        network, (sees, hears) = opened.model.network, opened.model.uses
+        if sees:
+            yield weights_picture(network.get_parameter("weight0"), SIZE)
+        if hears:
+            yield weights_picture(network.get_parameter(f"weight{int(sees)}"), CHANNELS, "sound")
+        yield confusion_picture(metrics, opened.classes, self.unit)
 
     def row(self, metrics: Metrics) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor
 
 from spikeseq import stdp
 from spikeseq.recipes.engine import Progress, State
-from spikeseq.recipes.multimodal.data import PairData
+from spikeseq.recipes.multimodal.data import SIZE, PairData
 from spikeseq.recipes.multimodal.model import ANSWERING, LABELLING, PairNetwork
 from spikeseq.recipes.shared.parts import PIECE, PartTask, percent, spread
+from spikeseq.recipes.shared.pictures import save_weights
 
 MISSING = ("nothing", "image", "sound")
 
@@ -70,6 +72,10 @@ class PairTask(PartTask):
             "pairs_per_second": speed,
             "shown": f"{spikes:.1f} spikes, {repeats:.2f} repeats, {speed:,} pairs/s",
         }
+
+    def _picture(self, folder: Path) -> None:
+        if self.model.uses[0]:
+            save_weights(folder / "weights.png", self.model.network.get_parameter("weight0"), SIZE)
 
     def _quick(self, counts: Tensor, targets: Tensor) -> float:
         """Accuracy on some validation pairs, in percent, of neurons labelled by counts while learning."""

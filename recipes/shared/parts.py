@@ -62,12 +62,17 @@ class PartTask(ABC):
             state.best_epoch, state.best = state.epoch, record["validation"]["score"]
             state.epoch += 1
             self._save(folder, state)
+            self._picture(folder)
             progress.end_epoch(record)
         self._finish(state)
         return self.model.eval(), state
 
     def _begin(self) -> None:
         """What is done to an untrained network."""
+        return None
+
+    def _picture(self, folder: Path) -> None:
+        """A look at what the network has learnt so far, once a part."""
         return None
 
     @abstractmethod

@@ -7,31 +7,49 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikeseq.recipes.recipe import Metrics, Picture
+
 MOST = 100  # neurons in one picture
+SCALE = 4  # pixels of a picture, each way, for one of a map
 
 
-def weight_map(weight: Tensor, size: int) -> Tensor:
-    """Weights (size * size, neurons) of at most 100 neurons as one image, side by side in a square."""
-    shown = weight[:, :MOST].T.reshape(-1, size, size)
-    side = math.ceil(math.sqrt(len(shown)))
-    canvas = torch.zeros(side * side, size + 1, size + 1)
-    canvas[: len(shown), :size, :size] = shown
-    return (
-        canvas.view(side, side, size + 1, size + 1).transpose(1, 2).reshape(side * (size + 1), -1)[:-1, :-1]
-    )
+def weight_map(weight: Tensor, width: int) -> Tensor:
+    """Weights (height * width, neurons) of at most 100 neurons as one image, as many across as down."""
+    shown = weight[:, :MOST].T.reshape(-1, len(weight) // width, width)
+    count, high, wide = (n + 1 for n in shown.shape)
+    side = math.ceil(math.sqrt(count - 1))
+    canvas = torch.zeros(side * side, high, wide)
+    canvas[: len(shown), :-1, :-1] = shown
+    return canvas.view(side, side, high, wide).transpose(1, 2).reshape(side * high, -1)[:-1, :-1]
 
 
-def draw_weights(path: Path, weight: Tensor, size: int) -> None:
-    """The first hundred neurons' weights; darker is stronger."""
+def save_weights(path: Path, weight: Tensor, width: int) -> None:
+    """A file of the same, black at the largest weight: drawn while a network learns."""
+    from PIL import Image
+
+    canvas = weight_map(weight.detach(), width)
+    grey = (255 * (1 - canvas / canvas.max().clamp_min(1e-12))).to(torch.uint8)
+    image = Image.fromarray(grey.numpy())
+    image.resize((SCALE * image.width, SCALE * image.height), Image.Resampling.NEAREST).save(path)
+
+
+def weights_picture(weight: Tensor, width: int, what: str = "") -> Picture:
+    """The first hundred neurons' weights; darker is stronger. what: inputs that are no images, in a word."""
     figure, axes = _figure(5, 5)
-    axes.imshow(weight_map(weight.detach(), size).numpy(), cmap="gray_r", vmin=0)
+    axes.imshow(weight_map(weight.detach(), width).numpy(), cmap="gray_r", vmin=0)
     axes.set_axis_off()
-    axes.set_title(f"weights of {min(MOST, weight.shape[1])} of {weight.shape[1]} neurons", fontsize=9)
-    figure.savefig(path, dpi=150)
+    shown = f"{min(MOST, weight.shape[1])} of {weight.shape[1]} neurons"
+    axes.set_title(f"weights of {shown}", fontsize=9)
+    left = f"{100 * float((weight != 0).double().mean()):.0f} % of all weights are not zero"
+    said = f"Weights of {shown} as images, up to {float(weight.detach().max()):.2f}; {left}."
+    name, heading = (f"{what}-weights", f"Weights of {what}") if what else ("weights", "Weights")
+    return Picture(name, heading, "What each neuron has learnt; darker is stronger.", said, figure)
 
 
-def draw_confusion(path: Path, table: list[list[int]], classes: list[str]) -> None:
-    """Rows are right classes, columns those that were answered."""
+def confusion_picture(metrics: Metrics, classes: list[str], unit: str) -> Picture:
+    """Rows are right classes, columns those that were answered. metrics: of a run."""
+    test = metrics["test"]
+    table = test["confusion"]
     figure, axes = _figure(4.5, 4)
     image = axes.imshow(table, cmap="Blues")
     axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
@@ -45,7 +63,15 @@ def draw_confusion(path: Path, table: list[list[int]], classes: list[str]) -> No
                 j, i, count, ha="center", va="center", fontsize=6, color="w" if count > most / 2 else "k"
             )
     figure.colorbar(image)
-    figure.savefig(path, dpi=150)
+    caption = f"Accuracy {test['accuracy']:.2f} % of the {metrics.get('split', 'test')} split."
+    if "spikes" in test:
+        caption += f" {test['spikes']:g} spikes of neurons in each {unit}."
+    if test.get("repeats"):
+        caption += f" Shown again {test['repeats']:g} times on average, as too few neurons fired."
+    wrong = [(n, classes[i], classes[j]) for i, row in enumerate(table) for j, n in enumerate(row) if i != j]
+    count, right, answered = max(wrong)
+    said = f"Classes that were answered beside right ones; most often, {count} times, {answered} for {right}."
+    return Picture("confusion", "Who is taken for whom", caption, said, figure)
 
 
 def _figure(width: float, height: float) -> Any:

@@ -1,5 +1,6 @@
 """The recipe for digits learnt by spike timing, without labels."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ import torch
 
 from spikeseq import stdp
 from spikeseq.recipes.engine import Progress, State
-from spikeseq.recipes.recipe import Metrics, Recipe, Say
+from spikeseq.recipes.recipe import Metrics, Picture, Recipe, Say
 from spikeseq.recipes.shared.images.classifier import PixelClassifier, open_pixel_classifier
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split
 from spikeseq.recipes.shared.images.digits import digit_sample
 from spikeseq.recipes.shared.parts import spread
-from spikeseq.recipes.shared.pictures import draw_confusion, draw_weights
+from spikeseq.recipes.shared.pictures import confusion_picture, weights_picture
 from spikeseq.recipes.stdp.energy import account_of
 from spikeseq.recipes.stdp.model import DigitNetwork, digit_network, rule_of
 from spikeseq.recipes.stdp.task import DigitTask
@@ -91,11 +92,10 @@ class DigitsByStdp(Recipe):
             opened.config, ImageData(Path(source).name, classes, {split: images}, [], []), opened.model
         )
 
-    def draw(self, folder: Path, metrics: Metrics) -> None:
+    def pictures(self, opened: Any, metrics: Metrics) -> Iterator[Picture]:
         """Weights of some neurons (thesis fig. 2.5, 3.6), and the confusion of classes."""
-        opened = self.open(folder, _config(folder))
-        draw_weights(folder / "weights.png", _weights(folder), opened.size)
-        draw_confusion(folder / "confusion.png", metrics["test"]["confusion"], opened.classes)
+        yield weights_picture(opened.model.network.get_parameter("weight0"), opened.size)
+        yield confusion_picture(metrics, opened.classes, self.unit)
 
     def row(self, metrics: Metrics) -> dict[str, str]:
         account, test = metrics["energy"], metrics["test"]
@@ -109,15 +109,3 @@ class DigitsByStdp(Recipe):
             "nJ": f"{account['picojoules'] / 1e3:.0f}",
             "s": f"{metrics['seconds']['train']:.0f}",
         }
-
-
-def _config(folder: Path) -> Any:
-    from spikeseq.recipes.runs import read_config
-
-    return read_config(folder)
-
-
-def _weights(folder: Path) -> torch.Tensor:
-    from spikeseq.recipes.runs import load
-
-    return load(folder).model.network.get_parameter("weight0")  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from spikeseq import stdp
 from spikeseq.recipes.engine import Progress, State
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
 from spikeseq.recipes.shared.parts import PIECE, PartTask, percent, spread
+from spikeseq.recipes.shared.pictures import save_weights
 from spikeseq.recipes.stdp.model import ANSWERING, LABELLING, DigitNetwork
 from spikeseq.stdp.rules import Rule
 
@@ -75,6 +77,11 @@ class DigitTask(PartTask):
             "images_per_second": speed,
             "shown": f"{spikes:.1f} spikes, {repeats:.2f} repeats, {speed:,} images/s",
         }
+
+    def _picture(self, folder: Path) -> None:
+        save_weights(
+            folder / "weights.png", self.model.network.get_parameter("weight0"), self.corpus.shape[2]
+        )
 
     def _quick(self, counts: Tensor, targets: Tensor) -> float:
         """Accuracy on some validation images, in percent, of neurons labelled by counts while learning."""

@@ -1,6 +1,7 @@
 """The recipe for convolutions learnt by spike timing, end to end on the sample."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from recipe_case import refused, sets
 import spikeseq
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.engine import Progress
-from spikeseq.recipes.features.pictures import draw_kernels, kernel_map
+from spikeseq.recipes.features.pictures import kernel_map
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.train import train
 
@@ -121,10 +122,18 @@ def test_images_are_classified(run, cli, tmp_path):
 def test_pictures(run, tmp_path):
     model = spikeseq.load(run).model
     assert kernel_map(model.kernel.detach(), 3).shape == (20, 20, 3)
-    draw_kernels(tmp_path / "kernels.png", model)
     RECIPES["cifar10-stdp"].draw(run, json.loads((run / "metrics.json").read_text()))
-    for path in (tmp_path / "kernels.png", run / "kernels.png", run / "confusion.png"):
-        assert Image.open(path).size[0] > 100
+    for name in ("kernels", "confusion"):
+        assert Image.open(run / f"{name}.png").size[0] > 100
+
+
+def test_a_report_shows_them(run, cli, tmp_path):
+    out = tmp_path / "report.html"
+    assert cli("report", run, "--out", out).code == 0
+    page = out.read_text()
+    for heading in ("Kernels: ", "Who is taken for whom: ", "Learning"):
+        assert f"<h2>{heading}" in page
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)  # nothing from elsewhere
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The recipe for digits learnt by spike timing end to end, on digits that the package draws."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -55,6 +56,16 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
     assert json.loads(done.out)["vote"] == test["vote"]
     RECIPES["mnist-stdp"].draw(folder, metrics)
     assert {"weights.png", "confusion.png"} <= {path.name for path in folder.iterdir()}
+    assert cli("report", folder, "--out", tmp_path / "report.html").code == 0
+    page = (tmp_path / "report.html").read_text()
+    for said in (
+        "<h2>Weights: digits", "<h2>Who is taken for whom: digits", "Weights of 30 of 30 neurons as images",
+        f"Accuracy {test['accuracy']:.2f} % of the test split.",
+        f" {test['spikes']:g} spikes of neurons in each image.",
+        "Times shown again, per image and validation score after every part.",
+    ):  # fmt: skip
+        assert said in page
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)  # nothing from elsewhere
 
 
 @pytest.mark.parametrize(
@@ -137,3 +148,16 @@ def test_weights_as_a_picture():
     picture = weight_map(torch.arange(4.0 * 3).view(4, 3), 2)
     assert picture.shape == (5, 5) and picture[:2, :2].flatten().tolist() == [0.0, 3.0, 6.0, 9.0]
     assert picture[0, 3] == 1.0 and not picture[3:, 3:].any()
+    assert weight_map(torch.ones(2 * 5, 3), 5).shape == (5, 11)  # that are wider than high
+
+
+def test_weights_are_pictured_while_they_are_learnt(tmp_path, monkeypatch):
+    def stop(self, state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DigitTask, "_finish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(config_of(), tmp_path)
+    from PIL import Image
+
+    assert Image.open(tmp_path / "weights.png").size == (4 * (6 * 29 - 1),) * 2
