@@ -89,7 +89,7 @@ class PairTask(PartTask):
 
     def _finish(self, state: State) -> None:
         """Labels from training pairs, now that nothing is learnt any more; the whole validation split."""
-        rows = torch.tensor(self.order(-1))[: self.evaluate.labels]
+        rows = self.labelled()
         counts = self.model.counts(*self.inputs("train", rows), LABELLING).counts
         self.model.learn_classes(counts, self.corpus.splits["train"].labels[rows], self.evaluate.penalty)
         found, _, _ = self.accuracies("validation")

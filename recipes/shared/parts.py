@@ -21,12 +21,13 @@ class PartTask(ABC):
     """A network of ensembles that learns from some examples after the other.
 
     model: with the `network` that learns. corpus: its split "train" says how many there are. train: the
-    section of the settings, with `epochs` and `part`. seed: of the examples' order.
+    section of the settings, with `epochs` and `part`; evaluate: with `labels`. seed: of the examples' order.
     """
 
     model: Any
     corpus: Any
     train: Any
+    evaluate: Any
     seed: int
 
     def order(self, epoch: int) -> list[int]:
@@ -44,12 +45,20 @@ class PartTask(ABC):
         """Those of a part."""
         return torch.tensor(self.order(epoch)[start : start + self.train.part])
 
+    def labelled(self) -> Tensor:
+        """The training rows that the readout learns from."""
+        return torch.tensor(self.order(-1))[: self.evaluate.labels]
+
     def fit(self, folder: Path, *, resume: bool, progress: Progress) -> tuple[Any, State]:
         """Trains the model; after every part the folder holds all that is needed to go on.
 
         Raises:
-            ValueError: `resume.pt` is damaged or of another model.
+            ValueError: `resume.pt` is damaged or of another model; the readout's rows have one class.
         """
+        labels = self.corpus.splits["train"].labels[self.labelled()]
+        if len(found := labels.unique().tolist()) < 2:
+            name = self.corpus.classes[found[0]]
+            raise ValueError(f"evaluate.labels={len(labels)}: all of them of class {name}; take more")
         state = self._load(folder) if resume and (folder / RESUME_FILE).exists() else State()
         if not state.history:
             self._begin()

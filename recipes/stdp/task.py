@@ -118,7 +118,7 @@ class DigitTask(PartTask):
         if self.prune.when in ("during", "after") or self.prune.levels:
             for piece in torch.tensor(self.order(-2))[: self.prune.settle].split(PIECE):
                 self.model.network.settle(self.model.rates(split.pixels[piece]))
-        rows = torch.tensor(self.order(-1))[: self.evaluate.labels]
+        rows = self.labelled()
         counts = self.model.counts(split.pixels[rows], LABELLING).counts
         self.model.learn_classes(counts, split.labels[rows], self.evaluate.penalty)
         found, _, _ = self.accuracies("validation")

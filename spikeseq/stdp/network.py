@@ -107,8 +107,14 @@ class Network(nn.Module):
         return shown
 
     def learnt(self) -> Learnt:
-        """Weights and thresholds, in the order of the plan's links and ensembles."""
+        """Weights and thresholds, in the order of the plan's links and ensembles.
+
+        Raises:
+            ValueError: weights below 0 or above the largest one, or where there can be no synapse; thresholds
+                that are not finite.
+        """
         links = self.links()
+        self._check_learnt(links)
         masks = [self.get_buffer(f"{name}_possible") for name in links]
         everything = torch.empty(0, dtype=torch.uint8)  # no mask to look at
         return Learnt(
@@ -170,6 +176,21 @@ class Network(nn.Module):
         rules = ", ".join(type(one.rule).__name__ for one in self.plan.ensembles)
         return f"{sizes}, {rules}, seed={self.plan.seed}"
 
+    def _check_learnt(self, links: Sequence[str]) -> None:
+        """What was put into the parameters: rules keep weights in their bounds, but bring none back."""
+        for name, link in zip(links, self.plan.links(), strict=True):
+            weight, mask = self.get_parameter(name), self.get_buffer(f"{name}_possible")
+            low, high = (float(one) for one in weight.aminmax())
+            most = max(link.rule.most, link.total)  # a restored sum may bring one above the largest
+            if not (low >= 0 and high <= most * (1 + ROUNDING)):
+                raise ValueError(f"{name} must lie in [0, {most:g}], got {low:g} to {high:g}")
+            if not bool(mask.all()) and bool((weight * (mask == 0)).any()):
+                raise ValueError(f"{name} must be 0 where {name}_possible is: there is no synapse")
+        for place in range(len(self.plan.ensembles)):
+            theta = self.get_parameter(f"theta{place}")
+            if not bool(theta.isfinite().all()):
+                raise ValueError(f"theta{place} must be finite")
+
     def _hold(self, name: str, weight: Tensor, possible: Tensor) -> None:
         self.register_parameter(name, fixed(weight))
         self.register_buffer(f"{name}_possible", possible.to(torch.uint8))
@@ -203,6 +224,10 @@ class Network(nn.Module):
         if len({len(one) for one in made}) > 1:
             raise ValueError(f"ensembles are shown as many examples each, got {[len(one) for one in made]}")
         return made
+
+
+ROUNDING = 1e-5
+"""Of sums of weights, relative."""
 
 
 def fixed(value: Tensor) -> nn.Parameter:

@@ -1,6 +1,7 @@
 """The module: what it learns, keeps, and refuses."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -198,3 +199,24 @@ def test_bad_rates(rates, message):
 def test_bad_networks(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("weight0", -0.1, r"weight0 must lie in \[0, 1\], got -0.1 to"),
+        ("weight0", 1.5, r"weight0 must lie in \[0, 1\], got 0\S* to 1.5"),
+        ("weight0", math.nan, r"weight0 must lie in \[0, 1\], got nan to nan"),
+        ("cross0", 1.5, r"cross0 must lie in \[0, 1\], got 0 to 1.5"),
+        ("cross0", 0.5, "cross0 must be 0 where cross0_possible is: there is no synapse"),
+        ("theta1", math.inf, "theta1 must be finite"),
+    ],
+)
+def test_what_cannot_have_been_learnt(name, value, message):
+    net = Network([Ensemble(4, 4, total=0.0)] * 2, [Cross(0, 1, share=0.0)])
+    net.get_parameter(name).flatten()[0] = value
+    before = {key: one.clone() for key, one in net.state_dict().items()}
+    for mode in (True, False):
+        with pytest.raises(ValueError, match=message):
+            net.train(mode)(torch.zeros(1, 4), torch.zeros(1, 4))
+    assert all(torch.equal(before[key], one) for key, one in net.state_dict().items() if key != name)

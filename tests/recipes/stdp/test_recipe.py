@@ -26,6 +26,12 @@ def config_of(*more, model=None):
     return load_config("mnist-stdp", model=model, overrides=[*QUICK, *more])
 
 
+def task_of(seed):
+    config = config_of("evaluate.labels=2")
+    config.seed = seed
+    return RECIPES["mnist-stdp"].task(config, digit_sample(config.data))
+
+
 @pytest.fixture(scope="module")
 def run(training):
     folder = training / "digits"
@@ -133,6 +139,10 @@ def test_what_is_refused(tmp_path, run):
         config_of("model.rate=0.1")
     with pytest.raises(ConfigError, match=r"train\.learning_rate has no effect on learning by spike timing"):
         config_of("train.learning_rate=0.1")
+    labels = digit_sample(config_of().data).splits["train"].labels
+    alone = next(seed for seed in range(99) if len(set(labels[task_of(seed).labelled()].tolist())) == 1)
+    with pytest.raises(ValueError, match=r"evaluate\.labels=2: all of them of class \d; take more"):
+        task_of(alone).fit(tmp_path, resume=False, progress=None)
     with pytest.raises(ValueError, match="Hz, one spike a step"):
         train(config_of("model.hertz=2000.0"), tmp_path / "b")
     shutil.copytree(run[0], tmp_path / "c")
