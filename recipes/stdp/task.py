@@ -45,6 +45,9 @@ class DigitTask(PartTask):
             weight = self.model.network.get_parameter("weight0")
             draws = torch.Generator().manual_seed(self.seed)
             self.model.network.prune(stdp.at_random(weight, self.prune.share, draws))
+            # Sums are restored where a neuron fires: without this, none would that has not fired yet.
+            if total := self.model.network.plan.ensembles[0].sum:
+                weight.mul_(total / weight.sum(0))
 
     def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
         """Learns from some images. For the log, the counts of meanwhile label the neurons."""

@@ -109,6 +109,15 @@ def test_pruned_networks_keep_their_share(when, tmp_path):
     assert 0 < metrics["test"]["connectivity"] <= 0.201
 
 
+def test_pruned_before_training_neurons_keep_their_drive():
+    config = config_of("prune.when=before", "prune.share=0.2")
+    task = RECIPES["mnist-stdp"].task(config, digit_sample(config.data))
+    task._begin()
+    weight = task.model.network.weight0
+    assert int((weight > 0).sum()) == 30 * round(0.2 * 784)
+    assert torch.allclose(weight.sum(0), torch.tensor(78.4))
+
+
 @pytest.mark.parametrize(
     "more, rates",
     [
