@@ -87,6 +87,19 @@ def rates_behind(neurons: int) -> tuple[float, float]:
     return (0.03, 0.03) if neurons <= stdp.MANY else (0.25, 0.02)
 
 
+def thresholds_of(m: Any, done: float = 0.0) -> dict[str, float]:
+    """The step and the time of thresholds when so much of the training is done, in [0, 1].
+
+    Many neurons need large steps at first, so that all have their turn. These leave thresholds noisy, and the
+    neuron that fits best is not the one that fires: the step falls to that of few neurons, and the time grows
+    by as much, with which thresholds stay as high as they are.
+    """
+    step = stdp.threshold_step(m.neurons) if m.threshold_step is None else m.threshold_step
+    time = stdp.threshold_time(m.neurons) if m.threshold_time is None else m.threshold_time
+    last = min(1.0, stdp.MANY / m.neurons) if m.threshold_last is None else m.threshold_last
+    return {"threshold_step": step * last**done, "threshold_time": time / last**done}
+
+
 def rule_of(m: Any, done: float = 0.0) -> Rule:
     """The rule that `model.name` says, when so much of the training is done, in [0, 1]."""
     if m.name == "pairs":

@@ -16,7 +16,7 @@ from spikeseq.recipes.shared.images.digits import digit_sample
 from spikeseq.recipes.shared.parts import spread
 from spikeseq.recipes.shared.pictures import confusion_picture, weights_picture
 from spikeseq.recipes.stdp.energy import account_of
-from spikeseq.recipes.stdp.model import DigitNetwork, digit_network, rule_of
+from spikeseq.recipes.stdp.model import DigitNetwork, digit_network, rule_of, thresholds_of
 from spikeseq.recipes.stdp.task import DigitTask
 
 ENERGY_IMAGES = 200
@@ -40,8 +40,8 @@ class DigitsByStdp(Recipe):
     def task(self, config: Any, corpus: ImageData, model: DigitNetwork | None = None) -> DigitTask:
         classes, channels, size = corpus.shape
         model = model or digit_network(config, classes, channels * size * size)
-        rule = partial(rule_of, config.model)
-        return DigitTask(model, corpus, rule, config.prune, config.train, config.evaluate, config.seed)
+        ways = partial(rule_of, config.model), partial(thresholds_of, config.model)
+        return DigitTask(model, corpus, *ways, config.prune, config.train, config.evaluate, config.seed)
 
     def fit(
         self, task: DigitTask, folder: Path, *, resume: bool, accelerator: Any, progress: Any, **_: Any

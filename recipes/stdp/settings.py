@@ -55,6 +55,8 @@ class StdpModel(ModelSettings):
     inhibition: weight of an inhibitory neuron onto all others.
     threshold_step: mV that a spike adds to its neuron's threshold; null: as suits the number of neurons.
     threshold_time: ms in which that decays; null: as suits the number of neurons.
+    threshold_last: share of the step that is left in the last part; from part to part it falls, and the time
+        grows, by the same share. null: as suits the number of neurons.
     total: sum of a neuron's weights; null: a tenth of the number of pixels; 0: not held.
     trace_time: ms in which an input's trace decays.
     rate_before: learning rate at spikes of inputs.
@@ -81,6 +83,7 @@ class StdpModel(ModelSettings):
     inhibition: float = not_negative()
     threshold_step: float | None = not_negative()
     threshold_time: float | None = positive()
+    threshold_last: float | None = positive()
     total: float | None = not_negative()
     trace_time: float = positive()
     rate_before: float = not_negative()

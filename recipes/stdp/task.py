@@ -22,13 +22,14 @@ from spikeseq.stdp.rules import Rule
 class DigitTask(PartTask):
     """A network on images.
 
-    rule: that it learns by when so much of the training is done, in [0, 1]. prune, train, evaluate: the
-    sections of the settings.
+    rule, thresholds: that it learns by when so much of the training is done, in [0, 1]. prune, train,
+    evaluate: the sections of the settings.
     """
 
     model: DigitNetwork
     corpus: ImageData
     rule: Callable[[float], Rule]
+    thresholds: Callable[[float], dict[str, float]]
     prune: Any
     train: Any
     evaluate: Any
@@ -52,7 +53,7 @@ class DigitTask(PartTask):
     def _part(self, number: int, epoch: int, start: int, progress: Progress) -> dict[str, Any]:
         """Learns from some images. For the log, the counts of meanwhile label the neurons."""
         split, rows, network = self.corpus.splits["train"], self.rows(epoch, start), self.model.network
-        network.follow(self.rule(number / max(1, len(self.parts()) - 1)))
+        self._follow(number / max(1, len(self.parts()) - 1))
         started, shown = time.perf_counter(), []
         for piece in rows.split(PIECE):
             network.train()
@@ -80,6 +81,9 @@ class DigitTask(PartTask):
             "images_per_second": speed,
             "shown": f"{spikes:.1f} spikes, {repeats:.2f} repeats, {speed:,} images/s",
         }
+
+    def _follow(self, done: float) -> None:
+        self.model.network.follow(self.rule(done), **self.thresholds(done))
 
     def _picture(self, folder: Path) -> None:
         save_weights(
@@ -118,6 +122,7 @@ class DigitTask(PartTask):
     def _finish(self, state: State) -> None:
         """Labels from training images, now that nothing is learnt any more; the whole validation split."""
         split = self.corpus.splits["train"]
+        self._follow(min(1.0, len(self.parts()) - 1))  # which a run that was cut off here has to do again
         if self.prune.when in ("during", "after") or self.prune.levels:
             for piece in torch.tensor(self.order(-2))[: self.prune.settle].split(PIECE):
                 self.model.network.settle(self.model.rates(split.pixels[piece]))

@@ -128,17 +128,32 @@ class Network(nn.Module):
         ensembles, cross = range(len(self.plan.ensembles)), range(len(self.plan.cross))
         return [f"weight{p}" for p in ensembles] + [f"cross{c}" for c in cross]
 
-    def follow(self, rule: Rule, place: int = 0) -> None:
-        """Lets the synapses of an ensemble's inputs learn by `rule` from now on, as with a rate that falls.
+    def follow(
+        self,
+        rule: Rule,
+        place: int = 0,
+        *,
+        threshold_step: float | None = None,
+        threshold_time: float | None = None,
+    ) -> None:
+        """Lets an ensemble learn by `rule` from now on, as with a rate that falls.
 
         Args:
-            rule: one of any kind. place: of the ensemble.
+            rule: of the synapses of its inputs, one of any kind. place: of the ensemble.
+            threshold_step, threshold_time: see `Ensemble`; by default they stay.
 
         Raises:
-            ValueError: weights that the ensemble's `total` or `start` ask for are above the rule's largest.
+            ValueError: weights that the ensemble's `total` or `start` ask for are above the rule's largest,
+                or a step or time that an `Ensemble` refuses.
         """
         kinds = list(self.plan.ensembles)
-        kinds[place] = replace(kinds[place], rule=rule)
+        old = kinds[place]
+        kinds[place] = replace(
+            old,
+            rule=rule,
+            threshold_step=old.theta_step if threshold_step is None else threshold_step,
+            threshold_time=old.decay_time if threshold_time is None else threshold_time,
+        )
         self.plan = replace(self.plan, ensembles=tuple(kinds))
 
     def prune(self, kept: Tensor, name: str = "weight0") -> None:

@@ -63,6 +63,17 @@ def test_another_rule_is_followed_from_then_on():
     assert nets[0].plan.ensembles[0].sum == 4.0 and nets[0].theta0.max() > 0
 
 
+def test_thresholds_follow_another_step_from_then_on():
+    rates, _ = two_patterns(20)
+    net = learner()
+    net.follow(PairOfTraces(), threshold_step=0.0)
+    net(rates)
+    kind = net.plan.ensembles[0]
+    assert not net.theta0.any() and (kind.theta_step, kind.decay_time) == (0.0, 1e5)
+    with pytest.raises(ValueError, match="threshold_time must be a positive number, got 0"):
+        net.follow(PairOfTraces(), threshold_time=0.0)
+
+
 def test_neurons_come_to_stand_for_patterns():
     net = learner()
     rates, targets = two_patterns(300)

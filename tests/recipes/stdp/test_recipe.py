@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from spikeseq.recipes.config import load_config
 from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.pictures import weight_map
-from spikeseq.recipes.stdp.model import rule_of
+from spikeseq.recipes.stdp.model import rule_of, thresholds_of
 from spikeseq.recipes.stdp.recipe import digit_sample
 from spikeseq.recipes.stdp.task import DigitTask
 from spikeseq.recipes.train import train
@@ -131,6 +132,32 @@ def test_pruned_before_training_neurons_keep_their_drive():
 def test_the_learning_rate_from_part_to_part(more, rates):
     model = config_of(*(f"model.{one}" for one in more)).model
     assert [rule_of(model, done).rate_behind for done in (0, 0.5, 1)] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    "neurons, more, steps, times",
+    [
+        (400, [], [0.05, 0.05, 0.05], [8e6] * 3),
+        (6400, [], [0.8, 0.2, 0.05], [8e6, 3.2e7, 1.28e8]),
+        (6400, ["threshold_step=null", "threshold_last=1.0", "threshold_time=1e6"], [0.8] * 3, [1e6] * 3),
+        (400, ["threshold_step=0.4", "threshold_last=0.25"], [0.4, 0.2, 0.1], [8e6, 1.6e7, 3.2e7]),
+    ],
+    ids=["few", "many", "stays", "falls"],
+)
+def test_the_thresholds_step_from_part_to_part(neurons, more, steps, times):
+    model = config_of(*(f"model.{one}" for one in more or ["threshold_step=null"])).model
+    model.neurons = neurons
+    found = [thresholds_of(model, done) for done in (0, 0.5, 1)]
+    assert [one["threshold_step"] for one in found] == pytest.approx(steps)
+    assert [one["threshold_time"] for one in found] == pytest.approx(times)
+
+
+def test_a_network_that_goes_on_has_the_last_step(tmp_path):
+    config = config_of("model.threshold_last=0.5", "train.epochs=1")
+    task = RECIPES["mnist-stdp"].task(config, digit_sample(config.data))
+    train(config, tmp_path)
+    task._finish(SimpleNamespace(history=[{}]))
+    assert task.model.network.plan.ensembles[0].theta_step == 0.1 * 0.5
 
 
 def test_few_weight_values(tmp_path):
