@@ -71,12 +71,19 @@ def digit_network(config: Any, classes: int, pixels: int) -> DigitNetwork:
         rule_of(m),
         total=m.total,
         from_partner=m.inhibition,
+        recall_partner=recall_inhibition(config),
         threshold_step=m.threshold_step,
         threshold_time=m.threshold_time,
     )
     show = stdp.Presentation(m.time, m.dt, m.rest, m.least, m.boost, m.repeats)
     network = stdp.Network(kind, presentation=show, seed=config.seed)
     return DigitNetwork(network, classes, m.hertz, config.evaluate.readout)
+
+
+def recall_inhibition(config: Any) -> float:
+    """Of the trained network: the more neurons have learnt something alike, the more are to answer."""
+    m, own = config.model, config.evaluate.inhibition
+    return float(m.inhibition * min(1.0, stdp.MANY / m.neurons) ** 0.5 if own is None else own)
 
 
 def rates_behind(neurons: int) -> tuple[float, float]:

@@ -140,12 +140,15 @@ class StdpEvaluate(EvaluateSettings):
     labels: training images that the readout learns from, once the network is trained; null: all.
     quick: validation images that a part's entry of the log is about.
     penalty: of the linear map, on its weights.
+    inhibition: weight of an inhibitory neuron onto all others once the network is trained; null: as suits the
+        number of neurons.
     """
 
     readout: str = one_of("vote", "linear")
     labels: int | None = whole(2)
     quick: int = whole(1)
     penalty: float = positive()
+    inhibition: float | None = not_negative()
 
 
 def sections(model: str) -> dict[str, type]:

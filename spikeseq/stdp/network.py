@@ -85,9 +85,8 @@ class Network(nn.Module):
         if self.training and batch < 1:
             raise ValueError(f"batch must be at least 1, got {batch}")
         start = first if first is not None else int(self.seen) if self.training else 0
-        shown, learnt = present(
-            self.plan, self.learnt(), rates, first=start, batch=batch if self.training else 0
-        )
+        plan, batch = (self.plan, batch) if self.training else (self.plan.answering(), 0)
+        shown, learnt = present(plan, self.learnt(), rates, first=start, batch=batch)
         if self.training:
             self.learn(learnt)
             self.seen += len(shown.counts)

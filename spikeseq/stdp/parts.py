@@ -32,6 +32,8 @@ class Ensemble:
         to_partner: weight of an excitatory neuron onto its partner, with which one spike makes it fire.
         from_partner: weight of a partner onto all other neurons. 17 is published; a neuron that fires is
             clearer the winner with 40.
+        recall_partner: the same in evaluation. By default `from_partner`; many neurons answer better with
+            less, since more of them that have learnt something alike have a say.
         threshold_step: mV that a spike adds to its neuron's threshold. By default `threshold_step(neurons)`.
         threshold_time: ms in which that decays; infinity: never. By default `threshold_time(neurons)`.
         excitatory, inhibitory: the neurons.
@@ -47,6 +49,7 @@ class Ensemble:
     start: float = 0.3
     to_partner: float = 10.4
     from_partner: float = 40.0
+    recall_partner: float | None = None
     threshold_step: float | None = None
     threshold_time: float | None = None
     excitatory: Cell = EXCITATORY
@@ -63,6 +66,7 @@ class Ensemble:
             object.__setattr__(self, "threshold_time", threshold_time(self.neurons))
         for name in ("total", "to_partner", "from_partner", "threshold_step"):
             not_negative(name, getattr(self, name))
+        not_negative("recall_partner", self.recalling)
         positive("threshold_time", self.decay_time)
         if not 0 < self.start <= self.rule.most:
             raise ValueError(f"start must lie in (0, {self.rule.most}], the largest weight, got {self.start}")
@@ -76,6 +80,11 @@ class Ensemble:
     def sum(self) -> float:
         """`total`, chosen."""
         return float(self.total or 0.0)
+
+    @property
+    def recalling(self) -> float:
+        """`recall_partner`, chosen."""
+        return self.from_partner if self.recall_partner is None else self.recall_partner
 
     @property
     def theta_step(self) -> float:
@@ -207,6 +216,11 @@ class Plan:
             yield Link(-1, place, one.rule, one.sum)
         for cross in self.cross:
             yield Link(cross.source, cross.target, cross.rule, cross.total)
+
+    def answering(self) -> "Plan":
+        """The same network in evaluation."""
+        ensembles = tuple(replace(one, from_partner=one.recalling) for one in self.ensembles)
+        return replace(self, ensembles=ensembles)
 
     def settling(self) -> "Plan":
         """The same network of which thresholds learn and no synapse does."""

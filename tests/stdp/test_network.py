@@ -121,6 +121,17 @@ def test_evaluation_changes_nothing_and_a_seed_changes_all():
     assert not torch.equal(net(rates, first=50).counts, net(rates).counts)
 
 
+def test_other_inhibition_in_evaluation():
+    kind = Ensemble(16, 8, start=0.9, total=8.0)
+    less = replace(kind, recall_partner=0.0)
+    rates, _ = two_patterns(20)
+    nets = [Network(one, presentation=QUICK) for one in (kind, less, replace(kind, from_partner=0.0))]
+    assert torch.equal(nets[0](rates).counts, nets[1](rates).counts)  # not while they learn
+    nets[2].load_state_dict(nets[0].state_dict())
+    found = [net.eval()(rates).counts for net in nets]
+    assert torch.equal(found[1], found[2]) and found[1].sum() > found[0].sum()
+
+
 def test_silence_is_shown_once_and_what_cannot_fire_ends():
     net = learner()
     shown = net(torch.zeros(1, 16))
@@ -196,6 +207,7 @@ def test_bad_rates(rates, message):
         (lambda: Ensemble(4, 4, total=5.0), "total must be at most 4, inputs times .*, got 5.0"),
         (lambda: Ensemble(4, 4, start=2.0), r"start must lie in \(0, 1.0\], the largest weight, got 2.0"),
         (lambda: Ensemble(4, 4, from_partner=-1), "from_partner must be 0 or a positive number, got -1"),
+        (lambda: Ensemble(4, 4, recall_partner=-1.0), "recall_partner must be 0 or a positive .*, got -1.0"),
         (lambda: Ensemble(4, 4, threshold_time=0.0), "threshold_time must be a positive number, got 0.0"),
         (lambda: Cross(0, 0), "a cross connection leads to another ensemble, got 0 twice"),
         (lambda: Cross(0, 1, share=2.0), r"share must lie in \[0, 1\], got 2.0"),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spikeseq.stdp import Linear, Votes
+from spikeseq.stdp import Linear, Votes, readout
 
 COUNTS = torch.tensor(
     [[9, 0, 1, 0], [7, 1, 0, 0], [0, 4, 2, 0], [1, 5, 3, 0], [0, 1, 1, 0]], dtype=torch.int32
@@ -23,6 +23,16 @@ def test_a_linear_map_is_the_least_squares_one():
     weight = Linear.fit(counts, targets, 3, penalty=0.0).weight
     x = torch.cat([counts.double(), torch.ones(60, 1, dtype=torch.float64)], 1)
     assert torch.allclose(weight, torch.linalg.lstsq(x, torch.eye(3, dtype=torch.float64)[targets]).solution)
+
+
+def test_a_linear_map_of_examples_in_parts_is_that_of_all(monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    counts, targets = torch.randint(0, 5, (50, 7), generator=g), torch.randint(0, 3, (50,), generator=g)
+    x = torch.cat([counts.double(), torch.ones(50, 1, dtype=torch.float64)], 1)
+    wanted = x.T @ torch.nn.functional.one_hot(targets, 3).double()
+    monkeypatch.setattr(readout, "ROWS", 8)
+    found = Linear.fit(counts, targets, 3, penalty=2.0).weight
+    assert torch.equal(found, torch.linalg.solve(x.T @ x + 2.0 * torch.eye(8, dtype=x.dtype), wanted))
 
 
 @pytest.mark.parametrize("kind", [Votes, Linear])

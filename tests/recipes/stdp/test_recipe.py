@@ -14,7 +14,7 @@ from spikeseq.recipes.config import load_config
 from spikeseq.recipes.plain import ConfigError
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.shared.pictures import weight_map
-from spikeseq.recipes.stdp.model import rule_of, thresholds_of
+from spikeseq.recipes.stdp.model import digit_network, rule_of, thresholds_of
 from spikeseq.recipes.stdp.recipe import digit_sample
 from spikeseq.recipes.stdp.task import DigitTask
 from spikeseq.recipes.train import train
@@ -150,6 +150,17 @@ def test_the_thresholds_step_from_part_to_part(neurons, more, steps, times):
     found = [thresholds_of(model, done) for done in (0, 0.5, 1)]
     assert [one["threshold_step"] for one in found] == pytest.approx(steps)
     assert [one["threshold_time"] for one in found] == pytest.approx(times)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "own", "wanted"),
+    [(400, None, 40.0), (1600, None, 20.0), (6400, None, 10.0), (1600, 5.0, 5.0)],
+)
+def test_inhibition_of_the_trained_network(neurons, own, wanted):
+    config = config_of()
+    config.model.neurons, config.evaluate.inhibition = neurons, own
+    (kind,) = digit_network(config, 10, 784).network.plan.ensembles
+    assert (kind.from_partner, kind.recalling) == (40.0, wanted)
 
 
 def test_a_network_that_goes_on_has_the_last_step(tmp_path):
