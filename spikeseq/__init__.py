@@ -1,7 +1,8 @@
 """Sequence learning on spiking layers.
 
 `spikeseq.nn` has the layers, `spikeseq.functional` the neuron as a pure function, `spikeseq.swap` replaces
-the LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates, `spikeseq.load` opens a trained run.
+the LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates, `spikeseq.load` opens a trained run,
+`spikeseq.exchange` hands networks to other libraries.
 
 Names are imported when they are first used, so that the command line answers before torch is there.
 """
@@ -12,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import evaluation, functional, models, nn, recipes, stdp, tokenizers
+    from . import evaluation, exchange, functional, models, nn, recipes, stdp, tokenizers
     from .conversion import to_spiking
     from .debugging import debug
     from .events import compile_events
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_NAMESPACES = ("evaluation", "functional", "models", "nn", "recipes", "stdp", "tokenizers")
+_NAMESPACES = ("evaluation", "exchange", "functional", "models", "nn", "recipes", "stdp", "tokenizers")
 _FROM = {
     "BackendError": "ops.build",
     "backend_info": "ops.build",
@@ -107,6 +108,7 @@ __all__ = [
     "debug",
     "detach_state",
     "evaluation",
+    "exchange",
     "explain",
     "fold_embeddings",
     "functional",
