@@ -5,7 +5,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench lint types native clean
+# Other spiking libraries: torch first, and without the torchvision, torchaudio and samna that they name. Lava and brian2
+# ask for an older Python or numpy, and get an environment of their own.
+PEERS ?= .venv-peers
+OLDER ?= .venv-older
+OLDER_PYTHON ?= python3.10
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-thirdparty exchange bench lint types native clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +35,31 @@ demo: $(READY)
 test: $(READY) lint types native
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
+$(PEERS)/.ready: pyproject.toml constraints.txt Makefile
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python $(PIP) -c constraints.txt torch
+	$(PEERS)/bin/python $(PIP) -c constraints.txt -e '.[exchange]' pytest pytest-timeout \
+	  loguru matplotlib pbr pyparsing scipy tqdm
+	$(PEERS)/bin/python $(PIP) --no-deps nirtorch==2.6 snntorch==1.0.0 norse==1.1.0 spikingjelly==2.0.0 \
+	  sinabs==3.1.3 rockpool==3.1.0 bindsnet==0.3.4
+	@touch $@
+
+$(OLDER)/.ready: Makefile
+	$(OLDER_PYTHON) -m venv $(OLDER)
+	$(OLDER)/bin/python $(PIP) lava-nc==0.10.0 brian2==2.9.0
+	@touch $@
+
+# What passes through a file to another library and back, and each library's neuron, spike by spike.
+test-thirdparty: $(PEERS)/.ready $(OLDER)/.ready
+	OMP_NUM_THREADS=1 SPIKESEQ_THIRDPARTY=$(abspath $(OLDER))/bin/python $(PEERS)/bin/python -m pytest \
+	  tests/exchange tests/evaluation/exchange
+
+# The tables of docs/exchange.md and docs/neurons.md.
+exchange: $(PEERS)/.ready $(OLDER)/.ready
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m spikeseq.evaluation.exchange agreement --write docs/exchange.md
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m spikeseq.evaluation.exchange neurons --write docs/neurons.md \
+	  --python $(OLDER)/bin/python
+
 # Against other spiking libraries, without the torchvision and torchaudio that two of them name.
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt loguru h5py matplotlib tensorboard
@@ -49,4 +81,4 @@ native: $(READY)
 	$(BIN)/python -c "import spikeseq; spikeseq.build('cpu')"
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) $(OLDER) runs build dist *.egg-info

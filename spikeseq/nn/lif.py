@@ -25,6 +25,7 @@ from ..modules import of_kind
 from ..neuron import Neuron, Run, planes_start
 from ..ops.lif import fire
 from ..surrogates import check_surrogate
+from .like import settings
 
 SMALLEST_THRESHOLD = 1e-3
 BOUNDS = {"leak": (0.0, 1.0), "threshold": (SMALLEST_THRESHOLD, math.inf)}
@@ -112,6 +113,31 @@ class LIF(nn.Module):
 
     leak: Tensor
     threshold: Tensor
+
+    @classmethod
+    def like(
+        cls,
+        library: str,
+        channels: int | None = None,
+        *,
+        threshold: float | Sequence[float] = 1.0,
+        reset: str | None = None,
+        norm_input: bool | None = None,
+        dtype: torch.dtype | None = None,
+        **arguments: Any,
+    ) -> "LIF":
+        """Neurons that fire the spikes of another library's, one a step (docs/neurons.md).
+
+        Args:
+            library: "snntorch", "norse", "spikingjelly", "sinabs", "rockpool", "brian2", "bindsnet", "lava".
+            threshold: theirs; where they fire at the threshold, too, ours is the number before it.
+            reset, norm_input: where a library has several; default, its own default.
+            channels, dtype, arguments: as `LIF`, such as `leak`.
+        Raises:
+            ValueError: another library, or a reset or input that it has not, with those that it has.
+        """
+        as_theirs = settings(library, threshold, reset, norm_input, dtype)
+        return cls(channels, dtype=dtype, **as_theirs, **arguments)
 
     @property
     def planes(self) -> int:
