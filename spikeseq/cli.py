@@ -19,7 +19,7 @@ def main() -> NoReturn:
     told, sys.unraisablehook = sys.unraisablehook, interrupt_again
     try:
         try:
-            from spikeseq.recipes.command import commands, filters  # noqa: F401  whose commands join the app
+            from spikeseq.recipes.command import commands, export, filters  # noqa: F401  whose commands join the app
             from spikeseq.recipes.command.app import app
         except ImportError as error:
             fail(f"the command line needs more packages ({error}): pip install 'spikeseq[recipes]'")

@@ -61,6 +61,10 @@ class ImageClassifier(Opened):
             found += predictions(self.classes, logits)
         return found
 
+    def graph(self) -> tuple[nn.Module, tuple[int, ...]]:
+        """The whole network, for normalised pixels; its outputs are summed up."""
+        return self.model, (self.channels, self.size, self.size)
+
     def check_trace(self) -> None:
         """Raises TypeError: an image is there at once."""
         raise TypeError("an image is there at once; texts and events are drawn as they come")

@@ -58,6 +58,14 @@ class Opened:
         """A picture of how the answer to a line of standard input forms."""
         self.check_trace()
 
+    def graph(self) -> tuple[Any, tuple[int, ...]]:
+        """What a graph of layers can hold, as `exchange.to_nir` takes it, and the shape of one input.
+
+        Raises:
+            TypeError: nothing.
+        """
+        raise TypeError(f"model {self.config.model.name!r} is no graph of spiking layers")
+
     def see(self, text: str) -> Seen:
         """What a report shows of the model on a text; called once, while its spikes are watched."""
         return Seen()

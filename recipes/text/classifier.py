@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.checks import positive_int, strings
 from spikeseq.models import build_classifier
+from spikeseq.models.sentiment import SpikingClassifier
 from spikeseq.recipes.plain import Settings
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
@@ -45,6 +46,18 @@ class Classifier(Opened):
         kept = crop(torch.arange(len(tokens)), self.config.data.kept_tokens).tolist()
         tokens = [tokens[i] for i in kept]
         return tokens, torch.tensor(self.vocab.encode(tokens))
+
+    def graph(self) -> tuple[list[nn.Module], tuple[int, ...]]:
+        """The spiking layers and the map to the integrators, for rows of the embedding; what comes out is
+        summed up, divided by the square root of the number of tokens, and goes to the read-out."""
+        model = self.model
+        if not isinstance(model, SpikingClassifier):
+            super().graph()
+        if model.context is not None:
+            raise TypeError(
+                "the first map sees several words at once (model.kernel_size), which no graph can say"
+            )
+        return [*model.spiking.layers, model.to_integrator], (model.embedding.embedding_dim,)
 
     @torch.no_grad()
     def predict(self, texts: list[str], batch_size: int = 64) -> list[Prediction]:

@@ -13,6 +13,7 @@ from ..nn.activation import SpikingActivation, TimedDropout
 from ..nn.layer import Passed, SpikingLayer
 from .parts import (
     INPUT,
+    LINEAR,
     OUTPUT,
     Array,
     Conv,
@@ -40,7 +41,8 @@ def apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | None = No
 
     Args:
         model: `SpikingRNN`, `SpikingNetwork`, or a chain: an nn.Sequential or a list of modules, each of
-            which reads what the one before gives (of `LIF` its spikes), step by step.
+            which reads what the one before gives (of `LIF` its spikes), step by step; what a map at the end
+            gives is to be summed up.
         input_shape: of one input, without time and batch; needed where the first module does not tell.
     Raises:
         ValueError: a module that no graph has a node for, naming it and the known ones; one that is not
@@ -69,6 +71,7 @@ def apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | None = No
         if isinstance(module, SpikingRNN):
             last = stack(parts, last, path, module, is_last=index == len(chain) - 1)
         elif isinstance(module, SpikingLayer):
+            hold(parts, path, module, 1 if module.spiking_input else module.substeps, last)
             last = layer(parts, last, path, module)
         elif isinstance(module, LIF):
             hold(parts, path, module, module.substeps, last)
@@ -80,6 +83,8 @@ def apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | None = No
             part = part_of(path, module, shape)
             last = parts.add(label(path, kind_of(part)), part, last)
     parts.edges.append((last, OUTPUT))
+    if isinstance(parts.nodes.get(last), LINEAR):
+        parts.readout = "sum"
     return parts
 
 

@@ -1,5 +1,6 @@
 """A `SpikingNetwork` taken apart by watching one pass: which modules it calls, and what connects them."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from ..nn.clock import Clock, running
 from ..nn.network import logits_of
 from ..watch import Call, Watcher
 from .apart import PLAIN, SILENT, WAY_OUT, factor, kind_of, label, neurons, part_of
-from .parts import INPUT, OUTPUT, Flat, Parts, Shape
+from .parts import INPUT, LINEAR, OUTPUT, Flat, Parts, Shape
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 FLATTENED = {"flatten", "reshape", "view", "unflatten", "squeeze"}
 SUMMED = {"add", "__add__", "__radd__", "__iadd__", "add_"}
 HARMLESS = {"contiguous", "clone", "detach", "to", "float", "double", "dropout"}
@@ -90,6 +92,26 @@ class Recorder(TorchFunctionMode):
             self._part(call.module, call.input, call.output)
         self.inside -= 1
 
+    def _normalise(self, path: str, module: Any, x: Tensor, sources: tuple[str, ...]) -> None:
+        """Puts a batch normalisation into the map before it, which nobody else may read."""
+        check_plain(path, module, WAY_OUT, *BATCH_NORMS)
+        part: Any = self.parts.nodes.get(sources[0])
+        if len(sources) > 1 or not isinstance(part, LINEAR) or self.parts.targets(sources[0]):
+            refuse(path, module, "follows no map of its own", "take norm='none'")
+        if module.running_mean is None:
+            refuse(path, module, "has no statistics of its own", "track them")
+        scale = (module.running_var.double() + module.eps).rsqrt()
+        scale = scale if module.weight is None else scale * module.weight.double()
+        wide = scale.view(-1, *[1] * (part.weight.ndim - 1)).cpu().numpy()
+        shift = -module.running_mean.double() if part.bias is None else (
+            torch.as_tensor(part.bias).double() - module.running_mean.double())  # fmt: skip
+        bias = shift * scale if module.bias is None else shift * scale + module.bias.double()
+        kind = part.weight.dtype
+        self.parts.nodes[sources[0]] = replace(
+            part, weight=(part.weight * wide).astype(kind), bias=bias.cpu().numpy().astype(kind)
+        )
+        del self.seen[id(x)]
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if self.inside or not isinstance(out, Tensor):
@@ -120,6 +142,10 @@ class Recorder(TorchFunctionMode):
             self.know(out, sources)
             return
         shape = tuple(x.shape[1:])
+        if class_of(module) in BATCH_NORMS:
+            self._normalise(path, module, x, sources)
+            self.know(out, sources)
+            return
         if isinstance(module, SpikingActivation):
             check_plain(path, module, WAY_OUT, SpikingActivation)
             call = self.calls[module] = self.calls.get(module, -1) + 1

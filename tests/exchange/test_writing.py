@@ -86,6 +86,24 @@ def test_backbones(name):
         assert torch.allclose(out.sum(0), model(x, substeps=6), atol=1e-3) and out.any()
 
 
+@pytest.mark.parametrize("name", ["vgg5", "resnet8"])
+def test_batch_normalisation_goes_into_the_maps(name):
+    torch.manual_seed(0)
+    model = build_backbone(
+        name, activation="spiking", width=0.125, norm="batch", reset="hard", leak=0.9, threshold=0.5
+    )
+    model(torch.randn(8, 3, 32, 32), substeps=2)  # statistics
+    x = torch.randn(2, 3, 32, 32)
+    graph = to_nir(model.eval(), (3, 32, 32))
+    with torch.no_grad():
+        out, _ = from_nir(graph, substeps=4)(x.unsqueeze(0))
+        assert torch.allclose(out.sum(0), model(x, substeps=4), atol=1e-3) and out.any()
+    norm = next(one for one in model.modules() if isinstance(one, nn.BatchNorm2d))
+    norm.running_mean = norm.running_var = None
+    with pytest.raises(ValueError, match="has no statistics of its own"):
+        to_nir(model, (3, 32, 32))
+
+
 def test_a_graph_passes_the_checks_of_nir_itself(tmp_path):
     for name, model in networks().items():
         graph = to_nir(model, SHAPES.get(name))

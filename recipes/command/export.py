@@ -1,0 +1,85 @@
+"""`spikeseq export`: a trained network in the format of others, a row of `TARGETS` for each."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikeseq.recipes.command.app import Json, Run, app, path
+from spikeseq.recipes.command.console import emit, say
+
+Write = Callable[[Any, Path, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format.
+
+    Args:
+        write: (what `spikeseq.load` returns, the file, the options that were given) to what is said of it. It
+            raises ValueError or TypeError, naming what the format cannot say, before anything is written.
+        options: of the command line that go with this format; others are refused.
+    """
+
+    write: Write
+    options: tuple[str, ...] = ()
+
+
+def to_nir(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The layers of neurons and the maps between them, for `reader`."""
+    from spikeseq.exchange import LossyExchange, write_nir
+    from spikeseq.exchange import to_nir as graph_of
+
+    model, shape = opened.graph()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", LossyExchange)
+        try:
+            graph = graph_of(model, shape, **options)
+        except ValueError as error:
+            raise ValueError(str(error).replace("lossy=True", "--lossy")) from None
+    write_nir(graph, out)
+    for warning in told:
+        if issubclass(warning.category, LossyExchange):
+            say(str(warning.message))
+    return {**graph.metadata, "nodes": len(graph.nodes)}
+
+
+TARGETS = {"nir": Target(to_nir, ("reader", "lossy"))}
+
+
+@app.command()
+def export(
+    run: Run,
+    to: Annotated[str, typer.Option(help=f"The format: {', '.join(TARGETS)}.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", parser=path, help="The file to write.")],
+    reader: Annotated[
+        str | None,
+        typer.Option(help="nir: the library that is to read it. A wrong one lists them."),
+    ] = None,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="nir: write what it cannot say as the nearest, and measure.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Write a trained network in a format that other libraries read."""
+    from spikeseq.files import check_place
+    from spikeseq.recipes.runs import load
+
+    if to not in TARGETS:
+        raise ValueError(f"--to must be one of {', '.join(TARGETS)}, got {to!r}")
+    target = TARGETS[to]
+    given = {name: value for name, value in (("reader", reader), ("lossy", lossy)) if value}
+    for name in given:
+        if name not in target.options:
+            raise ValueError(f"--{name} does not go with --to {to}; leave it out")
+    check_place(out)
+    said = target.write(load(run), out, given)
+    say(f"wrote {out}")
+    if json_:
+        emit({"file": str(out), "to": to, **said})
+    else:
+        for key, value in said.items():
+            print(f"{key}: {value}")
