@@ -45,6 +45,8 @@ $(PEERS)/.ready: pyproject.toml constraints.txt Makefile
 	@touch $@
 
 $(OLDER)/.ready: Makefile
+	@$(OLDER_PYTHON) --version >/dev/null 2>&1 || \
+	  { echo "lava and brian2 need $(OLDER_PYTHON), which does not run; set OLDER_PYTHON=PATH" >&2; exit 1; }
 	$(OLDER_PYTHON) -m venv $(OLDER)
 	$(OLDER)/bin/python $(PIP) lava-nc==0.10.0 brian2==2.9.0
 	@touch $@

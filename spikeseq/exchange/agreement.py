@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .apart import apart
 from .files import read_nir
 from .lossy import LossyExchange, default_example
+from .models import apart
 from .needed import needed
 from .network import Network
 from .parts import Parts, Shape

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..modules import check_initialised, check_plain, class_of, named, refuse
+from ..modules import check_plain, class_of, named, refuse
 from ..nn import LIF, Integrator, SequenceDropout, SpikingNetwork, SpikingRNN
 from ..nn.activation import SpikingActivation, TimedDropout
 from ..nn.layer import Passed, SpikingLayer
@@ -36,25 +36,9 @@ KNOWN = ", ".join(kind.__name__ for kind in (*PLAIN, *NEURONS, *SILENT[:2], Spik
 WAY_OUT = "make it a module without, such as a copy with the same weights"
 
 
-def apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | None = None) -> Parts:
-    """A trained network as parts.
-
-    Args:
-        model: `SpikingRNN`, `SpikingNetwork`, or a chain: an nn.Sequential or a list of modules, each of
-            which reads what the one before gives (of `LIF` its spikes), step by step; what a map at the end
-            gives is to be summed up.
-        input_shape: of one input, without time and batch; needed where the first module does not tell.
-    Raises:
-        ValueError: a module that no graph has a node for, naming it and the known ones; one that is not
-            exactly what its class says; an input shape that is missing or does not fit.
-    """
+def chain_apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | None = None) -> Parts:
+    """Modules of which each reads what the one before gives, as parts; as `models.apart`."""
     if isinstance(model, nn.Module):
-        check_initialised(model)
-        if isinstance(model, SpikingNetwork):
-            from .record import recorded
-
-            check_plain("", model, WAY_OUT, SpikingNetwork)
-            return recorded(model, shape_of(input_shape, model))
         chain = [("", model)]
     else:
         chain = [(f"[{number}]", module) for number, module in enumerate(model)]

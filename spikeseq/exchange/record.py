@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -100,15 +101,13 @@ class Recorder(TorchFunctionMode):
             refuse(path, module, "follows no map of its own", "take norm='none'")
         if module.running_mean is None:
             refuse(path, module, "has no statistics of its own", "track them")
-        scale = (module.running_var.double() + module.eps).rsqrt()
-        scale = scale if module.weight is None else scale * module.weight.double()
-        wide = scale.view(-1, *[1] * (part.weight.ndim - 1)).cpu().numpy()
-        shift = -module.running_mean.double() if part.bias is None else (
-            torch.as_tensor(part.bias).double() - module.running_mean.double())  # fmt: skip
-        bias = shift * scale if module.bias is None else shift * scale + module.bias.double()
-        kind = part.weight.dtype
+        values = (module.running_mean, module.running_var, module.weight, module.bias)
+        mean, variance, gain, offset = (None if one is None else one.double().cpu().numpy() for one in values)
+        scale = (1 if gain is None else gain) / np.sqrt(variance + module.eps)
+        bias = ((0 if part.bias is None else part.bias) - mean) * scale + (0 if offset is None else offset)
+        kind, wide = part.weight.dtype, scale.reshape(-1, *[1] * (part.weight.ndim - 1))
         self.parts.nodes[sources[0]] = replace(
-            part, weight=(part.weight * wide).astype(kind), bias=bias.cpu().numpy().astype(kind)
+            part, weight=(part.weight * wide).astype(kind), bias=bias.astype(kind)
         )
         del self.seen[id(x)]
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..files import check_place
 from ..modules import named
-from .apart import apart
 from .lossy import LossyExchange, share_of_difference
+from .models import apart
 from .needed import FORMAT, nir
 from .parts import INPUT, OUTPUT, Array, Conv, Factor, Flat, Integrate, Map, Neurons, Part, Parts, Pool, Shape
 from .readers import Reader, reader_of, shape_array, without_feedback

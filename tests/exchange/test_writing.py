@@ -9,7 +9,7 @@ from torch import nn
 
 import spikeseq
 from spikeseq.exchange import READERS, LossyExchange, from_nir, read_nir, to_nir, write_nir
-from spikeseq.exchange.apart import apart
+from spikeseq.exchange.models import apart
 from spikeseq.exchange.network import Network
 from spikeseq.models.backbones import build_backbone
 from spikeseq.nn import LIF, CausalConv1d, Integrator, SpikingRNN
