@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 import spikeseq
-from spikeseq.exchange import READERS, check, from_nir, read_nir, to_nir, write_nir
+from spikeseq.exchange import READERS, check, from_nir, read_nir, write_nir
 from spikeseq.exchange.agreement import quiet, version_of
-from spikeseq.exchange.needed import needed
 from spikeseq.nn import LIF, SpikingRNN
 
 STEPS, BATCH = 100, 8
@@ -19,6 +18,7 @@ WHY = {
     "norse dt": "norse takes a step of 1 ms, leaves out r and has no AvgPool2d",
     "sinabs dt": "sinabs takes time constants for numbers of steps, leaves out r, and resets as below",
     "sinabs reset": "sinabs resets by subtraction and fires several times a step, whatever the file says",
+    "rockpool reset": "rockpool resets by subtraction and fires several times a step",
     "sinabs lost": "sinabs reads back neither norm_input nor the reset of its own neurons",
     "snntorch lost": "snnTorch writes each of its resets as one to zero",
     "snntorch twice": "with reset_delay=False, snnTorch's membranes above two thresholds miss spikes"
@@ -95,8 +95,8 @@ def leaks_of_neurons(reset: str) -> list[nn.Module]:
 def ours_in_theirs(resets: tuple[str, ...] = ("hard", "soft", "soft_immediate")) -> dict[str, Table]:
     """The table of plain files, and that of files for their readers."""
     versions = [f"{name} {version_of(name)}" for name in READERS]
-    plain = Table(["network", "reset", *versions, f"rockpool {version_of('rockpool')}"])
-    meant = Table(["network", "reset", *versions, "sinabs, told the reset"])
+    plain = Table(["network", "reset", *versions])
+    meant = Table(["network", "reset", *versions, "sinabs, told the reset", "rockpool, told the reset"])
     for reset in resets:
         for name, (model, shape) in networks(reset).items():
             if reset != "hard" and "SpikingRNN" not in name:
@@ -105,8 +105,8 @@ def ours_in_theirs(resets: tuple[str, ...] = ("hard", "soft", "soft_immediate"))
             for reader in READERS:
                 rows[0].append(compared(plain, model, shape, reader, reset, plain=True))
                 rows[1].append(compared(meant, model, shape, reader, reset))
-            rows[0].append(in_rockpool(plain, model, shape))
-            rows[1].append(compared(meant, model, shape, "sinabs", reset, settled=True))
+            for reader in ("sinabs", "rockpool"):
+                rows[1].append(compared(meant, model, shape, reader, reset, settled=True))
             plain.rows.append(rows[0])
             meant.rows.append(rows[1])
     return {"plain": plain, "reader": meant}
@@ -119,8 +119,8 @@ def compared(table: Table, model: Any, shape: Any, reader: str, reset: str, **ho
     except Exception as error:  # whatever the library raises is what the cell says
         return f"refused {table.note(refusal(reader, error))}"
     why = None
-    if reader == "sinabs" and not how.get("settled"):
-        why = "sinabs dt" if how.get("plain") else "sinabs reset"
+    if reader in ("sinabs", "rockpool") and not how.get("settled"):
+        why = f"{reader} dt" if how.get("plain") else f"{reader} reset"
     elif reader == "norse" and how.get("plain"):
         why = "norse dt"
     elif reset != "hard":
@@ -136,17 +136,6 @@ def refusal(reader: str, error: Exception) -> str:
     if isinstance(error, ValueError) and reader in text:
         return text.partition("; take")[0]
     return f"{reader} fails: {type(error).__name__}, {text}"
-
-
-def in_rockpool(table: Table, model: Any, shape: Any) -> str:
-    """rockpool reads no nir.LIF at all."""
-    try:
-        library = needed("rockpool.nn.modules.torch.nir", "pip install --no-deps rockpool")
-        with quiet():
-            library.from_nir(to_nir(model, shape, lossy=True))
-    except Exception as error:
-        return f"refused {table.note(refusal('rockpool', error))}"
-    raise RuntimeError("rockpool reads nir.LIF now; compare its spikes")
 
 
 def theirs_in_ours(folder: Any) -> Table:

@@ -141,6 +141,11 @@ def load(reader: Reader, graph: Any, batch: int, reset: str | None = None) -> Ru
             if reset is not None:
                 settle(network, reset)
             return lambda x: all_steps(network, x)
+        if reader.name == "rockpool":
+            network = needed("rockpool.nn.modules.torch.nir", install).from_nir(graph)
+            if reset is not None:
+                settle(network, reset)
+            return lambda x: network(x.transpose(0, 1))[0].transpose(0, 1)
         if reader.name == "snntorch":
             library = needed("snntorch", install)
             network = needed("snntorch.import_nir", install).import_from_nir(graph)
@@ -169,22 +174,28 @@ def all_steps(network: Any, x: Tensor) -> Tensor:
 
 
 def settle(network: nn.Module, reset: str) -> nn.Module:
-    """Sets what sinabs read to one spike a step and a reset of ours; in place.
+    """Sets what sinabs or rockpool read to one spike a step and a reset of ours; in place.
 
     Args:
-        network: as `sinabs.nir.from_nir` gave it.
-        reset: "hard" or "soft_immediate".
+        network: as `sinabs.nir.from_nir` or rockpool's gave it.
+        reset: "hard" (sinabs) or "soft_immediate".
     Raises:
-        ValueError: another reset, which sinabs has not.
+        ValueError: another reset, which the library has not.
     """
-    if reset not in READERS["sinabs"].settled:
-        raise ValueError(f"reset must be {' or '.join(READERS['sinabs'].settled)}, got {reset!r}")
-    activation = needed("sinabs.activation", f"pip install {READERS['sinabs'].install}")
     module: Any
     for module in network.modules():
-        if hasattr(module, "reset_fn"):
-            module.spike_fn, module.min_v_mem = activation.SingleSpike, None
-            module.reset_fn = activation.MembraneReset() if reset == "hard" else activation.MembraneSubtract()
+        name = "sinabs" if hasattr(module, "reset_fn") else "rockpool"
+        if not hasattr(module, "reset_fn") and not hasattr(module, "max_spikes_per_dt"):
+            continue
+        if reset not in READERS[name].settled:
+            accepted = " or ".join(map(repr, READERS[name].settled))
+            raise ValueError(f"reset must be {accepted} for neurons of {name}, got {reset!r}")
+        if name == "rockpool":
+            module.max_spikes_per_dt = torch.tensor(1.0)
+            continue
+        activation = needed("sinabs.activation", f"pip install {READERS[name].install}")
+        module.spike_fn, module.min_v_mem = activation.SingleSpike, None
+        module.reset_fn = activation.MembraneReset() if reset == "hard" else activation.MembraneSubtract()
     return network
 
 

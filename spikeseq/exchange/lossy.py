@@ -38,7 +38,7 @@ def share_of_difference(parts: Parts, reader: Reader, example: Tensor | None = N
     A decision is one neuron at one step; several spikes a step count as one that differs.
     """
     x = default_example(parts) if example is None else example
-    ours, theirs = spikes(parts, x), spikes(told(parts, reader), x, several=not reader.resets)
+    ours, theirs = spikes(parts, x), spikes(told(parts, reader), x, None if reader.resets else reader)
     total = sum(one.numel() for one in ours.values())
     return sum(int((ours[name] != theirs[name]).sum()) for name in ours) / total
 
@@ -52,9 +52,9 @@ def told(parts: Parts, reader: Reader) -> Parts:
     return changed
 
 
-def spikes(parts: Parts, x: Tensor, several: bool = False) -> dict[str, Tensor]:
-    """The spikes of every layer of neurons, by its name; with `several`, of neurons that fire several times a
-    step."""
+def spikes(parts: Parts, x: Tensor, several: Reader | None = None) -> dict[str, Tensor]:
+    """The spikes of every layer of neurons, by its name; of a reader's that fire several times a step, if one
+    is given."""
     network, found = Network(parts), dict[str, Tensor]()
     for key, module in list(network.layers.items()):
         if isinstance(module, Fires):
@@ -66,13 +66,13 @@ def spikes(parts: Parts, x: Tensor, several: bool = False) -> dict[str, Tensor]:
 class Told(Remembers):
     """Neurons that keep what they fired, in chunks of a cycle one after the other."""
 
-    def __init__(self, fires: Fires, several: bool, key: str, found: dict[str, Tensor]) -> None:
+    def __init__(self, fires: Fires, several: Reader | None, key: str, found: dict[str, Tensor]) -> None:
         super().__init__()
         self.fires, self.several, self.key, self.found = fires, several, key, found
 
     def forward(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        if self.several:
-            out, state = subtracting(self.fires.part, x, state)
+        if self.several is not None:
+            out, state = subtracting(self.fires.part, x, state, self.several.floor)
         else:
             out, state = self.fires(x, state)
         old = self.found.get(self.key)
@@ -80,9 +80,9 @@ class Told(Remembers):
         return out, state
 
 
-def subtracting(part: Neurons, x: Tensor, u: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Neurons that fire once for every threshold in their membrane, and subtract them all; without a leak
-    their membranes stay above minus one."""
+def subtracting(part: Neurons, x: Tensor, u: Tensor | None, floor: bool) -> tuple[Tensor, Tensor]:
+    """Neurons that fire once for every threshold in their membrane, and subtract them all; with a floor,
+    membranes without a leak stay above minus one."""
     leak, gain, threshold = (
         torch.as_tensor(one, dtype=x.dtype) for one in (part.leak, part.gain, part.threshold)
     )
@@ -92,6 +92,6 @@ def subtracting(part: Neurons, x: Tensor, u: Tensor | None) -> tuple[Tensor, Ten
         u = leak * u + gain * row
         counts = torch.div(u, threshold, rounding_mode="trunc").clamp(min=0)
         u = u - counts * threshold
-        u = torch.maximum(u, -threshold) if (part.leak == 1).all() else u
+        u = torch.maximum(u, -threshold) if floor and (part.leak == 1).all() else u
         out.append(counts)
     return torch.stack(out), u

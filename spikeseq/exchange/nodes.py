@@ -73,6 +73,10 @@ def part_of(name: str, node: Any, units: Units) -> list[Part]:
             return [neurons(name, node, np.ones_like(r), gain, units)]
         case "LIF":
             return [neurons(name, node, *leaky(name, node.tau, node.r, units), units)]
+        case "CubaLIF" if not units.writer.synapses:
+            kept, _ = leaky(name, node.tau_syn, node.w_in, units)
+            leak, gain = leaky(name, node.tau_mem, node.r, units)
+            return [Factor(2.0 ** round(math.log2(kept.flat[0]))), neurons(name, node, leak, gain, units)]
         case "CubaLI" | "CubaLIF":
             synapse = Integrate(*leaky(name, node.tau_syn, node.w_in, units))
             leak, gain = leaky(name, node.tau_mem, node.r, units)

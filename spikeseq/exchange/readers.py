@@ -2,7 +2,7 @@
 
 NIR's neurons are differential equations, and a file holds no time step; each reader has its own. What stands
 here was read in the sources of these versions, and `agreement.check` runs it: snntorch 1.0.0, norse 1.1.0,
-spikingjelly 2.0.0, sinabs 3.1.3, each with nir 1.0.8 and nirtorch 2.6.
+spikingjelly 2.0.0, sinabs 3.1.3, rockpool 3.1.0, each with nir 1.0.8 and nirtorch 2.6.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from .parts import Array, Neurons, Shape
 
 FOREVER = 2.0**60
 """Time steps of a time constant that forgets nothing: 1 - 1 / FOREVER is 1 in float64."""
+SYNAPSE = 2.0**-20
 STEP = 1e-4  # seconds; what snnTorch and SpikingJelly take without being told
 
 
@@ -31,6 +32,8 @@ class Reader:
         linear, average, factor, sums: whether it reads nir.Linear, AvgPool2d, Scale and I; what it does not
             is said in other nodes where there are such.
         feedback: whether it reads cycles.
+        synapse: what a synaptic current keeps from step to step, of a reader whose neurons all have one.
+        floor: whether it keeps membranes without a leak above minus a threshold.
         otherwise: what its neurons do that no file can change.
         settled: how it is told the reset after reading, if it can be; see `agreement`.
     """
@@ -45,6 +48,8 @@ class Reader:
     factor: bool = False
     sums: bool = False
     feedback: bool = True
+    synapse: float | None = None
+    floor: bool = False
     otherwise: str = ""
     settled: tuple[str, ...] = ()
 
@@ -114,10 +119,24 @@ def sinabs(name: str, part: Neurons, dt: float) -> Any:
     return fires(part, "LIF", tau=tau, r=ones, v_threshold=above)
 
 
+def rockpool(name: str, part: Neurons, dt: float) -> Any:
+    """It reads no nir.LIF, and nir.CubaLIF with a synaptic current that is weighted by what it keeps: so it
+    keeps next to nothing, and the maps before are larger by as much. Its step is tau_mem / (1 + r). It fires
+    at the threshold, too."""
+    if part.feedback is not None or part.leak.ndim > 1 or (part.leak == 0).any():
+        raise ValueError(f"{name} has feedback, several dimensions or a leak of 0, and rockpool reads none")
+    tau = np.where(part.leak == 1, FOREVER, -1 / np.log(np.minimum(part.leak, 1 - 1e-12))) * dt
+    kind = np.dtype(part.dtype).type
+    above = np.nextafter((part.threshold / part.gain).astype(kind), kind(np.inf))
+    values = {"tau_mem": tau, "r": tau / dt - 1, "v_threshold": above}
+    values["tau_syn"] = np.full_like(tau, -dt / np.log(SYNAPSE))
+    return fires(part, "CubaLIF", **{key: one.astype(np.float32) for key, one in values.items()})
+
+
 def fires(part: Neurons, kind: str, **values: Array) -> Any:
     """A node whose neurons reset to zero and rest there."""
-    zeros = np.zeros_like(part.leak)
-    if kind == "LIF":
+    zeros = np.zeros_like(part.leak, dtype=values["v_threshold"].dtype)
+    if kind != "IF":
         values["v_leak"] = zeros
     return getattr(nir(), kind)(v_reset=zeros.copy(), **values)
 
@@ -166,9 +185,22 @@ READERS = {
             linear=False,
             average=False,
             feedback=False,
+            floor=True,
             otherwise="resets by subtraction, several spikes a step, and of leak 1 keeps membranes above"
             " minus a threshold",
             settled=("hard", "soft_immediate"),
+        ),
+        Reader(
+            "rockpool",
+            f"--no-deps 'rockpool>=3.1' {NIRTORCH}",
+            1e-3,
+            rockpool,
+            resets=(),
+            average=False,
+            feedback=False,
+            synapse=SYNAPSE,
+            otherwise="resets by subtraction, several spikes a step",
+            settled=("soft_immediate",),
         ),
     )
 }

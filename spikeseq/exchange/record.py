@@ -97,11 +97,12 @@ class Recorder(TorchFunctionMode):
         """Puts a batch normalisation into the map before it, which nobody else may read."""
         check_plain(path, module, WAY_OUT, *BATCH_NORMS)
         part: Any = self.parts.nodes.get(sources[0])
+        mean: Any
         if len(sources) > 1 or not isinstance(part, LINEAR) or self.parts.targets(sources[0]):
             refuse(path, module, "follows no map of its own", "take norm='none'")
         if module.running_mean is None:
             refuse(path, module, "has no statistics of its own", "track them")
-        values = (module.running_mean, module.running_var, module.weight, module.bias)
+        values: Any = (module.running_mean, module.running_var, module.weight, module.bias)
         mean, variance, gain, offset = (None if one is None else one.double().cpu().numpy() for one in values)
         scale = (1 if gain is None else gain) / np.sqrt(variance + module.eps)
         bias = ((0 if part.bias is None else part.bias) - mean) * scale + (0 if offset is None else offset)

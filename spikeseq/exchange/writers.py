@@ -26,6 +26,7 @@ class Writer:
         at_threshold: whether its neurons fire at the threshold, too.
         norm_input: whether its neurons may weight their input by 1 - leak, which the file does not say.
         resistance: whether r of nir.IF counts.
+        synapses: whether synaptic currents are any, or a factor (`readers.rockpool`).
     """
 
     dt: float | None
@@ -35,6 +36,7 @@ class Writer:
     at_threshold: bool = False
     norm_input: bool = False
     resistance: bool = True
+    synapses: bool = True
 
     def leak_and_gain(self, tau: Array, r: Array, dt: float, norm_input: bool | None) -> tuple[Array, Array]:
         """Of every neuron, at this time step."""
@@ -64,6 +66,7 @@ FOR_READERS = {
     "norse": Writer(None, resistance=False),
     "spikingjelly": Writer(None, at_threshold=True),
     "sinabs": Writer(None, rule="exponential", at_threshold=True, resistance=False),
+    "rockpool": Writer(None, rule="exponential", at_threshold=True, synapses=False),
 }
 """What we mean by a file that we wrote for one of `READERS`: what that reader takes it for."""
 

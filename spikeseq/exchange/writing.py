@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def to_nir(
         lossy: write what the format or the reader cannot say as the nearest that it can, measure which share
             of the spikes differs then, say so in a `LossyExchange` warning and in the metadata. Default
             False: such a model is refused.
-        dt: seconds that a sub-step lasts, for a plain graph; default 1e-4, as two of four readers take.
+        dt: seconds that a sub-step lasts, for a plain graph; default 1e-4, as two of five readers take.
         example: (L, B, *) inputs to measure on; default 100 steps of 8 normal ones, the same every time.
     Returns:
         The graph. Its metadata: `dt`, `reset`, `substeps` that a row of input is held, `readout` ("spikes",
@@ -88,7 +89,29 @@ def to_nir(
 def meant_by(parts: Parts, reader: Reader) -> Parts:
     """The parts in the nodes that a reader knows."""
     kinds: tuple[type, ...] = (Factor,) if reader.average else (Factor, Pool)
-    return parts.fold(kinds, keep=reader.factor)
+    folded = parts.fold(kinds, keep=reader.factor)
+    return folded if reader.synapse is None else behind_synapses(folded, reader.synapse)
+
+
+def behind_synapses(parts: Parts, kept: float) -> Parts:
+    """The maps before neurons larger, for synaptic currents that let through so little.
+
+    Raises:
+        ValueError: neurons that follow something else than maps of their own, or parts for images.
+    """
+    for name, part in list(parts.nodes.items()):
+        if isinstance(part, Conv | Pool):
+            raise ValueError(f"{name} is for images, which rockpool has no node for")
+        if not isinstance(part, Neurons):
+            continue
+        for source in parts.sources(name):
+            before = parts.nodes.get(source)
+            if not isinstance(before, Map) or parts.targets(source) != [name]:
+                raise ValueError(f"{name} follows no map of its own, whose weights rockpool needs larger")
+            bias = None if before.bias is None else before.bias / before.bias.dtype.type(kept)
+            weight = before.weight / before.weight.dtype.type(kept)
+            parts.nodes[source] = replace(before, weight=weight, bias=bias)
+    return parts
 
 
 def losses(parts: Parts, reader: Reader) -> list[str]:

@@ -13,6 +13,7 @@ NEEDED = {
     "norse": ("nirtorch", "norse.torch"),
     "spikingjelly": ("nirtorch", "spikingjelly.activation_based.nir_exchange"),
     "sinabs": ("nirtorch", "sinabs.nir"),
+    "rockpool": ("nirtorch", "rockpool.nn.modules.torch.nir"),
 }
 KINDS = ("stack", "feedback", "weighted", "chain", "images")
 
@@ -21,6 +22,8 @@ KINDS = ("stack", "feedback", "weighted", "chain", "images")
 @pytest.mark.parametrize("reader", READERS)
 def test_hard_resets_pass_exactly(reader, name):
     needs(*NEEDED[reader])
+    if reader == "rockpool":
+        pytest.skip("rockpool has no hard reset")
     model, shape = networks()[name], SHAPES.get(name)
     told = {"settled": True} if reader == "sinabs" else {}
     if reader == "sinabs" and name in ("feedback", "images"):
@@ -45,6 +48,17 @@ def test_sinabs_does_subtraction_exactly_too():
     found = check(networks("soft_immediate")["stack"], "sinabs", settled=True)
     assert found.differing == 0 and found.ours
     assert check(networks()["stack"], "sinabs").share > 0.05  # untold, it subtracts
+
+
+@pytest.mark.parametrize("name", ["stack", "weighted", "chain"])
+def test_rockpool_does_subtraction_exactly_once_it_is_told(name):
+    needs(*NEEDED["rockpool"])
+    model = networks("soft_immediate")[name]
+    found = check(model, "rockpool", settled=True)
+    assert found.share < 1e-3 and found.ours  # its synaptic currents are right to 1e-6
+    assert check(model, "rockpool").differing > 10 * found.differing
+    with pytest.raises(ValueError, match="rockpool can be told soft_immediate after reading"):
+        check(networks()[name], "rockpool", settled=True)
 
 
 @pytest.mark.parametrize("reader", ["norse", "sinabs"])

@@ -39,10 +39,10 @@ def test_taken_apart_it_is_the_model(name):
 @pytest.mark.parametrize("reader", [None, *READERS])
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_written_and_read_again_fires_the_same_spikes(name, reader, tmp_path):
-    if reader == "sinabs" and name == "feedback":
-        pytest.skip("sinabs has none")
+    if (reader, name) in (("sinabs", "feedback"), ("rockpool", "feedback"), ("rockpool", "images")):
+        pytest.skip(f"{reader} has none")
     model, shape, x = networks()[name], SHAPES.get(name), fed(name)
-    lossy = reader == "sinabs"
+    lossy = reader in ("sinabs", "rockpool")
     with pytest.warns(LossyExchange) if lossy else torch.no_grad():
         graph = to_nir(model, shape, reader=reader, lossy=lossy)
     write_nir(graph, tmp_path / "a.nir")
@@ -223,6 +223,7 @@ def test_functions_between_modules_are_named():
         ("spikingjelly", {"leak": 0.0}, "leak 0, and spikingjelly takes time constants above one step"),
         ("norse", {"leak": [0.5, 1.0]}, "leak 1 in some neurons only"),
         ("sinabs", {}, "whatever the file says.*several spikes a step"),
+        ("rockpool", {}, "whatever the file says.*several spikes a step"),
     ],
 )
 def test_what_a_reader_does_not_read_is_named(reader, neuron, message):
@@ -269,3 +270,8 @@ def test_without_the_package_it_says_what_helps(monkeypatch):
     monkeypatch.setitem(sys.modules, "nir", None)
     with pytest.raises(ImportError, match=r"nir cannot be imported.*pip install 'spikeseq\[exchange\]'"):
         to_nir(networks()["stack"])
+
+
+def test_rockpool_needs_maps_before_neurons():
+    with pytest.raises(ValueError, match="follows no map of its own"):
+        to_nir([LIF(3, reset="hard")], reader="rockpool", lossy=True)
