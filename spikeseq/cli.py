@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any, NoReturn
 
 
@@ -19,8 +20,11 @@ def main() -> NoReturn:
     told, sys.unraisablehook = sys.unraisablehook, interrupt_again
     try:
         try:
-            from spikeseq.recipes.command import commands, export, filters  # noqa: F401  whose commands join the app
-            from spikeseq.recipes.command.app import app
+            from spikeseq.recipes.command.start import uncollected
+
+            with uncollected():
+                from spikeseq.recipes.command import commands, export, filters  # noqa: F401  that join the app
+                from spikeseq.recipes.command.app import app
         except ImportError as error:
             fail(f"the command line needs more packages ({error}): pip install 'spikeseq[recipes]'")
         # Not standalone: usage errors and Ctrl-C come here instead of being printed in several lines.
@@ -49,13 +53,18 @@ def interrupt_again(lost: Any) -> None:
         sys.__unraisablehook__(lost)
         return
 
+    over = threading.Event()
+
     def again() -> None:
+        over.wait()
+        time.sleep(0.01)  # until Python is back from here: inside, it would be lost again
         if hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         else:  # Windows
             _thread.interrupt_main()
 
-    threading.Timer(0.01, again).start()
+    _thread.start_new_thread(again, ())  # waits for nothing, as threading.Thread would for the thread's start
+    over.set()
 
 
 def fail(text: str, status: int = 2) -> NoReturn:

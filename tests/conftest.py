@@ -25,8 +25,9 @@ def device(request):
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory):
     """A cache folder of this session: corpora are built anew, the kernel need not be."""
-    from spikeseq.ops.build import cache_folder
+    from spikeseq.ops.build import cache_folder, ensure_native
 
+    ensure_native("cpu")  # where it is not there yet, it is built once and not for every session
     folder = tmp_path_factory.mktemp("cache")
     for library in cache_folder().glob("*.so"):
         (folder / library.name).symlink_to(library.resolve())
@@ -54,6 +55,24 @@ def training(session_cache, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPIKESEQ_CACHE", str(session_cache))
         yield tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def text_runs(session_cache, tmp_path_factory):
+    """One finished run of each classifier of texts, of three classes; to be read only."""
+    from recipe_case import MODELS, quick, write_rows
+
+    from spikeseq.recipes.config import load_config
+    from spikeseq.recipes.train import train
+
+    folder = tmp_path_factory.mktemp("text_runs")
+    data = write_rows(folder / "mine.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKESEQ_CACHE", str(session_cache))
+        for model in MODELS:
+            settings = quick(model, **{"data.vectors": None, "data.min_frequency": 1})
+            train(load_config("imdb", model=model, data=str(data), overrides=settings), folder / model)
+    return folder
 
 
 @pytest.fixture(scope="session")

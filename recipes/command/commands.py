@@ -8,6 +8,7 @@ import typer
 
 from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, people, say, show_runs, show_table
+from spikeseq.recipes.command.start import uncollected
 from spikeseq.recipes.registry import RECIPES
 
 
@@ -283,9 +284,10 @@ def info(json_: Json = False) -> None:
     """Versions, and which kernel runs."""
     import platform
 
-    import torch
+    with uncollected():
+        import torch
 
-    import spikeseq
+        import spikeseq
 
     try:
         spikeseq.build()

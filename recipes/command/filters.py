@@ -10,6 +10,7 @@ import typer
 
 from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, say
+from spikeseq.recipes.command.start import uncollected
 from spikeseq.recipes.shared.utf8 import lines
 
 COMMANDS = {"translates": "translate", "classifies": "classify", "writes": "generate"}
@@ -22,9 +23,10 @@ def opened(run: Path, does: str) -> Any:
     Raises:
         ValueError: it does something else; naming the command for that.
     """
-    from spikeseq.recipes.runs import load
+    with uncollected():
+        from spikeseq.recipes.runs import load
 
-    found = load(run)
+        found = load(run)
     if not getattr(found, does):
         other = next(command for what, command in COMMANDS.items() if getattr(found, what))
         verb = "write" if does == "writes" else COMMANDS[does]

@@ -1,13 +1,12 @@
 """What a language model remembers of a text: the membranes of all its neurons, and which of them are slow."""
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from spikeseq.models.language import LanguageModel, RecurrentLanguageModel, SpikingLanguageModel
+from spikeseq.models.language import LanguageModel
 
 LAG = 10
 """Tokens later, at which a slow neuron still holds what it held."""
@@ -17,29 +16,17 @@ LAG = 10
 def memories(model: LanguageModel, tokens: Tensor) -> dict[str, Tensor]:
     """What each layer holds after every token (L, 1) of a text: (L, neurons); nothing of a transformer.
 
-    Membranes of spiking blocks, cells of an LSTM, hidden values of a GRU. Read token by token in a copy of
-    the model, so that nobody who watches the model sees it.
+    What that is, the model says (`memory`). Read token by token in a copy of the model, so that nobody who
+    watches the model sees it.
     """
     quiet, state = copy.deepcopy(model), None
     found: dict[str, list[Tensor]] = {}
     for token in tokens:
         _, state = quiet(token.unsqueeze(0), state)
-        for name, held in _held(model, state).items():
+        of_layers = state if model.ngrams is None else state[1]  # behind the last tokens
+        for name, held in model.memory(of_layers).items():
             found.setdefault(name, []).append(held)
     return {name: torch.stack(held) for name, held in found.items()}
-
-
-def _held(model: LanguageModel, state: Any) -> dict[str, Tensor]:
-    if model.ngrams is not None:
-        state = state[1]  # behind the last tokens
-    if isinstance(model, SpikingLanguageModel):
-        # What a surrogate remembers comes behind the membranes, in planes before the batch.
-        membranes = [membrane[0] if membrane.dim() == 3 else membrane for membrane, _ in state]
-        return {f"block {i}": held.flatten() for i, held in enumerate(membranes)}
-    if isinstance(model, RecurrentLanguageModel):
-        cells = state[-1] if isinstance(state, tuple) else state
-        return {f"layer {i}": held for i, held in enumerate(cells[0])}
-    return {}
 
 
 def slowest(layers: dict[str, Tensor], count: int = 4) -> dict[str, Tensor]:

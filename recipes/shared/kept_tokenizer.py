@@ -10,20 +10,27 @@ from spikeseq.tokenizers import Tokenizer, build_tokenizer
 def open_tokenizer(path: Path, name: str, **settings: Any) -> Tokenizer:
     """The tokenizer `name` of a run, by what the run kept of it: the file `path`.
 
-    Runs of earlier versions kept nothing; they get the one that is installed. `settings` are those of
-    `build_tokenizer`.
+    Runs of earlier versions kept nothing; they get the one that is installed, if it is the same. `settings`
+    are those of `build_tokenizer`.
 
     Raises:
-        RunError: the file is damaged, or holds other rules than the run was trained with.
+        RunError: the file is damaged, or holds other rules than the run was trained with, or is missing
+            where the installed rules are others.
     """
-    if not path.exists():
-        return build_tokenizer(name, **settings)
+    kept = path.exists()
     try:
-        tokenizer = build_tokenizer(name, kept=path.read_text(encoding="utf-8"), **settings)
+        content = path.read_text(encoding="utf-8") if kept else None
+        tokenizer = build_tokenizer(name, kept=content, **settings)
     except (ValueError, OSError) as error:
         raise RunError(f"{path} is damaged: {error}") from None
     metrics = read_metrics(path.parent)  # None in a run that is not finished, and in the cache
-    trained = tokenizer.signature() if metrics is None else metrics.get("tokenizer", "")
-    if tokenizer.signature() not in trained.split():
-        raise RunError(f"{path} is of {tokenizer.signature()}; the run was trained with {trained}")
-    return tokenizer
+    own = tokenizer.signature()
+    trained = own if metrics is None else metrics.get("tokenizer", "")
+    if own in trained.split():
+        return tokenizer
+    if kept:
+        raise RunError(f"{path} is of {own}; the run was trained with {trained}")
+    raise RunError(
+        f"{path.parent} has no {path.name}, and {own} is installed; the run was trained with {trained}:"
+        " put the file back, or install the same version of spaCy"
+    )

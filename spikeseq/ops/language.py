@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..checks import check_alike
 from . import library
 from .dispatch import Op, no_kernel, not_wide, unlike
 from .reference import update
@@ -25,7 +26,11 @@ library.define(
 
 @torch.library.register_fake("spikeseq::language_stream", lib=library)
 def _fake(ids: Tensor, table: Tensor, scale: float, *rest: Any) -> Any:
-    recent, membranes, kept = rest[11:14]
+    recent, membranes, kept, gain, offset, output_bias = rest[11:17]
+    lists = {**dict(zip(Block._fields, rest[2:11], strict=True)), "membrane": membranes, "kept": kept}
+    parts = {f"{name} of layer {i}": t for name, all_of in lists.items() for i, t in enumerate(all_of)}
+    parts |= {"ngrams": rest[0], "recent": recent, "gain": gain, "offset": offset, "output_bias": output_bias}
+    check_alike(table=table, ids=ids, **parts)
     logits = table.new_empty((*ids.shape, len(table)))
     states = ([torch.empty_like(t) for t in part] for part in (membranes, kept))
     return logits, torch.empty_like(recent), *states, ids.new_empty(len(membranes))

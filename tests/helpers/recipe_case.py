@@ -17,6 +17,12 @@ TRANSLATION = [
     "evaluate.energy_texts=3", "evaluate.beam=2", "model.channels=16", "model.layers=2",
 ]  # fmt: skip
 
+LANGUAGE = [
+    "data.limit=60", "train.epochs=2", "train.batch_size=4", "train.chunk=32", "train.warmup=2",
+    "train.average=0.5", "evaluate.energy_tokens=40", "model.embedding_size=16", "model.layers=1",
+    "model.neurons=24",
+]  # fmt: skip
+
 
 def quick(model: str = "snn", **changes: object) -> list[str]:
     """`--set` values for a training of a second."""

@@ -15,16 +15,20 @@ from typing import NamedTuple
 import pytest
 import torch
 from accelerate import Accelerator
-from recipe_case import TRANSLATION, quick, sets
+from recipe_case import LANGUAGE, TRANSLATION, quick, sets
+from safetensors.torch import load_file
 from torch import nn
 
 from spikeseq.cli import main
+from spikeseq.recipes.config import load_config
 from spikeseq.recipes.engine import Progress, Task, dealt, fit
 from spikeseq.recipes.settings import TrainSettings
+from spikeseq.recipes.train import train
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_available(), reason="torch without torch.distributed"
-)
+pytestmark = [
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without torch.distributed"),
+    pytest.mark.timeout(700),  # the first test pays for the processes, where others compute, too
+]
 SETTINGS = TrainSettings(epochs=4, warmup=2, average=0.5, patience=0, learning_rate=0.05)
 FILES = {"config.yaml", "log.jsonl", "model.safetensors", "metrics.json"}
 
@@ -110,6 +114,7 @@ def outcome(task, folder, settings=SETTINGS, **changes):
 COMMANDS = {
     "imdb": ["imdb", *sets(quick(train__average=0.9, data__limit=118))],  # not in the cache
     "multi30k": ["multi30k", *sets(TRANSLATION)],
+    "lm": ["lm", *sets([*LANGUAGE, "data.reset=true"])],
 }
 
 
@@ -170,7 +175,7 @@ def torchrun(*command, cwd, cache):
         env=os.environ | environment,
     )  # fmt: skip
     try:
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=600)
     except subprocess.TimeoutExpired:
         process.terminate()  # torchrun ends those that it has started
         out, err = process.communicate(timeout=60)
@@ -285,13 +290,25 @@ def test_the_command_line(command):
     assert sorted(path.name for path in run.parent.iterdir()) == sorted(COMMANDS)
     assert len((run / "log.jsonl").read_text().splitlines()) == metrics["epochs"]
     assert len(list((run / "tensorboard").iterdir())) == 1
-    lines = ["tokenising ", *(f"epoch {i + 1}: " for i in range(metrics["epochs"])), "testing", "wrote "]
+    read = "encoding by byte" if run.name == "lm" else "tokenising "
+    lines = [read, *(f"epoch {i + 1}: " for i in range(metrics["epochs"])), "testing", "wrote "]
     for line in lines:
         assert said.count(line) == 1, said
     if run.name == "imdb":
         assert metrics["epochs"] == 2 and said.count("reading sample") == 1
-    else:
+    elif run.name == "multi30k":
         assert metrics["epochs"] == 1 and "bleu_tok_lc" in metrics["test"]
+
+
+def test_a_state_that_goes_on_does_so_in_each_process(trained, cache, tmp_path):
+    """As in one process of twice the rows: of language models, which are reset at documents here."""
+    settings = [*LANGUAGE, "data.reset=true", "train.batch_size=8"]
+    train(load_config("lm", overrides=settings), tmp_path / "one")
+    one, two = (
+        load_file(run / "model.safetensors") for run in (tmp_path / "one", trained[0] / "commands" / "lm")
+    )
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,11 @@ class LanguageModel(nn.Module):
         """Embedded tokens (L, B, width) to what the output map reads (L, B, width), and the state."""
         raise NotImplementedError
 
+    def memory(self, state: Any) -> dict[str, Tensor]:
+        """What neurons hold in what `hidden` returned for one row, (neurons,) by the layer's name; default
+        nothing."""
+        return {}
+
     def embed(self, tokens: Tensor) -> Tensor:
         """(L, B) int64 to (L, B, width), of size one."""
         try:

@@ -81,6 +81,11 @@ class RecurrentLanguageModel(LanguageModel):
         for part in state if pair else [state]:
             check_shape("state", part, shape, x, dtype)
 
+    def memory(self, state: Any) -> dict[str, Tensor]:
+        """Cells of an LSTM, hidden values of a GRU."""
+        *_, cells = (state,) if self.rnn.mode == "GRU" else state
+        return {f"layer {i}": held for i, held in enumerate(cells[0])}
+
 
 def turned(state: Any) -> Any:
     """States of an RNN with the batch first in the place of the layers, or the other way round."""

@@ -253,3 +253,8 @@ class SpikingLanguageModel(LanguageModel):
             x, after = block(x, before)
             found.append(after)
         return self.output_dropout(self.norm(x)), found
+
+    def memory(self, state: Any) -> dict[str, Tensor]:
+        """Membranes; what a surrogate remembers comes behind them, in planes before the batch."""
+        membranes = [membrane[0] if membrane.dim() == 3 else membrane for membrane, _ in state]
+        return {f"block {i}": held.flatten() for i, held in enumerate(membranes)}

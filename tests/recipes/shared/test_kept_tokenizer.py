@@ -48,6 +48,18 @@ def test_a_run_that_kept_none_has_what_is_installed(tmp_path):
     assert isinstance(open_tokenizer(tmp_path / "tokenizer.json", "whitespace"), WhitespaceTokenizer)
 
 
+def test_rules_that_are_gone_are_not_replaced_by_others(kept):
+    kept.unlink()
+    trained_with(kept, SpacyTokenizer("en").signature())
+    assert open_tokenizer(kept, "spacy-en")(TEXT) == SpacyTokenizer("en")(TEXT)
+    trained_with(kept, "spacy-en-lc-3.7.0")
+    with pytest.raises(
+        RunError,
+        match=r"has no tokenizer\.json, and spacy-en-lc-.* is installed; .* spacy-en-lc-3\.7\.0: put",
+    ):
+        open_tokenizer(kept, "spacy-en")
+
+
 def test_rules_of_another_run_language_or_version(kept):
     with pytest.raises(
         RunError, match=r"tokenizer\.json is damaged: the rules are those of lang='en', got lang='de'"
