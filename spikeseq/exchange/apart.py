@@ -136,9 +136,6 @@ def stack(parts: Parts, last: str, path: str, rnn: SpikingRNN, is_last: bool) ->
     if not is_last and rnn.readout != "spikes":
         way = "take readout='spikes', or make it the last one"
         refuse(path, rnn, f"gives its {rnn.readout} to the next module", way)
-    if rnn.readout == "membrane":
-        way = "take readout='spikes' or 'rate'"
-        refuse(path, rnn, "gives its membrane out, and neurons of a graph give spikes", way)
     hold(parts, path, rnn, rnn.substeps, last)
     for index, one in enumerate(rnn.layers):
         last = layer(parts, last, f"{path}.layers.{index}" if path else f"layers.{index}", one)

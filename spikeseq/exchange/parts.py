@@ -130,7 +130,8 @@ class Parts:
     """Parts by name in an order in which they can run, who feeds whom, and what a row of input looks like.
 
     substeps: steps that a row of input is held. readout: "spikes" (what comes out, step by step), "rate" (to
-    be averaged over the steps of a row) or "sum" (to be summed up over all steps).
+    be averaged over the steps of a row), "sum" (to be summed up over all steps), or "membrane" (no spikes but
+    the last neurons' membranes, which no graph gives).
     """
 
     shape: Shape

@@ -72,7 +72,7 @@ def to_nir(
         "spikeseq_format": FORMAT,
         "dt": float(step),
         "substeps": parts.substeps,
-        "readout": parts.readout,
+        "readout": "spikes" if parts.readout == "membrane" else parts.readout,
         "reset": ", ".join(sorted(parts.resets())),
         "reader": profile.name,
     }
@@ -132,6 +132,11 @@ def losses(parts: Parts, reader: Reader) -> list[str]:
                 f" it {reader.otherwise}"
                 + (" (spikeseq.exchange.settle sets them after reading)" if reader.settled else "")
             )
+    if parts.readout == "membrane":
+        found.append(
+            "the membrane that the last layer gives out has no place in NIR, whose neurons give spikes"
+            " (readout='spikes' and 'rate' pass)"
+        )
     begun = [name for name, part in parts.neurons() if part.initial]
     if begun:
         found.append(

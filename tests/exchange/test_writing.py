@@ -133,6 +133,18 @@ def test_a_soft_reset_is_refused_or_measured(reset):
         assert torch.equal(from_nir(graph)(fed("stack"))[0], model(fed("stack"))[0])
 
 
+def test_a_membrane_that_comes_out_is_refused_or_its_spikes_are_written():
+    torch.manual_seed(0)
+    model, x = SpikingRNN(4, 8, reset="hard"), 2 * torch.randn(9, 2, 4)
+    with pytest.raises(ValueError, match="the membrane that the last layer gives out has no place in NIR"):
+        to_nir(model)
+    with pytest.warns(LossyExchange, match=r"gives out.*0\.00% of all spike decisions differ"):
+        graph = to_nir(model, lossy=True)
+    model.readout = "spikes"
+    with torch.no_grad():
+        assert torch.equal(from_nir(graph)(x)[0], model(x)[0])
+
+
 def test_membranes_that_start_above_zero_are_refused_or_measured():
     ann = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     model = spikeseq.to_spiking(ann, [torch.randn(20, 6)], reset="hard", initial=0.5)
@@ -160,10 +172,6 @@ REFUSED = {
     "in a chain": (lambda: nn.Sequential(linear(), nn.ReLU()), r"1 \(ReLU\) has no node"),
     "no neurons": (lambda: linear(), r"the model \(Linear\) has no spiking neurons"),
     "hooks": (hooked, r"\[0\] \(Linear\) has forward hooks, which would be lost"),
-    "membrane": (
-        lambda: SpikingRNN(4, 4, reset="hard"),
-        "gives its membrane out.*take readout='spikes' or 'rate'",
-    ),
     "directions": (lambda: SpikingRNN(4, 4, bidirectional=True), "reads sequences from both ends"),
     "norm": (lambda: SpikingRNN(4, 4, norm="layer", readout="rate"), "has a normalisation"),
     "rate within": (
