@@ -4,6 +4,10 @@
     spikeseq train lm --data DIR --set data.reset=true --set train.chunk=512
     python examples/recall.py test RUN... --distance 100 1000 5000
 
+Without runs: four small models, each trained for as many seconds of processor time.
+
+    python examples/recall.py contest --seconds 240 --distance 100 1000 5000
+
 One name of eight is told; guessing is right in 12.5 %. A distance is in characters.
 """
 
@@ -11,6 +15,7 @@ import argparse
 from pathlib import Path
 
 from spikeseq.recipes.language.recall import table, write
+from spikeseq.recipes.language.recall_contest import contest
 
 
 def main() -> None:
@@ -23,9 +28,15 @@ def main() -> None:
     tests = commands.add_parser("test", help="test trained runs")
     tests.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     tests.add_argument("--distance", nargs="+", type=int, default=[100, 1000, 5000])
+    contests = commands.add_parser("contest", help="train and test small models")
+    contests.add_argument("--seconds", type=float, default=240.0, help="of processor time, each")
+    contests.add_argument("--distance", nargs="+", type=int, default=[100, 1000, 5000])
+    contests.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.command == "write":
         write(arguments.folder, arguments.longest, arguments.documents)
+    elif arguments.command == "contest":
+        print(contest(arguments.seconds, arguments.distance, arguments.seed))
     else:
         print(table(arguments.runs, arguments.distance))
 

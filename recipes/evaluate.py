@@ -7,7 +7,7 @@ import torch
 
 from spikeseq.events import WEIGHTS, compile_events, weights_read
 from spikeseq.recipes import runs
-from spikeseq.recipes.recipe import SPLITS, Say
+from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.registry import RECIPES
 
 
@@ -23,8 +23,6 @@ def evaluate(
         ValueError: unknown split or weights, a run that is not finished or has no spikes, data that does not
             fit the model.
     """
-    if split not in SPLITS:
-        raise ValueError(f"--split must be one of {', '.join(SPLITS)}, got {split!r}")
     if data == "":  # an unset variable of a shell
         raise ValueError("--data is empty; expected sample, hub or a path")
     if events is not None and events not in WEIGHTS:
@@ -32,6 +30,8 @@ def evaluate(
     opened = runs.load(run)
     config = opened.config
     recipe = RECIPES[config.recipe]
+    if split not in recipe.splits:
+        raise ValueError(f"--split must be one of {', '.join(recipe.splits)}, got {split!r}")
     task = recipe.reopen(opened, run, config.data.source if data is None else data, split, say)
     model = opened.model if events is None else driven_by_events(opened.model, events)
     result = recipe.test(config, task, model, split, torch.device("cpu"))

@@ -88,6 +88,8 @@ class Recipe(ABC):
     """Under which name `Corpus.facts` has the number of rows of every split."""
     rows: tuple[str, ...] = ("source", "limit", "split_seed", "validation_share")
     """Settings of the section `data` that decide which rows a run is trained, validated and tested on."""
+    splits: tuple[str, ...] = SPLITS
+    """What `spikeseq evaluate --split` takes."""
     writes_lines: bool = False
     """Whether `test` gives, under "files", SPLIT.hypotheses and SPLIT.references, a line for each row."""
 

@@ -107,6 +107,19 @@ def always(config: Any) -> bool:
     return True
 
 
+def brings_splits(config: Any) -> bool:
+    """Whether the data is one that has splits, and columns, of its own."""
+    return config.data.source in ("sample", "hub")
+
+
+NOT_SPIKING = Idle(
+    ("train.spike_penalty",),
+    lambda config: config.model.name != "snn",
+    "on {model.name}, which has no spikes",
+)
+"""In recipes with one spiking model, "snn"."""
+
+
 def idle(rules: Sequence[Idle], config: Any) -> Iterator[tuple[str, str]]:
     """Each key that does nothing in a configuration, and why."""
     for rule in rules:

@@ -1,6 +1,7 @@
 """Nothing is timed that disagrees with the oracle."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,18 @@ def compare(
 def refuse(what: str, difference: str) -> None:
     """The error that keeps a wrong result from being timed."""
     raise RuntimeError(f"{what} disagrees with the oracle and is not timed: {difference}")
+
+
+@torch.no_grad()
+def check_stream(model: Callable[..., tuple[Tensor, Any]], given: Tensor, tolerance: float) -> None:
+    """A RuntimeError unless row by row, the state handed on, is the whole (L, B, *)."""
+    whole, _ = model(given)
+    state, found = None, []
+    for row in given:
+        out, state = model(row.unsqueeze(0), state)
+        found.append(out)
+    if not torch.allclose(torch.cat(found), whole, rtol=tolerance, atol=tolerance):
+        refuse("streaming", "token by token differs from the whole")
 
 
 def oracle(

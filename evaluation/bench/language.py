@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeseq.evaluation.bench.agreement import refuse
+from spikeseq.evaluation.bench.agreement import check_stream
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, inference, training
 from spikeseq.events import compile_events
 from spikeseq.models.language import LanguageModel, RecurrentLanguageModel, SpikingLanguageModel
@@ -47,7 +47,7 @@ def language_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmar
             if mode == "training"
             else "one token, batch 1, no graph",
             tuple(contenders),
-            partial(check_stream, ours, text[:20, :2]),
+            partial(check_stream, ours, text[:20, :2], 1e-3),
             work=(tokens * rows if mode == "training" else 1, "tokens"),
         )
 
@@ -95,17 +95,3 @@ def token_step(model: LanguageModel, text: Tensor) -> Step:
         for _ in range(20):
             _, state = model(text, state)
     return inference(lambda: model(text, state))
-
-
-@torch.no_grad()
-def check_stream(model: LanguageModel, text: Tensor) -> None:
-    """Token by token is the whole text."""
-    model.eval()
-    whole, _ = model(text)
-    state, found = None, []
-    for token in text:
-        out, state = model(token.unsqueeze(0), state)
-        found.append(out)
-    if not torch.allclose(torch.cat(found), whole, rtol=1e-3, atol=1e-3):
-        refuse("streaming", "token by token differs from the whole text")
-    model.train()

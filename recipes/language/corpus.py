@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,13 @@ LEARNT_FROM = 2**25
 """Characters of training text that subwords are learnt from; more change little and take long."""
 MANY = 100
 """Documents from which on whole documents are held out, and not the end of the text."""
+SETTINGS = (
+    "unit", "unit_size", "min_frequency", "strip_lines", "text_column", "validation_share", "test_share",
+    "split_seed", "limit",
+)  # fmt: skip
+"""Those of the section `data` that ids and splits depend on, beside the source."""
+WHOLE = ("all",)
+"""The one split of a corpus that is read as a whole."""
 NEAR = 10_000
 """Characters within which the end of a line is looked for where a text is cut."""
 
@@ -68,30 +75,34 @@ class Corpus:
         return {"unit": self.unit.kind, "vocabulary": self.unit.size, "tokens": tokens}
 
 
-def load_corpus(config: Any, say: Say, unit: Unit | None = None) -> Corpus:
+def load_corpus(config: Any, say: Say, unit: Unit | None = None, *, whole: bool = False) -> Corpus:
     """The corpus that the section `data` of a configuration describes.
 
     Args:
         unit: of a trained model, in the place of one learnt from these texts.
+        whole: all texts as one split, "all"; those to train on come first. Needs a unit.
     Raises:
         DataError: naming the file, or the setting, that cannot be used.
     """
     source = find(str(config.source))
     if source.left_out:
         say(f"left out, as their names hold no split: {listed(source.left_out)}")
+    splits = WHOLE if whole else SPLITS
     for given in (None, unit) if unit else (None,):  # the unit may be the one that these texts give
         digest = hashlib.sha256(given.content()).hexdigest() if given else None
-        folder = corpus_folder({"language": [_facts(config, source), digest], "format": 2})
-        found = _read(folder, config.unit, source.name)
+        facts = [_facts(config, source), digest, *(WHOLE if whole else ())]
+        folder = corpus_folder({"language": facts, "format": 2})
+        found = _read(folder, config.unit, source.name, splits)
         if found is not None and (unit is None or found.unit.content() == unit.content()):
             return found
     say(f"reading {config.source}")
-    keep_corpus(folder, partial(_write, config, source, unit, say), say)
-    found = _read(folder, config.unit, source.name)
+    plan = partial(_Plan, config, source, whole)
+    keep_corpus(folder, partial(_write, plan, splits, unit, say), say)
+    found = _read(folder, config.unit, source.name, splits)
     if found is None:  # the cache cannot be written to
         held = tempfile.TemporaryDirectory()
-        _write(config, source, unit, say, Path(held.name))
-        found = _read(Path(held.name), config.unit, source.name)
+        _write(plan, splits, unit, say, Path(held.name))
+        found = _read(Path(held.name), config.unit, source.name, splits)
         assert found is not None
         found.held = held
     return found
@@ -99,8 +110,7 @@ def load_corpus(config: Any, say: Say, unit: Unit | None = None) -> Corpus:
 
 def _facts(config: Any, source: Source) -> dict[str, Any]:
     """What the ids depend on: settings, and the files' sizes and dates."""
-    names = ("unit", "unit_size", "min_frequency", "strip_lines", "text_column", "validation_share")
-    facts: dict[str, Any] = {name: config[name] for name in (*names, "test_share", "split_seed", "limit")}
+    facts: dict[str, Any] = {name: config[name] for name in SETTINGS}
     facts["files"] = {
         split: [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
         for split, paths in source.files.items()
@@ -145,9 +155,12 @@ def width_of(unit: Unit) -> Any:
     return np.uint16 if unit.size <= 2**16 else np.int32
 
 
-def _write(config: Any, source: Source, unit: Unit | None, say: Say, folder: Path) -> None:
+def _write(
+    planned: Callable[[], "_Plan"], splits: Sequence[str], unit: Unit | None, say: Say, folder: Path
+) -> None:
     """Reads everything twice: once to learn the unit and find the splits, once to write the ids."""
-    plan = _Plan(config, source)
+    plan = planned()
+    config = plan.config
     try:
         unit = unit or learn_unit(config.unit, plan.sample_of_train(), config.unit_size, config.min_frequency)
     except DataError:
@@ -155,13 +168,20 @@ def _write(config: Any, source: Source, unit: Unit | None, say: Say, folder: Pat
     except ValueError as error:
         raise DataError(f"data.unit_size={config.unit_size} for {config.source}: {error}") from None
     say(f"encoding by {unit.kind}")
-    writers = {split: _Writer(folder / f"{split}.ids", unit) for split in SPLITS}
+    writers = {split: _Writer(folder / f"{split}.ids", unit) for split in splits}
     for split, piece in plan.pieces():
         writers[split].take(piece)
     about = {split: writer.close() for split, writer in writers.items()}
-    for split in SPLITS:
-        if not about[split]["bytes"]:
-            raise DataError(f"{config.source}: the {split} split holds no text")
+    empty = [split for split in splits if not about[split]["bytes"]]
+    if len(empty) == len(splits):
+        raise DataError(f"{config.source}: there is no text in it")
+    if plan.missing and empty:
+        raise DataError(
+            f"{config.source}: {plan.characters} characters are too few to hold out texts for validation and"
+            " test; expected more, or a folder with files of their own for these"
+        )
+    if empty:
+        raise DataError(f"{config.source}: the {empty[0]} split holds no text")
     (folder / unit.file).write_bytes(unit.content())
     (folder / "about.json").write_text(json.dumps(about))
 
@@ -174,9 +194,9 @@ class _Plan:
     text is split where nine tenths of it are over, as is the custom: train on those, test on the rest.)
     """
 
-    def __init__(self, config: Any, source: Source) -> None:
-        self.config, self.source = config, source
-        self.missing = [split for split in ("validation", "test") if split not in source.splits]
+    def __init__(self, config: Any, source: Source, whole: bool = False) -> None:
+        self.config, self.source, self.whole = config, source, whole
+        self.missing = [s for s in ("validation", "test") if s not in source.splits and not whole]
         shares = {"validation": config.validation_share, "test": config.test_share}
         self.shares = {split: shares[split] for split in self.missing}
         if sum(self.shares.values()) >= 1:
@@ -190,6 +210,10 @@ class _Plan:
                 self.characters += len(piece or "")
 
     def pieces(self) -> Iterator[tuple[str, Piece]]:
+        if self.whole:
+            for split in SPLITS:
+                yield from ((*WHOLE, piece) for piece in self._cleaned(split))
+            return
         for split in ("validation", "test"):
             if split not in self.missing:
                 yield from ((split, piece) for piece in self._cleaned(split))
@@ -266,13 +290,13 @@ class _Plan:
                 yield "\n".join(line.strip() for line in piece.split("\n"))
 
 
-def _read(folder: Path, kind: str, name: str) -> Corpus | None:
+def _read(folder: Path, kind: str, name: str, splits: Sequence[str]) -> Corpus | None:
     """The corpus in a folder, or None where its files do not belong together."""
     try:
         about = json.loads((folder / "about.json").read_text())
         unit = read_unit(folder, kind)
         streams = {}
-        for split in SPLITS:
+        for split in splits:
             ids = np.memmap(folder / f"{split}.ids", width_of(unit), "r")
             streams[split] = Stream(ids, **about[split])
         return Corpus(name, unit, streams)

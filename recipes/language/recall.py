@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from spikeseq.files import write_whole
+from spikeseq.recipes.language.units import Unit
 from spikeseq.recipes.language.writer import READ_AT_ONCE, Writer
 
 NAMES = ("ada", "ben", "dan", "eve", "gus", "ivo", "kim", "lea")
@@ -26,6 +28,8 @@ CHATTER = (
     "it is late and it rains",
 )
 HELD = {"valid": 200, "test": 200}
+ROWS = 50
+"""Documents that are read side by side."""
 TOLD, ASKED = " . ", " who ? "
 SHORTEST = 20
 """Characters between the name that is told and the same name as the answer."""
@@ -62,7 +66,6 @@ def recalled(writer: Writer, distance: int, documents: int = 200, seed: int = 2)
     """
     rng, unit = random.Random(seed), writer.unit
     space = " " if unit.kind == "byte" else ""  # other units have it in the word
-    answers = torch.tensor([unit.encode(name)[0] for name in NAMES])
     alike: dict[int, list[tuple[list[int], int]]] = {}  # by length, to be read side by side
     for _ in range(documents):
         which = rng.randrange(len(NAMES))
@@ -70,14 +73,22 @@ def recalled(writer: Writer, distance: int, documents: int = 200, seed: int = 2)
         ids = unit.encode(whole[: whole.index(ASKED)] + ASKED.rstrip() + space)
         alike.setdefault(len(ids), []).append(([unit.end, *ids], which))
     right = 0
-    for group in alike.values():
+    groups = [same[at : at + ROWS] for same in alike.values() for at in range(0, len(same), ROWS)]
+    for group in groups:
         texts, state, logits = torch.tensor([ids for ids, _ in group]).t(), None, None
         for part in texts.split(READ_AT_ONCE):
             out, state = writer.model(part, state)
             logits = out[-1]
         assert logits is not None
-        right += int((logits[:, answers].argmax(1) == torch.tensor([which for _, which in group])).sum())
+        found = answers_of(logits, unit)
+        right += sum(name == NAMES[which] for name, (_, which) in zip(found, group, strict=True))
     return right / documents
+
+
+def answers_of(logits: Tensor, unit: Unit) -> list[str]:
+    """The likeliest of the eight names in rows of logits (B, V) of its first token."""
+    first = torch.tensor([unit.encode(name)[0] for name in NAMES])
+    return [NAMES[which] for which in logits[:, first].argmax(1).tolist()]
 
 
 def table(runs: Sequence[Path], distances: Sequence[int]) -> str:

@@ -9,11 +9,11 @@ from torch import nn
 from spikeseq import evaluation
 from spikeseq.evaluation.energy.variants import brief
 from spikeseq.models.language import LanguageModel, build_language_model
-from spikeseq.recipes.language.corpus import Corpus, load_corpus
+from spikeseq.recipes.language.corpus import SETTINGS, WHOLE, Corpus, load_corpus
 from spikeseq.recipes.language.task import LanguageTask, build_task
 from spikeseq.recipes.language.units import read_unit
 from spikeseq.recipes.language.writer import Writer, for_writing, generation_speed
-from spikeseq.recipes.recipe import Recipe, Say
+from spikeseq.recipes.recipe import SPLITS, Recipe, Say
 from spikeseq.recipes.shared.errors import DataError
 from spikeseq.surrogates import SURROGATES
 
@@ -33,10 +33,8 @@ class LanguageModelling(Recipe):
     )
     example = "The membrane of a neuron remembers what it has read, and forgets it slowly."
     counted = "tokens"
-    rows = (
-        *Recipe.rows[:3], "unit", "unit_size", "min_frequency", "strip_lines", "text_column",
-        "validation_share", "test_share",
-    )  # fmt: skip
+    splits = (*SPLITS, *WHOLE)
+    rows = ("source", *SETTINGS)
 
     def load(self, config: Any, say: Say) -> Corpus:
         """The encoded texts, read once the other settings are known to be good."""
@@ -88,10 +86,11 @@ class LanguageModelling(Recipe):
         return Writer(build_language_model(config.model, unit.size).eval(), unit, config)
 
     def reopen(self, opened: Writer, folder: Path, source: str, split: str, say: Say) -> LanguageTask:
-        """Other texts by the unit of the run."""
+        """Other texts by the unit of the run; as a whole for the split "all"."""
         settings = opened.config.data.copy()
         settings.source = source
-        return build_task(opened.config, load_corpus(settings, say, opened.unit), opened.model)
+        corpus = load_corpus(settings, say, opened.unit, whole=split in WHOLE)
+        return build_task(opened.config, corpus, opened.model)
 
     def draw(self, folder: Path, metrics: dict[str, Any]) -> None:
         """`surprise.png`: how surprising the first document for validation is, or its beginning."""

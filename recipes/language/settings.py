@@ -6,6 +6,7 @@ from typing import Any
 
 from spikeseq.recipes.settings import (
     LEAKS,
+    NOT_SPIKING,
     WIDEST,
     DataSettings,
     EvaluateSettings,
@@ -15,6 +16,7 @@ from spikeseq.recipes.settings import (
     TrainSettings,
     accepted,
     always,
+    brings_splits,
     dotted,
     one_of,
     part,
@@ -157,24 +159,16 @@ RENAMED: dict[str, str] = {}
 ADDED: dict[str, Any] = {"model.ngrams": list[int]()}
 
 
-def held(config: Any) -> bool:
-    return config.data.source in ("sample", "hub")
-
-
 IDLE = (
     Idle(("train.batch_tokens",), always, "on language models, whose batches are rows of a text"),
     Idle(("train.precision",), always, "on language models, whose products are in float32"),
     Idle(("train.label_smoothing",), always, "on language models, which are measured by probabilities"),
-    Idle(
-        ("train.spike_penalty",),
-        lambda config: config.model.name != "snn",
-        "on {model.name}, which has no spikes",
-    ),
+    NOT_SPIKING,
     Idle(("data.unit_size",), lambda config: config.data.unit == "byte", "on bytes, of which there are 256"),
     Idle(("data.min_frequency",), lambda config: config.data.unit != "word", "without data.unit=word"),
     Idle(
         dotted("data", ("text_column", "validation_share", "test_share", "split_seed")),
-        held,
+        brings_splits,
         "on --data {data.source}, which has splits of its own",
     ),
     Idle(

@@ -20,7 +20,8 @@ from spikeseq.recipes.engine import Task
 from spikeseq.recipes.language.corpus import Corpus, Stream
 
 SCORED_ROWS = 16
-"""Rows in which a split is scored, each a part of it that begins without a past."""
+"""Rows in which a split is scored, each a part of it that begins without a past; with `reset` at a document's
+beginning."""
 SCORED_CHUNK = 256
 POSITIONS = (1, 10, 100, 1_000, 10_000)
 """Where classes of positions in a document begin, for `LanguageTask.score`."""
@@ -195,7 +196,7 @@ class LanguageTask(Task):
         counts = torch.zeros(len(POSITIONS) + 1, dtype=torch.int64)
         starts, end = torch.tensor(POSITIONS), self.corpus.unit.end
         state, last = None, torch.zeros((), dtype=torch.int64)
-        for tokens, targets in chunks_of(self.corpus.splits[split], end):
+        for tokens, targets in chunks_of(self.corpus.splits[split], end, documents=self.reset):
             logits, state = self.read(model, tokens.to(device), state)
             loss = nn.functional.cross_entropy(
                 logits.flatten(0, 1), targets.to(device).flatten(), reduction="none"
@@ -221,18 +222,25 @@ def cleared(rows: Tensor, state: Tensor) -> Tensor:
     return state.masked_fill(rows.view(-1, *[1] * (state.dim() - 1)), 0)
 
 
-def chunks_of(stream: Stream, end: int) -> Iterator[tuple[Tensor, Tensor]]:
+def chunks_of(stream: Stream, end: int, documents: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
     """All of a split in rows: tokens (L, rows) and those after them, -100 where there is none.
 
     An `end` goes before the first one, so that every token is foretold once.
+
+    documents: rows begin where documents do.
     """
-    rows = min(SCORED_ROWS, len(stream))
-    length = math.ceil(len(stream) / rows)
-    for start in range(0, length, SCORED_CHUNK):
-        taken = min(SCORED_CHUNK, length - start)
-        places = np.arange(rows) * length + start + np.arange(taken)[:, None]
-        inside = places < np.minimum((np.arange(rows) + 1) * length, len(stream))
-        yield shifted(stream, places, inside, end)
+    length = math.ceil(len(stream) / min(SCORED_ROWS, len(stream)))
+    begins = np.arange(0, len(stream), length)
+    if documents:  # where one begins there or next
+        starts = np.append(0, np.flatnonzero(stream.ids == end) + 1)
+        after = np.append(starts[starts < len(stream)], len(stream))
+        begins = np.unique(after[np.searchsorted(after, begins)])
+        begins = begins[begins < len(stream)]
+    stops = np.append(begins[1:], len(stream))
+    longest = int((stops - begins).max())
+    for start in range(0, longest, SCORED_CHUNK):
+        places = begins + start + np.arange(min(SCORED_CHUNK, longest - start))[:, None]
+        yield shifted(stream, places, places < stops, end)
 
 
 def shifted(stream: Stream, places: NDArray[Any], inside: NDArray[Any], end: int) -> tuple[Tensor, Tensor]:

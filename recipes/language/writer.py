@@ -4,8 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -49,28 +48,26 @@ class Writer(Opened):
     unit: Unit
     config: Any = None
     writes = True
+    _made: tuple[nn.Module, list[tuple[Tensor, int]]] | None = field(default=None, init=False, repr=False)
 
     @property
     def stream(self) -> nn.Module:
-        """What reads and writes: the model where its calls are watched, else what `for_writing` made of it at
-        the first use. Weights that are changed later are not seen; load the run again, or use the model."""
-        return self.model if watched(*self.model.modules()) else self._made
-
-    @cached_property
-    def _made(self) -> nn.Module:
-        return for_writing(self.model)
+        """What reads and writes: the model where its calls are watched, else what `for_writing` made of it,
+        anew whenever its weights have changed since. Asked when a text is begun."""
+        if watched(*self.model.modules()):
+            return self.model
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        # A write to a tensor raises its version; those of inference mode have none.
+        weights = [(tensor, 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
+        if self._made is None or not alike(self._made[1], weights):
+            self._made = for_writing(self.model), weights
+        return self._made[0]
 
     @torch.no_grad()
     def read(self, text: str, state: Any = None) -> tuple[Tensor, Any]:
         """Logits (1, V) of what comes after a text, and the state there. A text begins after an `end`."""
         ids = [self.unit.end, *self.unit.encode(text)] if state is None else self.unit.encode(text)
-        logits = None
-        for start in range(0, len(ids), READ_AT_ONCE):
-            part = torch.tensor(ids[start : start + READ_AT_ONCE]).unsqueeze(1)
-            out, state = self.stream(part, state)
-            logits = out[-1]
-        assert logits is not None
-        return logits, state
+        return read_by(self.stream, ids, state)
 
     def generate(
         self,
@@ -112,7 +109,8 @@ class Writer(Opened):
         self, prompt: str, tokens: int | None, generator: torch.Generator,
         temperature: float, top_k: int | None, top_p: float,
     ) -> Iterator[str]:  # fmt: skip
-        logits, state = self.read(prompt)
+        stream = self.stream
+        logits, state = read_by(stream, [self.unit.end, *self.unit.encode(prompt)])
         decoder = self.unit.decoder()
         if self.unit.kind != "byte":  # whether a space comes first depends on what was before
             for read in self.unit.encode(prompt):
@@ -126,7 +124,7 @@ class Writer(Opened):
             if written == tokens:
                 break
             with torch.no_grad():
-                out, state = self.stream(index.unsqueeze(0), state)
+                out, state = stream(index.unsqueeze(0), state)
             logits = out[-1]
         if text := decoder.rest():
             yield text
@@ -137,10 +135,10 @@ class Writer(Opened):
         if not isinstance(text, str):
             raise TypeError(f"text must be a string, got {type(text).__name__}")
         ids = self.unit.encode(text)
-        before, found, state = [self.unit.end, *ids][: len(ids)], [], None
+        before, found, state, stream = [self.unit.end, *ids][: len(ids)], [], None, self.stream
         for start in range(0, len(ids), READ_AT_ONCE):
             part = torch.tensor(before[start : start + READ_AT_ONCE]).unsqueeze(1)
-            logits, state = self.stream(part, state)
+            logits, state = stream(part, state)
             wanted = torch.tensor(ids[start : start + READ_AT_ONCE]).view(-1, 1, 1)
             found += logits.log_softmax(2).gather(2, wanted).flatten().tolist()
         names = [self.unit.show(index) for index in ids]
@@ -161,6 +159,23 @@ class Writer(Opened):
         bits = -logits[:-1].log_softmax(2).gather(2, text[1:].unsqueeze(2)).flatten() / math.log(2)
         held = slowest(memories(self.model, text))
         return Seen(names, surprise=(names[1:], bits.tolist(), {name: one[1:] for name, one in held.items()}))
+
+
+@torch.no_grad()
+def read_by(stream: nn.Module, ids: list[int], state: Any = None) -> tuple[Tensor, Any]:
+    """Logits (1, V) of what comes after one token or more, and the state there."""
+    logits = None
+    for start in range(0, len(ids), READ_AT_ONCE):
+        out, state = stream(torch.tensor(ids[start : start + READ_AT_ONCE]).unsqueeze(1), state)
+        logits = out[-1]
+    assert logits is not None
+    return logits, state
+
+
+def alike(one: list[tuple[Tensor, int]], other: list[tuple[Tensor, int]]) -> bool:
+    """Whether they are the same tensors, none of them written to."""
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a[0] is b[0] and a[1] == b[1] for a, b in pairs)
 
 
 def for_writing(model: nn.Module) -> nn.Module:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from spikeseq.recipes.settings import (
+    NOT_SPIKING,
     WIDEST,
     DataSettings,
     EvaluateSettings,
@@ -12,6 +13,7 @@ from spikeseq.recipes.settings import (
     NeuronSettings,
     TrainSettings,
     always,
+    brings_splits,
     dotted,
     one_of,
     part,
@@ -135,11 +137,7 @@ def no_vectors(config: Any) -> bool:
 IDLE = (
     Idle(("train.batch_tokens",), always, "on texts, whose batches are counted in texts"),
     Idle(("train.precision",), always, "on texts, whose products are in float32"),
-    Idle(
-        ("train.spike_penalty",),
-        lambda config: config.model.name != "snn",
-        "on {model.name}, which has no spikes",
-    ),
+    NOT_SPIKING,
     Idle(
         ("train.embedding_rate", "data.vector_scale"),
         lambda config: config.model.name == "bow",
@@ -158,7 +156,7 @@ IDLE = (
     Idle(("data.vector_scale",), no_vectors, "without data.vectors"),
     Idle(
         dotted("data", ("text_column", "label_column", "test_share")),
-        lambda config: config.data.source in ("sample", "hub"),
+        brings_splits,
         "on --data {data.source}, which has columns and splits of its own",
     ),
 )

@@ -13,6 +13,7 @@ from spikeseq.recipes.settings import (
     NeuronSettings,
     TrainSettings,
     always,
+    brings_splits,
     dotted,
     names_of,
     not_negative,
@@ -162,10 +163,6 @@ def renew(config: Any) -> None:
 
 def no_spikes(config: Any) -> bool:
     return "snn" not in config.model.name.split("-")
-
-
-def brings_splits(config: Any) -> bool:
-    return config.data.source in ("sample", "hub")
 
 
 SPIKING = (*names_of(NeuronSettings), "detach_reset", "stream", "leaks", "bypass", "accumulate")

@@ -5,10 +5,8 @@ from torch import Tensor
 from ..checks import check_lengths, check_shape, check_tensor, positive_int
 from ..neuron import Neuron
 from ..ops.dispatch import dispatch
-from ..ops.norm_lif import NORM_LIF
+from ..ops.norm_lif import EPSILON, NORM_LIF
 from ..surrogates import PiecewiseLinear, Surrogate
-
-EPSILON = 1e-5  # as nn.LayerNorm
 
 
 def norm_lif(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import choice, only_shapes, positive_int
-from ..functional.norm_lif import EPSILON, normalised
+from ..functional.norm_lif import normalised
 from ..ops.dispatch import tell
-from ..ops.norm_lif import NORM_LIF, chains
+from ..ops.norm_lif import EPSILON, NORM_LIF, chains
 from .lengths import cut, inside
 from .lif import LIF
 

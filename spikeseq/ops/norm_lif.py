@@ -17,6 +17,7 @@ from .dispatch import Op, beyond, no_kernel, not_wide, unlike
 from .eager import forward_of, once_differentiable, traced
 from .lif import fire
 
+EPSILON = 1e-5  # as nn.LayerNorm
 OPTIONS = (
     "int substeps, bool persist, float epsilon, str reset, str surrogate, float height, float width,"
     " bool detach_reset"

@@ -175,7 +175,7 @@ def test_a_trained_model_finds_its_own_texts_in_the_cache(tmp_path, cache, unit)
 
 @pytest.mark.parametrize("content", ["", "\ufeff"])
 def test_a_file_without_text(tmp_path, content):
-    with pytest.raises(DataError, match=r"mine\.txt: the train split holds no text"):
+    with pytest.raises(DataError, match=r"mine\.txt: there is no text in it"):
         load(file_of(tmp_path, content))
 
 
@@ -199,3 +199,21 @@ def test_ids_are_as_wide_as_they_must_be(tmp_path):
     wide, _ = load(file_of(tmp_path, words, "b.txt"), unit="word", unit_size=100_000, min_frequency=1)
     assert wide.splits["train"].ids.dtype == np.int32 and wide.splits["train"].ids.max() > 2**16
     assert corpora.width_of(corpus.unit) == np.uint16
+
+
+def test_a_text_as_a_whole(tmp_path):
+    """What a file without splits, and a folder with them, hold; the unit is that of a trained model."""
+    unit = load(file_of(tmp_path, LINES))[0].unit
+    (tmp_path / "parts").mkdir()
+    for name in ("test", "train", "valid"):
+        file_of(tmp_path / "parts", f"{name}\n", f"{name}.txt")
+    for source, expected in ((tmp_path / "mine.txt", LINES), (tmp_path / "parts", "train\nvalid\ntest\n")):
+        config = load_config("lm", data=str(source)).data
+        for _ in (1, 2):  # read, then kept
+            corpus = load_corpus(config, lambda text: None, unit, whole=True)
+            assert list(corpus.splits) == ["all"] and text_of(corpus, "all") == expected
+            assert corpus.splits["all"].documents == (1 if expected == LINES else 3)
+    assert list(load(tmp_path / "mine.txt", unit)[0].splits) == list(SPLITS)
+    file_of(tmp_path, "")
+    with pytest.raises(DataError, match=r"mine\.txt: there is no text in it"):
+        load_corpus(load_config("lm", data=str(tmp_path / "mine.txt")).data, print, unit, whole=True)

@@ -99,6 +99,14 @@ def test_the_test_again_and_on_other_texts(runs, model, tmp_path):
     assert like["bits_per_byte"] < unlike["bits_per_byte"]
 
 
+def test_a_file_is_scored_as_a_whole(runs, cli, tmp_path):
+    (tmp_path / "a.txt").write_text("ada has a red kite.\n")
+    done = cli("evaluate", runs / "snn", "--data", tmp_path / "a.txt", "--split", "all", "--json")
+    found, expected = json.loads(done.out), spikeseq.load(runs / "snn").score("ada has a red kite.\n")
+    assert found["split"] == "all" and sum(one["tokens"] for one in found["by_position"].values()) == 21
+    assert found["bits_per_byte"] > 0 and len(expected.tokens) == 20
+
+
 @pytest.mark.parametrize(
     "changes", [[], ["data.reset=true", "train.epoch_tokens=700"]], ids=["plain", "reset"]
 )
@@ -172,7 +180,8 @@ def test_a_text_shorter_than_a_chunk(tmp_path, length):
 REFUSED = {
     "short": ("snn", "abc\n" * 3, ["data.validation_share=0.3", "data.test_share=0.3"],
               r"a\.txt has 6 tokens to train on, too few for train\.batch_size=4 rows of two or more"),
-    "empty": ("snn", "", [], r"a\.txt: the train split holds no text"),
+    "empty": ("snn", "", [], r"a\.txt: there is no text in it"),
+    "tiny": ("snn", "ab", [], r"a\.txt: 2 characters are too few to hold out texts for validation and test;"),
     "pieces": ("snn", None, ["data.unit=subword"],
                r"data\.unit_size=8000 for sample: size is 8000, too large"),
     "memory": ("snn", None, ["data.reset=true", "model.surrogate=spike_time", "model.surrogate_width=100"],

@@ -210,9 +210,12 @@ def test_a_split_is_scored_as_row_by_row(name, reset, monkeypatch):
     model, ids = made(name), ids_of_documents(count=30)
     given = task(ids, model, reset=reset)
     length = -(-len(ids) // SCORED_ROWS)
+    starts = range(0, len(ids), length)
+    if reset:  # no document is cut
+        starts = [0, *(place + 1 for place, token in enumerate(ids[:-1]) if token == END)]
     nats, before = 0.0, [END, *ids]
-    for start in range(0, len(ids), length):
-        row = slice(start, min(start + length, len(ids)))
+    for start, stop in itertools.pairwise([*starts, len(ids)]):
+        row = slice(start, stop)
         logits, _ = given.read(model, torch.tensor(before[row]).unsqueeze(1), None)
         nats += float(nn.functional.cross_entropy(logits[:, 0], torch.tensor(ids[row]), reduction="sum"))
     found = given.score(model, "test", torch.device("cpu"))
@@ -222,13 +225,17 @@ def test_a_split_is_scored_as_row_by_row(name, reset, monkeypatch):
     assert given.validate(model, torch.device("cpu"))["score"] == pytest.approx(-expected["bits_per_token"])
 
 
+@pytest.mark.parametrize("documents", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 33, 100, 5000])
-def test_every_token_is_foretold_once(count):
+def test_every_token_is_foretold_once(count, documents):
     ids = np.arange(count) % 250
-    found = torch.cat([targets for _, targets in chunks_of(stream(ids), END)])
+    if documents:
+        ids[12::29] = END
+    chunks = list(chunks_of(stream(ids), END, documents))
+    found = torch.cat([targets for _, targets in chunks])
     assert sorted(found[found >= 0].tolist()) == sorted(ids.tolist())
-    rows = torch.cat([tokens for tokens, _ in chunks_of(stream(ids), END)]).t(), found.t()
-    assert int(rows[0][0, 0]) == END
+    rows = torch.cat([tokens for tokens, _ in chunks]).t(), found.t()
+    assert int(rows[0][0, 0]) == END and not (documents and bool((rows[0][:, 0] != END).any()))
     for tokens, targets in zip(*rows, strict=True):
         assert tokens[1:][targets[1:] >= 0].tolist() == targets[:-1][targets[1:] >= 0].tolist()
 

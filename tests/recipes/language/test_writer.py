@@ -99,6 +99,23 @@ def test_a_hooked_model_writes_as_it_is():
     assert written(writer, tokens=5, seed=1) == text and len(calls) == 5
 
 
+def test_weights_that_change_are_seen():
+    """As an optimiser, a state dict or a new part changes them, and not between."""
+    writer, other = never_ending(made()), never_ending(made())
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.mul_(1.1)
+    text, expected = (written(one, tokens=30, seed=1) for one in (writer, other))
+    stream = writer.stream
+    assert writer.stream is stream is not writer.model and text != expected
+    writer.model.load_state_dict(other.model.state_dict())
+    assert writer.stream is not stream and written(writer, tokens=30, seed=1) == expected
+    torch.testing.assert_close(writer.read("the")[0], other.read("the")[0])
+    score = writer.score("the").bits_per_byte
+    writer.model.norm = torch.nn.LayerNorm(8).double().requires_grad_(False)
+    assert writer.score("the").bits_per_byte != score
+
+
 def test_it_ends_where_the_document_ends():
     writer = made()
     with torch.no_grad():
