@@ -36,7 +36,8 @@ def main() -> None:
     if arguments.command == "write":
         write(arguments.folder, arguments.longest, arguments.documents)
     elif arguments.command == "contest":
-        print(contest(arguments.seconds, arguments.distance, arguments.seed))
+        for line in contest(arguments.seconds, arguments.distance, arguments.seed):
+            print(line, flush=True)
     else:
         print(table(arguments.runs, arguments.distance))
 

@@ -11,17 +11,22 @@ from spikeseq.evaluation.bench.agreement import check_stream
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, inference, training
 from spikeseq.events import compile_events
 from spikeseq.models.language import LanguageModel, RecurrentLanguageModel, SpikingLanguageModel
+from spikeseq.nn.state import bytes_of
 
 VOCABULARY = 257  # bytes, and the end of a document
 PEERS = ("lstm", "gru")
 THRESHOLD = 2.0  # of the neurons, so that untrained ones fire about as often as trained ones do
+
+NEAR, FAR = 100, 100_000
+"""Tokens that a stream has read where a token is timed."""
+AT_ONCE = 1000
 
 Sizes = tuple[int, int, int, int, int]
 """Tokens and rows of a chunk; numbers of a token's vector, neurons of a block, blocks."""
 
 
 def language_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmark]:
-    """A training step on a chunk, then one token of one stream."""
+    """A training step on a chunk, one token of one stream, and one far behind its beginning."""
     tokens, rows, width, neurons, layers = sizes
     ours = spiking(width, neurons, layers)
     models = {"spikeseq": ours} | {peer: equal(ours, peer) for peer in peers}
@@ -37,10 +42,12 @@ def language_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmar
                 else {"parameters": float(count)}
             )
             timed: Any = model
-            if mode == "generation" and isinstance(model, SpikingLanguageModel):
-                timed = compile_events(model)  # as `spikeseq generate` runs it
+            if mode == "generation" and model is ours:
+                timed = compile_events(ours)  # as `spikeseq generate` runs it
             step = partial(chunk_step if mode == "training" else token_step, timed, shown)
             contenders.append(Contender(name, f"{type(timed).__name__}, {count:,} parameters", step, facts))
+        if mode == "generation":
+            contenders += by_modules(ours, shown)
         yield Benchmark(
             f"language {mode} {width}x{neurons}x{layers}",
             f"{tokens} x {rows} tokens, all gradients"
@@ -50,6 +57,37 @@ def language_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmar
             partial(check_stream, ours, text[:20, :2], 1e-3),
             work=(tokens * rows if mode == "training" else 1, "tokens"),
         )
+
+    yield far_benchmark(ours, f"{width}x{neurons}x{layers}")
+
+
+def by_modules(ours: SpikingLanguageModel, token: Tensor) -> Iterator[Contender]:
+    """The same model module by module, and with maps of spikes driven by events in 8 bits."""
+    yield Contender("modules", "the model as it is trained", partial(token_step, ours, token))
+    eight = partial(token_step, compile_events(ours, "int8"), token)  # type: ignore[arg-type]
+    yield Contender("int8", "its maps of spikes driven by events, in 8 bits", eight)
+
+
+def far_benchmark(ours: SpikingLanguageModel, sizes: str) -> Benchmark:
+    """One token of a stream, after many and after few."""
+    stream: Any = compile_events(ours)
+    text = torch.randint(0, VOCABULARY, (FAR, 1), generator=torch.Generator().manual_seed(1))
+    contenders = []
+    for name, count in (("spikeseq", FAR), ("earlier", NEAR)):
+        state: Any = None
+        for part in text[:count].split(AT_ONCE):
+            _, state = stream(part, state)
+        size = bytes_of(state)
+        step = inference(partial(stream, text[:1], state))
+        note = f"after {count:,} tokens, {size:,} bytes of state"
+        contenders.append(Contender(name, note, partial(tuple, step), {"bytes": float(size)}))
+    return Benchmark(
+        f"language stream {sizes}",
+        f"one token, batch 1, after {FAR:,} tokens and after {NEAR}",
+        tuple(contenders),
+        lambda: None,
+        work=(1, "tokens"),
+    )
 
 
 def spiking(width: int, neurons: int, layers: int) -> SpikingLanguageModel:

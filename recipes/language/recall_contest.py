@@ -8,7 +8,7 @@ after it was told is learnt over a few words first.
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,14 +105,11 @@ def learn(
     return done
 
 
-def contest(seconds: float, distances: Sequence[int], seed: int = 1) -> str:
-    """A table: what each of MODELS recalls at each distance, in percent, after as many seconds each."""
-    lines = [
-        "| model | parameters | bytes read | trained up to | "
-        + " | ".join(f"{distance:,}" for distance in distances)
-        + " |"
-    ]
-    lines.append("|---|---|---|---|" + "---|" * len(distances))
+def contest(seconds: float, distances: Sequence[int], seed: int = 1) -> Iterator[str]:
+    """Lines of a table: what each of MODELS recalls at each distance, in percent, after so many seconds."""
+    head = ["model", "parameters", "bytes read", "trained up to", *map("{:,}".format, distances)]
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" * len(head) + "|"
     for name, (build, rate) in MODELS.items():
         torch.manual_seed(seed)
         model = build()
@@ -121,5 +118,4 @@ def contest(seconds: float, distances: Sequence[int], seed: int = 1) -> str:
         shares = [f"{100 * recalled(writer, distance):.1f}" for distance in distances]
         count = sum(p.numel() for p in model.parameters())
         cells = [name, f"{count:,}", f"{done.tokens / 1e6:.1f} M", f"{done.longest:,}", *shares]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        yield "| " + " | ".join(cells) + " |"

@@ -9,6 +9,7 @@ from torch import nn
 from spikeseq import evaluation
 from spikeseq.evaluation.energy.variants import brief
 from spikeseq.models.language import LanguageModel, build_language_model
+from spikeseq.nn.state import bytes_of
 from spikeseq.recipes.language.corpus import SETTINGS, WHOLE, Corpus, load_corpus
 from spikeseq.recipes.language.task import LanguageTask, build_task
 from spikeseq.recipes.language.units import read_unit
@@ -125,15 +126,5 @@ class LanguageModelling(Recipe):
 @torch.no_grad()
 def bytes_of_state(model: nn.Module) -> int:
     """Bytes that go from one token to the next in a stream."""
-    from spikeseq.nn.state import map_state
-
-    total = 0
-
-    def count(x: torch.Tensor) -> torch.Tensor:
-        nonlocal total
-        total += x.numel() * x.element_size()
-        return x
-
     device = next(model.parameters()).device
-    map_state(count, model.eval()(torch.zeros((1, 1), dtype=torch.int64, device=device))[1])
-    return total
+    return bytes_of(model.eval()(torch.zeros((1, 1), dtype=torch.int64, device=device))[1])

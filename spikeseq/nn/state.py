@@ -26,6 +26,18 @@ def map_state(function: Callable[[Tensor], Tensor], state: Any) -> Any:
     raise TypeError(f"state must be a Tensor, or tuples, lists and dicts of them, got {type(state).__name__}")
 
 
+def bytes_of(state: Any) -> int:
+    """Bytes of all tensors of a nested state."""
+    sizes: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    map_state(note, state)
+    return sum(sizes)
+
+
 def detach_state(state: Any) -> Any:
     """The state without its history: between chunks of truncated backpropagation, after an optimiser step."""
     return map_state(Tensor.detach, state)

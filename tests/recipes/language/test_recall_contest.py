@@ -23,6 +23,6 @@ def test_distances_double_once_answers_are_right(monkeypatch):
 
 def test_the_table(monkeypatch):
     monkeypatch.setattr(recall_contest, "MODELS", {"lstm": MODELS["lstm"]})
-    lines = contest(0.05, [20, 30]).split("\n")
+    lines = list(contest(0.05, [20, 30]))
     assert len(lines) == 3 and lines[0].count("|") == lines[2].count("|") == 7
     assert lines[2].startswith("| lstm | 124,289 | 0.0 M | 40 | ")
