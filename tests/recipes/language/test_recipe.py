@@ -182,7 +182,7 @@ REFUSED = {
               r"a\.txt has 6 tokens to train on, too few for train\.batch_size=4 rows of two or more"),
     "empty": ("snn", "", [], r"a\.txt: there is no text in it"),
     "tiny": ("snn", "ab", [], r"a\.txt: 2 characters are too few to hold out texts for validation and test;"),
-    "pieces": ("snn", None, ["data.unit=subword"],
+    "pieces": ("snn", None, ["data.unit=subword", "data.unit_size=8000"],
                r"data\.unit_size=8000 for sample: size is 8000, too large"),
     "memory": ("snn", None, ["data.reset=true", "model.surrogate=spike_time", "model.surrogate_width=100"],
                r"data\.reset=true goes without model\.surrogate=spike_time"),
