@@ -2,7 +2,7 @@
 
 `spikeseq.nn` has the layers, `spikeseq.functional` the neuron as a pure function, `spikeseq.swap` replaces
 the LSTMs and GRUs of a model, `spikeseq.monitor` watches spike rates, `spikeseq.load` opens a trained run,
-`spikeseq.exchange` hands networks to other libraries.
+`spikeseq.exchange` hands networks to other libraries, `spikeseq.deploy` writes models that run without this.
 
 Names are imported when they are first used, so that the command line answers before torch is there.
 """
@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import evaluation, exchange, functional, models, nn, recipes, stdp, tokenizers
+    from . import deploy, evaluation, exchange, functional, models, nn, recipes, stdp, tokenizers
     from .conversion import to_spiking
     from .debugging import debug
     from .events import compile_events
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_NAMESPACES = ("evaluation", "exchange", "functional", "models", "nn", "recipes", "stdp", "tokenizers")
+_NAMESPACES = (
+    "deploy",
+    "evaluation",
+    "exchange",
+    "functional",
+    "models",
+    "nn",
+    "recipes",
+    "stdp",
+    "tokenizers",
+)
 _FROM = {
     "BackendError": "ops.build",
     "backend_info": "ops.build",
@@ -106,6 +116,7 @@ __all__ = [
     "build",
     "compile_events",
     "debug",
+    "deploy",
     "detach_state",
     "evaluation",
     "exchange",

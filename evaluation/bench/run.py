@@ -17,6 +17,9 @@ from torch import Tensor
 import spikeseq
 from spikeseq.evaluation.bench import cuda as bench_cuda
 from spikeseq.evaluation.bench.agreement import compare, oracle
+from spikeseq.evaluation.bench.deployed import PEERS as DEPLOYED_PEERS
+from spikeseq.evaluation.bench.deployed import deployed_benchmarks
+from spikeseq.evaluation.bench.deployed import missing as nothing_deployed
 from spikeseq.evaluation.bench.events import PEERS as EVENT_PEERS
 from spikeseq.evaluation.bench.events import event_benchmarks
 from spikeseq.evaluation.bench.goals import GOALS, judge
@@ -61,6 +64,7 @@ class Sizes:
     step: int = 128
     # Rows are of 1,024 tokens; numbers of a token, neurons, blocks: about 0.5 M parameters.
     language: tuple[int, int, int, int, int] = (64, 16, 192, 1280, 1)
+    export: tuple[int, int, int] = (256, 5000, 128)  # tokens, vocabulary, width
     stdp: tuple[tuple[int, int], ...] = ((100, 8), (400, 8), (1600, 2))  # neurons, images
     # On a GPU: 2^26 neurons and sub-steps, and few neurons over many.
     cuda_lif: tuple[tuple[int, int, int], ...] = ((256, 64, 4096), (1250, 64, 128))
@@ -304,6 +308,9 @@ FAMILIES = {
     "start": Family((TORCH,), lambda sizes, peers: start_benchmarks(peers)),
     "events": Family(EVENT_PEERS, lambda sizes, peers: event_benchmarks(sizes.events, peers)),
     "language": Family(LANGUAGE_PEERS, lambda sizes, peers: language_benchmarks(sizes.language, peers)),
+    "export": Family(
+        DEPLOYED_PEERS, lambda sizes, peers: deployed_benchmarks(sizes.export, peers), nothing_deployed
+    ),
     "stdp": Family(STDP_FAMILY, lambda sizes, peers: stdp_benchmarks(sizes.stdp, peers)),
 }
 

@@ -250,7 +250,7 @@ def bench(
         typer.Argument(
             metavar="NAME...",
             help="lif, layer, recurrent, model, memory, growth, step, translate, events, stdp, language,"
-            " start, cuda; default all.",
+            " export, start, cuda; default all.",
         ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",

@@ -47,7 +47,53 @@ def to_nir(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     return {**graph.metadata, "nodes": len(graph.nodes)}
 
 
-TARGETS = {"nir": Target(to_nir, ("reader", "lossy"))}
+def to_onnx(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Standard operators, which onnxruntime runs."""
+    from spikeseq.deploy import open_onnx
+    from spikeseq.deploy import to_onnx as write
+
+    check_suffix(out, ".onnx")
+    return compared(write(opened.model, out, **options), out, open_onnx, "onnxruntime")
+
+
+def to_pt2(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Compiled by AOTInductor, for torch."""
+    from spikeseq.deploy import open_pt2
+    from spikeseq.deploy import to_pt2 as write
+
+    check_suffix(out, ".pt2")
+    return compared(write(opened.model, out), out, open_pt2, "torch")
+
+
+def check_suffix(out: Path, suffix: str) -> None:
+    """Refuses a file that a reader of the format would not take for one."""
+    if out.suffix != suffix:
+        raise ValueError(f"--out must end in {suffix}, got {out.name}")
+
+
+def compared(exported: Any, out: Path, opening: Callable[[Path], Any], runtime: str) -> dict[str, Any]:
+    """What a written file takes and gives, and how far it is from the model at other lengths and batches."""
+    from importlib.util import find_spec
+
+    from spikeseq.deploy import agreement
+
+    said = {
+        "takes": ", ".join(exported.inputs.names),
+        "gives": ", ".join(exported.inputs.outputs),
+        "bytes": out.stat().st_size,
+    }
+    if find_spec(runtime) is None:
+        say(f"not checked, because {runtime} is not installed")
+        return said
+    found = agreement(exported, opening(out))
+    return {**said, "largest_difference": found.largest, "share_differing": found.differing}
+
+
+TARGETS = {
+    "nir": Target(to_nir, ("reader", "lossy")),
+    "onnx": Target(to_onnx, ("opset",)),
+    "pt2": Target(to_pt2),
+}
 
 
 @app.command()
@@ -62,6 +108,7 @@ def export(
     lossy: Annotated[
         bool, typer.Option("--lossy", help="nir: write what it cannot say as the nearest, and measure.")
     ] = False,
+    opset: Annotated[int | None, typer.Option(help="onnx: version of the operators.")] = None,
     json_: Json = False,
 ) -> None:
     """Write a trained network in a format that other libraries read."""
@@ -71,7 +118,8 @@ def export(
     if to not in TARGETS:
         raise ValueError(f"--to must be one of {', '.join(TARGETS)}, got {to!r}")
     target = TARGETS[to]
-    given = {name: value for name, value in (("reader", reader), ("lossy", lossy)) if value}
+    options = {"reader": reader, "lossy": lossy or None, "opset": opset}
+    given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in target.options:
             raise ValueError(f"--{name} does not go with --to {to}; leave it out")

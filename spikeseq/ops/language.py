@@ -96,7 +96,7 @@ def rows_of_ngrams(given: Tensor, length: int, orders: list[int], rows: int) -> 
     found = []
     key = given.new_zeros((length, given.shape[1]))
     for n in range(1, orders[-1] + 1):
-        start = len(given) - length - n + 1
+        start = given.shape[0] - length - n + 1
         key = (key * MULTIPLIER + given[start : start + length]) & MASK
         key = key ^ (key >> 15)
         if n in orders:

@@ -61,7 +61,9 @@ def test_an_image_classifier_passes_whole(cli, tmp_path):
 
 def test_arguments_that_cannot_be(cli, texts, tmp_path):
     run, out = texts / "hard", tmp_path / "a.nir"
-    assert "--to must be one of nir, got 'onyx'" in refused(cli("export", run, "--to", "onyx", "--out", out))
+    assert "--to must be one of nir, onnx, pt2, got 'onyx'" in refused(
+        cli("export", run, "--to", "onyx", "--out", out)
+    )
     where = tmp_path / "no" / "a.nir"
     assert "there is no folder" in refused(cli("export", run, "--to", "nir", "--out", where))
     line = refused(cli("export", run, "--to", "nir", "--out", out, "--reader", "nengo"))

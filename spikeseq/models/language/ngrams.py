@@ -54,9 +54,9 @@ class NGramEmbedding(nn.Module):
         else:
             check_recent(recent, tokens.shape[1], before)
         given = torch.cat((recent.t(), tokens + 1))
-        rows = rows_of_ngrams(given, len(tokens), self.orders, self.rows)
+        rows = rows_of_ngrams(given, tokens.shape[0], self.orders, self.rows)
         found = self.table(rows.flatten(0, 1))
-        return found.unflatten(0, tokens.shape), given[len(tokens) :].t()
+        return found.unflatten(0, tokens.shape), given[tokens.shape[0] :].t()
 
 
 def check_recent(recent: Tensor, batch: int, before: int) -> None:

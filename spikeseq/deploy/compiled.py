@@ -1,0 +1,48 @@
+"""Compiled packages (`.pt2`) of AOTInductor, which torch loads without the model's Python code.
+
+The LIF op stays an op of ours, because its loop over time is native already: who loads the package declares
+the op and loads its library first, which is written beside it.
+"""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..files import write_whole
+from ..ops import lif as _lif  # noqa: F401  defines the op
+from ..ops.build import backend_info, ensure_native
+from .program import Exported, program
+
+SCHEMA = str(torch.ops.spikeseq.lif.default._schema).removeprefix("spikeseq::")
+"""What a process without this package declares the op with."""
+
+
+def to_pt2(model: nn.Module | Exported, file: str | Path) -> Exported:
+    """Compiles a model for this kind of processor, for every length and batch, into one file.
+
+    Beside it, with the ending ".so", goes the library of the op, which needs torch and nothing of ours.
+    A process without this package calls `torch.library.Library("spikeseq", "DEF").define(...)`, with the text
+    of SCHEMA, and `torch.ops.load_library` before `torch._inductor.aoti_load_package`.
+
+    Args:
+        model: what `program` takes, or what it returned.
+        file: where to; it must end in ".pt2".
+    Returns:
+        The program that was compiled.
+    Raises:
+        NotExportable: as `program`. ValueError: the file's name. RuntimeError: no kernel, or no C++ compiler.
+    """
+    path = Path(file)
+    if path.suffix != ".pt2":
+        raise ValueError(f"a compiled package must end in .pt2, got {path.name}")
+    if not ensure_native("cpu"):
+        raise RuntimeError("a compiled package calls the native kernel, which cannot be built here")
+    exported = model if isinstance(model, Exported) else program(model)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        made = str(Path(folder) / path.name)
+        torch._inductor.aoti_compile_and_package(exported.program, package_path=made)
+        write_whole(path, Path(made).read_bytes())
+    write_whole(path.with_suffix(".so"), Path(backend_info()["native"]["cpu"]).read_bytes())
+    return exported

@@ -1,0 +1,84 @@
+"""ONNX files, which onnxruntime runs by itself: the LIF op as a Scan (`scan.py`), the rest by torch."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..exchange.needed import needed
+from ..files import write_whole
+from .program import Exported, NotExportable, program
+from .scan import OLDEST_OPSET, lif
+
+INSTALL = "pip install 'spikeseq[onnx]'"
+TRANSLATIONS = {"spikeseq::lif": lif}
+
+
+def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None = None) -> Exported:
+    """Writes an ONNX file of a model for every length and batch.
+
+    Inputs and outputs are those of `program`, by name; dimensions are called `length` and `batch`. A language
+    model takes its state and returns it (`..._after`); before a text, it is zeros.
+
+    Args:
+        model: what `program` takes, or what it returned.
+        file: where to.
+        opset: of the standard operators; default that of torch.
+    Returns:
+        The program that was written.
+    Raises:
+        NotExportable: as `program`; an op without translation; an opset before 18, or one that the package
+            `onnx` does not have. ImportError: onnx or onnxscript is not there.
+    """
+    known = needed("onnx", INSTALL).defs.onnx_opset_version()
+    needed("onnxscript", INSTALL)
+    if opset is not None and not (type(opset) is int and OLDEST_OPSET <= opset <= known):
+        raise NotExportable(f"opset must lie between {OLDEST_OPSET} and {known}, got {opset!r}")
+    exported = model if isinstance(model, Exported) else program(model)
+    check_translated(exported)
+    with warnings.catch_warnings():  # of versions of its own parts, which nobody here can mend
+        warnings.simplefilter("ignore")
+        made: Any = torch.onnx.export(
+            exported.program,
+            input_names=list(exported.inputs.names),
+            output_names=list(exported.inputs.outputs),
+            opset_version=opset,
+            custom_translation_table={getattr(torch.ops.spikeseq, "lif").default: lif},  # noqa: B009
+            dynamo=True,
+            verbose=False,
+        )
+    name_dimensions(made.model.graph, exported)
+    made.model.metadata_props["spikeseq"] = type(exported.module).__name__
+    write_whole(Path(file), made.model_proto.SerializeToString())
+    return exported
+
+
+def check_translated(exported: Exported) -> None:
+    """Refuses ops of ours that have no translation."""
+    for node in exported.program.graph.nodes:
+        name = getattr(node.target, "name", None)
+        name = name() if callable(name) else ""
+        base = name.split(".")[0]
+        if base.startswith("spikeseq::") and base not in TRANSLATIONS:
+            raise NotExportable(f"{base} has no translation to ONNX; known are {', '.join(TRANSLATIONS)}")
+
+
+def name_dimensions(graph: Any, exported: Exported) -> None:
+    """Calls the dimensions of inputs and outputs by their names.
+
+    Raises:
+        NotExportable: one that varies has become a number on the way.
+    """
+    names: dict[str, str] = {}
+    for value, dynamic in zip(graph.inputs, exported.inputs.dynamic, strict=True):
+        for at, name in dynamic.items():
+            found = value.shape[at]
+            if isinstance(found, int):
+                raise NotExportable(f"{name} of {value.name} became {found} on the way to ONNX")
+            names[str(found.value)] = name
+    for value in (*graph.inputs, *graph.outputs):
+        for at, size in enumerate(value.shape or ()):
+            if not isinstance(size, int) and str(size.value) in names:
+                value.shape[at] = names[str(size.value)]

@@ -1,0 +1,51 @@
+"""`spikeseq export --to onnx` and `--to pt2`."""
+
+import json
+
+import pytest
+import torch
+from recipe_case import quick, refused, sets
+
+import spikeseq
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+@pytest.fixture(scope="module")
+def text(training):
+    """A run of the sentiment network."""
+    from spikeseq.recipes.config import load_config
+    from spikeseq.recipes.train import train
+
+    train(load_config("imdb", model="snn", overrides=quick("snn")), training / "deployed")
+    return training / "deployed"
+
+
+def test_a_text_classifier_as_onnx(cli, text, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    out = tmp_path / "a.onnx"
+    said = json.loads(cli("export", text, "--to", "onnx", "--out", out, "--json").out)
+    assert said["takes"] == "tokens, lengths" and said["gives"] == "logits"
+    assert said["largest_difference"] < 1e-4 and said["bytes"] == out.stat().st_size
+    opened = spikeseq.load(text)
+    ids = opened.encode("a very charming film, but flat in the end")[1]
+    given = {"tokens": ids.unsqueeze(1).numpy(), "lengths": torch.tensor([len(ids)]).numpy()}
+    (logits,) = onnxruntime.InferenceSession(out).run(None, given)
+    with torch.no_grad():
+        wanted = opened.model(ids.unsqueeze(1), torch.tensor([len(ids)]))
+    assert torch.allclose(torch.from_numpy(logits), wanted, atol=1e-4)
+
+
+def test_what_cannot_be(cli, text, tmp_path):
+    def line(run, to, name, *more):
+        found = refused(cli("export", run, "--to", to, "--out", tmp_path / name, *more))
+        assert not (tmp_path / name).exists()
+        return found
+
+    assert "--out must end in .onnx, got a.pt2" in line(text, "onnx", "a.pt2")
+    assert "--out must end in .pt2, got a.onnx" in line(text, "pt2", "a.onnx")
+    assert "--opset does not go with --to pt2" in line(text, "pt2", "a.pt2", "--opset", "18")
+    assert cli("train", "imdb", "--model", "bow", *sets(quick("bow")), "--out", tmp_path / "bow").code == 0
+    assert "a BagOfWords has no exported form; known are" in line(tmp_path / "bow", "pt2", "b.pt2")
+    pytest.importorskip("onnxscript")
+    assert "opset must lie between 18 and" in line(text, "onnx", "a.onnx", "--opset", "9")
