@@ -4,8 +4,8 @@
 # Versions: snntorch==1.0.0, nirtorch==2.6, nir==1.0.8, torch==2.13.0, numpy==2.4.6, Python 3.11.
 # Behaviour: `import_from_nir` replaces a cycle between a LIF and a Linear node by a graph of its own, whose input it
 # connects to the Linear node, not to the LIF (`_create_rnn_subgraph`). What reaches the neurons is W_rec times the
-# input; here, where W_rec is zero, nothing does. No warning is given. A graph that holds the cycle as a graph within it,
-# as snnTorch writes it, is read rightly. (Expected: 20 spikes, two neurons in each of ten steps.)
+# input; here, where W_rec is zero, nothing does. No warning is given. Its own writer makes such a cycle of an RLeaky, so
+# that it misreads its own files. (Expected: 20 spikes, two neurons in each of ten steps.)
 # Output seen: "0 spikes in 10 steps".
 # Date: 2026-11-29.
 # Ends with status 0 as long as the behaviour is so, with 1 when it has changed.

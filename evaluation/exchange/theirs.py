@@ -58,6 +58,30 @@ def snntorch(x: Tensor, **neuron: Any) -> Made:
     return own, graph, again
 
 
+class Recurrent(nn.Module):
+    """A map and a recurrent layer, as snnTorch's writer wants them."""
+
+    def __init__(self, library: Any, **neuron: Any) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.map = nn.Linear(*SIZES[:2])
+        self.rnn = library.RLeaky(0.9, linear_features=SIZES[1], threshold=0.7, init_hidden=True, **neuron)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(self.map(x))  # type: ignore[no-any-return]
+
+
+def snntorch_feedback(x: Tensor, **neuron: Any) -> Made:
+    """Its writer makes a cycle of LIF and Affine."""
+    library = needed("snntorch", "pip install --no-deps 'snntorch>=1.0'")
+    writer, reader = needed("snntorch.export_nir", ""), needed("snntorch.import_nir", "")
+    network = Recurrent(library, **neuron)
+    own = torch.stack([network(row) for row in x])
+    graph = writer.export_to_nir(network, x[0], ignore_dims=[0])
+    library.SpikingNeuron.instances.clear()
+    return own, graph, lambda graph: partial(step_by_step, reader.import_from_nir(graph))
+
+
 def norse(x: Tensor, reset: str) -> Made:
     """LIFBoxCells of 10 ms at the default step of 1 ms."""
     library = needed("norse.torch", "pip install --no-deps 'norse>=1.1'")
@@ -131,6 +155,24 @@ THEIRS = (
         "snntorch twice",
     ),
     Theirs("snntorch", "Leaky", "zero", partial(snntorch, reset_mechanism="zero"), {"reset": "hard"}),
+    Theirs("snntorch", "RLeaky", "subtract", snntorch_feedback, {"reset": "soft"}, "snntorch leads"),
+    Theirs(
+        "snntorch",
+        "RLeaky, reset_delay=False",
+        "zero",
+        partial(snntorch_feedback, reset_mechanism="zero", reset_delay=False),
+        {"reset": "hard"},
+        "snntorch leads",
+    ),
+    Theirs(
+        "snntorch",
+        "RLeaky",
+        "zero",
+        partial(snntorch_feedback, reset_mechanism="zero"),
+        {"reset": "hard"},
+        "snntorch leads",
+        "snntorch drops",
+    ),
     Theirs("norse", "LIFBoxCell", "reset_value", partial(norse, reset="reset_value"), {}, "norse lost"),
     Theirs(
         "norse",

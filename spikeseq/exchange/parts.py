@@ -162,8 +162,18 @@ class Parts:
     def shapes(self) -> dict[str, Shape]:
         """What comes out of every part."""
         found = {INPUT: self.shape}
-        for name, part in self.nodes.items():
-            found[name] = part.out(found[self.sources(name)[0]])
+        waiting = list(self.nodes)
+        while waiting:  # in a cycle, or in a file, a part may come before those that feed it
+            left = []
+            for name in waiting:
+                known = [source for source in self.sources(name) if source in found]
+                if known:
+                    found[name] = self.nodes[name].out(found[known[0]])
+                else:
+                    left.append(name)
+            if len(left) == len(waiting):
+                raise ValueError(f"{left[0]} is fed by nothing that the input reaches")
+            waiting = left
         return found
 
     def neurons(self) -> Iterator[tuple[str, Neurons]]:

@@ -186,10 +186,9 @@ def laid_open(graph: Any, prefix: str = "") -> tuple[dict[str, Any], list[tuple[
         if isinstance(node, library.NIRGraph):
             inner, inner_edges = laid_open(node, f"{full}.")
             found = {
-                kind: [one for one in inner if one.count(".") == full.count(".") + 1
-                       and type(inner[one]).__name__ == kind]
+                kind: [f"{full}.{one}" for one, inside in node.nodes.items() if type(inside).__name__ == kind]
                 for kind in ("Input", "Output")
-            }  # fmt: skip
+            }
             if any(len(names) != 1 for names in found.values()):
                 raise ValueError(f"{full} is a graph without one Input and one Output")
             ways[full] = (found["Input"][0], found["Output"][0])
@@ -207,20 +206,9 @@ def laid_open(graph: Any, prefix: str = "") -> tuple[dict[str, Any], list[tuple[
             if one not in nodes and one not in ways:
                 raise ValueError(f"the edge from {a} to {b} names a node that is not there")
         edges.append((ways[a][1] if a in ways else a, ways[b][0] if b in ways else b))
-    if prefix:
-        return nodes, edges
     for start, end in ways.values():
         for one in (start, end):
             nodes, edges = passed_by(one, nodes, edges)
-    return passed_inner(nodes, edges)
-
-
-def passed_inner(
-    nodes: dict[str, Any], edges: list[tuple[str, str]]
-) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Ends of graphs that lie deeper."""
-    for name in [one for one in nodes if "." in one and type(nodes[one]).__name__ in ("Input", "Output")]:
-        nodes, edges = passed_by(name, nodes, edges)
     return nodes, edges
 
 

@@ -110,7 +110,7 @@ def test_their_files_are_read_as_they_meant_them(case, tmp_path):
     write_nir(graph, tmp_path / "theirs.nir")
     ours, _ = from_nir(read_nir(tmp_path / "theirs.nir"), writer=case.library, **case.told)(x)
     share = float((own != ours).float().mean())
-    assert own.any() and (share < 0.05 if case.ours else share == 0)
+    assert own.any() and (share < 0.2 if case.ours else share == 0)
 
 
 def test_a_missing_reader_is_told_with_the_command():

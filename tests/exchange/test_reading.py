@@ -134,6 +134,8 @@ def test_cycles_come_back_a_step_later_or_after_their_delay():
     assert torch.equal(network(x)[0], expected) and expected.any()
     with_bias = from_nir(cyclic("w", a=lif(), w=nir.Affine(WEIGHT, np.full(4, 0.1))), dt=DT)
     assert torch.equal(with_bias(x)[0], feedback(x, bias=0.1))
+    backwards = cyclic("w", w=nir.Affine(WEIGHT, np.full(4, 0.1)), a=lif())  # as a file may have its nodes
+    assert torch.equal(from_nir(backwards, dt=DT)(x)[0], feedback(x, bias=0.1))
     for waits in (1, 2, 5):
         delay = nir.Delay(np.full(4, waits * DT))
         network = from_nir(cyclic("w", "d", a=lif(), w=w, d=delay), dt=DT)
@@ -174,6 +176,8 @@ def test_graphs_inside_graphs():
         [("input", "deeper"), ("deeper", "output")],
         type_check=False,
     )
+    inner.nodes["a.b"] = inner.nodes.pop("input")
+    inner.edges = [("a.b", "deeper"), ("deeper", "output")]
     x = currents()
     assert torch.equal(from_nir(chain(inner, nir.Scale(np.ones(4))), dt=DT)(x)[0], euler(x, 0.8, 1.0, 1.0))
 
