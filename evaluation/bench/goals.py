@@ -54,12 +54,12 @@ GOALS = (
     Goal("its inference 1/100 of the Python loop's", "model inference 250x1", ("reference-loop",), 100.0),
     Goal(
         "a language model 2.2 x as many tokens a second as nn.LSTM",
-        "language training 192x1280x1",
+        "language training 64x600x1",
         ("lstm",),
         2.2,
     ),
-    Goal("token 100,000 in the time of token 100", "language stream 192x1280x1", ("earlier",), 0.9),
-    Goal("a token written in half of nn.LSTM's time", "language generation 192x1280x1", ("lstm",), 2.0),
+    Goal("token 100,000 in the time of token 100", "language stream 64x600x1", ("earlier",), 0.9),
+    Goal("a token written in half of nn.LSTM's time", "language generation 64x600x1", ("lstm",), 2.0),
     Goal("one token in half of an nn.LSTMCell's time", "step 2x128", ("lstm",), 2.0),
     Goal("6 bytes kept per neuron and sub-step", "memory T=5 250x64x128", ("spikeseq",), 6.0, fact="bytes"),
     Goal(

@@ -12,6 +12,7 @@ from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, inferen
 from spikeseq.events import compile_events
 from spikeseq.models.language import LanguageModel, RecurrentLanguageModel, SpikingLanguageModel
 from spikeseq.nn.state import bytes_of
+from spikeseq.surrogates import ArcTan
 
 VOCABULARY = 257  # bytes, and the end of a document
 PEERS = ("lstm", "gru")
@@ -21,14 +22,16 @@ NEAR, FAR = 100, 100_000
 """Tokens that a stream has read where a token is timed."""
 AT_ONCE = 1000
 
-Sizes = tuple[int, int, int, int, int]
-"""Tokens and rows of a chunk; numbers of a token's vector, neurons of a block, blocks."""
+NGRAMS = (2, 3, 4, 5)
+
+Sizes = tuple[int, int, int, int, int, int]
+"""Tokens and rows of a chunk; numbers of a vector, neurons of a block, blocks, rows for an n of NGRAMS."""
 
 
 def language_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmark]:
     """A training step on a chunk, one token of one stream, and one far behind its beginning."""
-    tokens, rows, width, neurons, layers = sizes
-    ours = spiking(width, neurons, layers)
+    tokens, rows, width, neurons, layers, _ = sizes
+    ours = spiking(*sizes[2:])
     models = {"spikeseq": ours} | {peer: equal(ours, peer) for peer in peers}
     text = torch.randint(0, VOCABULARY, (tokens + 1, rows), generator=torch.Generator().manual_seed(0))
     for mode in ("training", "generation"):
@@ -90,11 +93,13 @@ def far_benchmark(ours: SpikingLanguageModel, sizes: str) -> Benchmark:
     )
 
 
-def spiking(width: int, neurons: int, layers: int) -> SpikingLanguageModel:
+def spiking(width: int, neurons: int, layers: int, ngram_rows: int) -> SpikingLanguageModel:
+    """As the recipe's own, but for a threshold."""
     torch.manual_seed(0)
     return SpikingLanguageModel(
-        VOCABULARY, embedding_size=width, neurons=neurons, layers=layers, kernel_size=4, threshold=THRESHOLD
-    )
+        VOCABULARY, embedding_size=width, neurons=neurons, layers=layers, kernel_size=4, threshold=THRESHOLD,
+        ngrams=NGRAMS, ngram_rows=ngram_rows, reset="soft", surrogate=ArcTan(),
+    )  # fmt: skip
 
 
 def equal(ours: nn.Module, kind: str) -> LanguageModel:

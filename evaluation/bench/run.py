@@ -63,7 +63,7 @@ class Sizes:
     model: tuple[int, int, int] = (250, 64, 128)  # tokens, batch, width
     step: int = 128
     # Rows are of 1,024 tokens; numbers of a token, neurons, blocks: about 0.5 M parameters.
-    language: tuple[int, int, int, int, int] = (64, 16, 192, 1280, 1)
+    language: tuple[int, int, int, int, int, int] = (64, 16, 64, 600, 1, 1950)
     export: tuple[int, int, int] = (256, 5000, 128)  # tokens, vocabulary, width
     stdp: tuple[tuple[int, int], ...] = ((100, 8), (400, 8), (1600, 2))  # neurons, images
     # On a GPU: 2^26 neurons and sub-steps, and few neurons over many.
