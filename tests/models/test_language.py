@@ -1,8 +1,11 @@
 """Language models: later tokens change nothing before, and whole = chunked = streamed."""
 
+import copy
+
 import pytest
 import torch
 
+import spikeseq
 from spikeseq.models.language import (
     RecurrentLanguageModel,
     SpikingLanguageModel,
@@ -56,6 +59,34 @@ def test_whole_is_chunked_is_streamed(name):
             found.append(out)
         torch.testing.assert_close(torch.cat(found), whole)
         torch.testing.assert_close(state, last)
+
+
+class Wrapped(torch.nn.Module):
+    def __init__(self, around):
+        super().__init__()
+        self.around = around
+
+    def forward(self, *args):
+        return self.around(*args)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_what_stands_in_the_place_of_an_rnn_goes_on_from_its_state(kind, dtype):
+    torch.manual_seed(0)
+    made = RecurrentLanguageModel(9, kind=kind, embedding_size=8, hidden_size=6, layers=2)
+    wrapped = copy.deepcopy(made)
+    wrapped.rnn = Wrapped(wrapped.rnn)
+    text = torch.randint(0, 9, (6, 2))
+    for model in (made, spikeseq.swap(copy.deepcopy(made)), wrapped):
+        model = model.to(dtype).eval()
+        (first, state), whole = model(text[:4]), model(text)[0]
+        assert len(model.memory(state)) == 2
+        found = torch.cat((first, model(text[4:], state)[0]))
+        close = 1e-9 if dtype == torch.float64 else 0.1
+        torch.testing.assert_close(found, whole, rtol=close, atol=close)
+        with pytest.raises(ValueError, match=r"state must have shape \(1, 2, 6\), got \(2, 2, 6\)"):
+            model(text[:, :1], state)
 
 
 @pytest.mark.parametrize("name", [*SPIKING, *OTHERS])

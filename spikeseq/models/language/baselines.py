@@ -52,7 +52,8 @@ class RecurrentLanguageModel(LanguageModel):
         ngram_rows: int = 1000,
     ) -> None:
         super().__init__(vocabulary, embedding_size, ngrams, ngram_rows)
-        choice("kind", kind, tuple(RNNS))
+        self.kind = choice("kind", kind, tuple(RNNS))
+        self.sizes = (layers, hidden_size)  # of a state; what stands in the RNN's place need not tell
         between = check_share(dropout) if positive_int("layers", layers) > 1 else 0.0
         self.rnn = RNNS[kind](
             embedding_size, positive_int("hidden_size", hidden_size), layers, dropout=between
@@ -70,20 +71,21 @@ class RecurrentLanguageModel(LanguageModel):
 
     def check_state(self, state: Any, x: Tensor) -> None:
         """Refuses a state of another model, or of another batch than that of `x` (L, B, width)."""
-        pair = isinstance(self.rnn, nn.LSTM)
+        pair = self.kind == "lstm"
         if pair != isinstance(state, tuple | list) or (pair and len(state) != 2):
             wanted = "hidden and cell state" if pair else "one Tensor"
             raise ValueError(
                 f"state of {type(self.rnn).__name__} must be {wanted}; got that of another model"
             )
-        shape = (x.shape[1], self.rnn.num_layers, self.rnn.hidden_size)
-        dtype = None if autocast_dtype(x) else x.dtype
+        shape = (x.shape[1], *self.sizes)
+        # The membranes of a spiking layer in the RNN's place are never below float32.
+        dtype = x.dtype if isinstance(self.rnn, nn.RNNBase) and not autocast_dtype(x) else None
         for part in state if pair else [state]:
             check_shape("state", part, shape, x, dtype)
 
     def memory(self, state: Any) -> dict[str, Tensor]:
         """Cells of an LSTM, hidden values of a GRU."""
-        *_, cells = (state,) if self.rnn.mode == "GRU" else state
+        cells = state[1] if self.kind == "lstm" else state
         return {f"layer {i}": held for i, held in enumerate(cells[0])}
 
 
