@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from spikeseq.checks import check_tensor
+from spikeseq.checks import check_tensor, positive_int
 from spikeseq.ops.eager import traced
 
 from .parts import Cross, Ensemble, Plan, Presentation
@@ -82,11 +82,15 @@ class Network(nn.Module):
         if by := traced():
             raise RuntimeError(f"a network that learns by spike timing cannot be {by}")
         rates = self._rates(hertz)
-        if self.training and batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch}")
+        positive_int("batch", batch)
+        if first is not None and type(first) is not int:
+            raise TypeError(f"first must be an int, got {first!r}")
+        if first is not None and not -(2**62) <= first < 2**62:
+            raise ValueError(f"first must lie in [-2^62, 2^62), got {first}")
+        before = self.learnt()
         start = first if first is not None else int(self.seen) if self.training else 0
         plan, batch = (self.plan, batch) if self.training else (self.plan.answering(), 0)
-        shown, learnt = present(plan, self.learnt(), rates, first=start, batch=batch)
+        shown, learnt = present(plan, before, rates, first=start, batch=batch)
         if self.training:
             self.learn(learnt)
             self.seen += len(shown.counts)
@@ -192,6 +196,9 @@ class Network(nn.Module):
 
     def _check_learnt(self, links: Sequence[str]) -> None:
         """What was put into the parameters: rules keep weights in their bounds, but bring none back."""
+        for name, one in self.named_parameters():
+            if one.dtype != torch.float32 or not one.is_cpu:
+                raise TypeError(f"{name} must be torch.float32 on the CPU, got {one.dtype} on {one.device}")
         for name, link in zip(links, self.plan.links(), strict=True):
             weight, mask = self.get_parameter(name), self.get_buffer(f"{name}_possible")
             low, high = (float(one) for one in weight.aminmax())
@@ -221,6 +228,8 @@ class Network(nn.Module):
             if given.dim() not in (2, 3) or given.shape[-1] != kind.inputs:
                 sizes = f"(N, {kind.inputs}) or (N, frames, {kind.inputs})"
                 raise ValueError(f"{name} must be {sizes}, got {tuple(given.shape)}")
+            if given.layout != torch.strided:
+                raise TypeError(f"{name} must be dense, got layout {given.layout}")
             if not given.is_cpu:
                 raise ValueError(f"{name} must be on the CPU, got {given.device}")
             rates = given.float() * (dt / 1000)

@@ -225,6 +225,28 @@ def test_bad_networks(make, message):
 
 
 @pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net, rates: net(rates.to_sparse()), "rates of ensemble 0 must be dense, got layout"),
+        (lambda net, rates: net(rates, batch="a"), "batch must be an int, got 'a'"),
+        (lambda net, rates: net(rates, batch=1.5), "batch must be an int, got 1.5"),
+        (lambda net, rates: net(rates, first=1.5), "first must be an int, got 1.5"),
+        (
+            lambda net, rates: net.half()(rates),
+            "weight0 must be torch.float32 on the CPU, got torch.float16",
+        ),
+        (
+            lambda net, rates: net.to("meta")(rates),
+            "weight0 must be torch.float32 on the CPU, got .* on meta",
+        ),
+    ],
+)
+def test_what_is_of_another_type_is_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(learner(), torch.zeros(2, 16))
+
+
+@pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("weight0", -0.1, r"weight0 must lie in \[0, 1\], got -0.1 to"),
