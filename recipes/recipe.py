@@ -187,10 +187,8 @@ class Recipe(ABC):
         """Pictures of a finished run beside its learning curve, that need the run alone."""
         return iter(())
 
-    def draw(self, folder: Path, metrics: Metrics) -> None:
-        """Pictures of a finished run, into its folder."""
-        from spikeseq.recipes.runs import load
-
+    def draw(self, folder: Path, metrics: Metrics, load: Callable[[Path], Any]) -> None:
+        """Pictures of a finished run, which `load` opens, into its folder."""
         for picture in self.pictures(load(folder), metrics):
             picture.figure.savefig(folder / f"{picture.name}.png", dpi=150)
 

@@ -55,7 +55,7 @@ def train(
     from spikeseq.recipes.comparison import neighbours, split_of
     from spikeseq.recipes.config import check_once, load_config
     from spikeseq.recipes.plain import ConfigError, check_recipe
-    from spikeseq.recipes.runs import cut_off, run_name
+    from spikeseq.recipes.runs import cut_off, load, run_name
     from spikeseq.recipes.shared.progress import bars
     from spikeseq.recipes.train import train as run
 
@@ -99,7 +99,7 @@ def train(
     from spikeseq.recipes.shared.plots import plot_history  # late: a start need not wait for it
 
     plot_history(folder)
-    RECIPES[recipe].draw(folder, metrics)
+    RECIPES[recipe].draw(folder, metrics, load)
     show_runs(
         neighbours(folder, metrics),
         title=f"{recipe} on {metrics['data']}, {split_of(metrics)} split, seed {seed}",

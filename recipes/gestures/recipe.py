@@ -1,5 +1,6 @@
 """The recipe for gestures from an event camera: dvs128."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class GestureClassification(Recipe):
         seen = events and {split: count for split, count in events.items() if split != "train"}
         return super().used(config, metrics) | {"events": seen}
 
-    def draw(self, folder: Path, metrics: Metrics) -> None:
+    def draw(self, folder: Path, metrics: Metrics, load: Callable[[Path], Any]) -> None:
         """`decisions.png`: how many are right after each frame."""
         if "accuracy_by_frame" in metrics["test"]:
             from spikeseq.recipes.gestures.plots import plot_decisions

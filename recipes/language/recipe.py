@@ -1,5 +1,6 @@
 """The recipe for language models: what comes next in a text."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,8 @@ class LanguageModelling(Recipe):
         corpus = load_corpus(settings, say, opened.unit, whole=split in WHOLE)
         return build_task(opened.config, corpus, opened.model)
 
-    def draw(self, folder: Path, metrics: dict[str, Any]) -> None:
+    def draw(self, folder: Path, metrics: dict[str, Any], load: Callable[[Path], Any]) -> None:
         """`surprise.png`: how surprising the first document for validation is, or its beginning."""
-        from spikeseq.recipes.runs import load
         from spikeseq.recipes.shared.plots import save, surprise_figure
 
         writer = load(folder)

@@ -93,7 +93,7 @@ def rows_of_ngrams(given: Tensor, length: int, orders: list[int], rows: int) -> 
     Args:
         given: (highest order - 1 + L, B) int64, each token plus one, 0 where the text had not begun.
     """
-    found = []
+    found: list[Tensor] = []
     key = given.new_zeros((length, given.shape[1]))
     for n in range(1, orders[-1] + 1):
         start = given.shape[0] - length - n + 1
@@ -132,7 +132,7 @@ def plain(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: N
     """The same by ordinary PyTorch, token by token: the oracle."""
     rows, spikes = [], [torch.zeros((), dtype=torch.int64, device=ids.device)] * len(blocks)
     width = (ends.table.shape[1],)
-    recent, state = state[0], list(state[1])
+    recent, pairs = state[0], list(state[1])
     for token in ids:
         x = ends.table[token] * ends.scale
         if ends.orders:
@@ -140,7 +140,7 @@ def plain(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: N
             found = rows_of_ngrams(given, 1, ends.orders, len(ends.ngrams) // len(ends.orders))
             x, recent = x + ends.ngrams[found[0]].sum(1), given[1:].t()
         for i, block in enumerate(blocks):
-            u, kept = state[i]
+            u, kept = pairs[i]
             if block.weight.dim() == 3:
                 last = torch.cat((kept, token.unsqueeze(1)), 1)
                 current = block.bias.expand(len(token), -1)
@@ -160,10 +160,10 @@ def plain(ids: Tensor, ends: Ends, blocks: list[Block], state: State, neurons: N
                 fired = (u > threshold).to(u.dtype)
                 x = x + fired @ block.back
                 spikes[i] = spikes[i] + fired.sum().to(torch.int64)
-            state[i] = u, kept
+            pairs[i] = u, kept
         last_norm = torch.layer_norm(x, width, ends.gain, ends.offset, EPSILON)
         rows.append(torch.nn.functional.linear(last_norm, ends.table, ends.output_bias))
-    return torch.stack(rows), (recent, state), torch.stack(spikes)
+    return torch.stack(rows), (recent, pairs), torch.stack(spikes)
 
 
 LANGUAGE = Op("language_stream", fits, fused, plain)

@@ -122,7 +122,7 @@ def test_images_are_classified(run, cli, tmp_path):
 def test_pictures(run, tmp_path):
     model = spikeseq.load(run).model
     assert kernel_map(model.kernel.detach(), 3).shape == (20, 20, 3)
-    RECIPES["cifar10-stdp"].draw(run, json.loads((run / "metrics.json").read_text()))
+    RECIPES["cifar10-stdp"].draw(run, json.loads((run / "metrics.json").read_text()), spikeseq.load)
     for name in ("kernels", "confusion"):
         assert Image.open(run / f"{name}.png").size[0] > 100
 

@@ -56,7 +56,7 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
     assert [line.split("\t")[0] for line in done.out.splitlines()] == [seen.label, heard.label], done.err
     done = cli("evaluate", folder, "--json")
     assert json.loads(done.out)["vote"] == test["vote"]
-    RECIPES["digits-multimodal"].draw(folder, metrics)
+    RECIPES["digits-multimodal"].draw(folder, metrics, spikeseq.load)
     pictures = {"weights.png", "sound-weights.png", "confusion.png"}
     assert pictures <= {path.name for path in folder.iterdir()}
     assert cli("report", folder, "--out", tmp_path / "report.html").code == 0

@@ -61,7 +61,7 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
     assert done.out.split("\t")[0] == all_[3].label, done.err
     done = cli("evaluate", folder, "--json")
     assert json.loads(done.out)["vote"] == test["vote"]
-    RECIPES["mnist-stdp"].draw(folder, metrics)
+    RECIPES["mnist-stdp"].draw(folder, metrics, spikeseq.load)
     assert {"weights.png", "confusion.png"} <= {path.name for path in folder.iterdir()}
     assert cli("report", folder, "--out", tmp_path / "report.html").code == 0
     page = (tmp_path / "report.html").read_text()
