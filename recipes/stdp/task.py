@@ -83,7 +83,9 @@ class DigitTask(PartTask):
         }
 
     def _follow(self, done: float) -> None:
-        self.model.network.follow(self.rule(done), **self.thresholds(done))
+        found = self.thresholds(done)
+        step, time_constant = found["threshold_step"], found["threshold_time"]
+        self.model.network.follow(self.rule(done), threshold_step=step, threshold_time=time_constant)
 
     def _picture(self, folder: Path) -> None:
         save_weights(
