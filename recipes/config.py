@@ -172,8 +172,9 @@ def completed(path: Path) -> Settings:
     config = renamed(config.recipe, config)
     # A run of an older version lacks settings that were added since, but no section; a cut file does.
     defaults = default_config(config)
+    known = flat(defaults)
     for key, value in room(config.recipe).ADDED.items():
-        if OmegaConf.select(defaults, key) is not None:
+        if key in known:
             OmegaConf.update(defaults, key, value)
     cut = [str(section) for section in defaults if section not in config]
     if cut:

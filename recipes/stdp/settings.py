@@ -162,7 +162,7 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED: dict[str, str] = {}
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {"model.threshold_last": 1.0, "evaluate.inhibition": 40.0}  # model.inhibition then
 """Names in run folders of earlier versions, and those of today."""
 
 USED = ("epochs", "batch_size", "part")

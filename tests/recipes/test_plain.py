@@ -35,12 +35,17 @@ def test_what_is_written_is_read_back(recipe, model, method, tmp_path):
     assert found == plain(config) and to_yaml(found) == path.read_text()
 
 
-def test_a_setting_that_came_later_is_what_older_runs_did(tmp_path):
-    path, config = tmp_path / "config.yaml", load_config("lm", model="snn", overrides=["model.ngrams=[2]"])
-    kept = plain(config)
-    del kept.model["ngrams"]
+@pytest.mark.parametrize(
+    ("recipe", "model", "key", "value"),
+    [("lm", "snn", "ngrams", []), ("mnist-stdp", "pairs", "threshold_last", 1.0)],
+    ids=["ngrams", "threshold"],
+)
+def test_a_setting_that_came_later_is_what_older_runs_did(recipe, model, key, value, tmp_path):
+    path, kept = tmp_path / "config.yaml", plain(load_config(recipe, model=model))
+    assert kept.model[key] != value
+    del kept.model[key]
     path.write_text(to_yaml(kept))
-    assert completed(path).model.ngrams == []
+    assert completed(path).model[key] == value
 
 
 def test_no_setting_has_the_name_of_a_method():
