@@ -52,9 +52,10 @@ $(OLDER)/.ready: Makefile
 	@touch $@
 
 # What passes through a file to another library and back, and each library's neuron, spike by spike.
-test-thirdparty: $(PEERS)/.ready $(OLDER)/.ready
+test-thirdparty: $(READY) $(PEERS)/.ready $(OLDER)/.ready
 	OMP_NUM_THREADS=1 SPIKESEQ_THIRDPARTY=$(abspath $(OLDER))/bin/python $(PEERS)/bin/python -m pytest \
 	  tests/exchange tests/evaluation/exchange
+	SPIKESEQ_COMPILED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/deploy
 
 # The tables of docs/exchange.md and docs/neurons.md.
 exchange: $(PEERS)/.ready $(OLDER)/.ready

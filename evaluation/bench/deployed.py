@@ -57,6 +57,7 @@ def deployed_benchmarks(sizes: Sizes, peers: Sequence[str]) -> Iterator[Benchmar
             f"sentiment model, {tokens} tokens, batch 1, no graph",
             (ours, *others),
             partial(check, exported, given, {peer: run for peer, (_, run) in runs.items()}),
+            device="busy",
             work=(tokens, "tokens"),
         )
 

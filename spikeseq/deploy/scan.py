@@ -31,6 +31,19 @@ class Body:
         self.nodes.append(node)
         return out
 
+    def split(self, values: Any, ones: Any, count: int) -> list[Any]:
+        """The `count` rows of a value, each with a first dimension of one."""
+        given = self.ir.convenience.convert_attributes({"axis": 0})
+        node = self.ir.Node("", "Split", [values, ones], given, num_outputs=count, version=self.version)
+        for at, out in enumerate(node.outputs):
+            out.name, out.dtype = f"scan_{len(self.nodes)}_{at}", values.dtype
+        self.nodes.append(node)
+        return list(node.outputs)
+
+    def together(self, values: list[Any]) -> Any:
+        """Values one behind the other, along the first dimension."""
+        return self("Concat", *values, like=values[0], axis=0) if len(values) > 1 else values[0]
+
     def value(self, name: str, dtype: Any, shape: Any) -> Any:
         """An input of the graph."""
         return self.ir.Value(name=name, type=self.ir.TensorType(dtype), shape=self.ir.Shape(shape))
@@ -91,92 +104,91 @@ def lif(
 
     # So many rows make whole windows; a turn of the Scan takes them together.
     group = math.lcm(substeps, window) // substeps
-    scanned = [x, *([leaks] if rows_of_leaks else []), *([] if alive is None else [alive])]
+    scanned = [x, leaks] if rows_of_leaks else [x]
     if group > 1:
         # (L, B, *) to (L / group, group, B, *). Sizes that are not known are taken from the tensor.
-        def grouped(values: Any) -> Any:
-            rest = op.Shape(values, start=1)
-            size = op.Concat(op.Constant(value_ints=[-1, group]), rest, axis=0)
-            return op.Reshape(values, size)
-
-        scanned = [grouped(one) for one in scanned]
+        size = op.Concat(op.Constant(value_ints=[-1, group]), op.Shape(current, start=1), axis=0)
+        scanned = [op.Reshape(one, size) for one in scanned]
 
     body = Body(ir, tracer.opset.version)
     front = [group] if group > 1 else []
     u = start = body.value("membrane", wide, inner)
-    kinds = [wide, *([wide] if rows_of_leaks else []), *([] if alive is None else [ir.DataType.BOOL])]
-    names = ["currents", *(["leaks"] if rows_of_leaks else []), *([] if alive is None else ["alive"])]
-    ends = [inner] * (len(kinds) - (alive is not None)) + (
-        [] if alive is None else [[inner[0], *[1] * len(neurons)]]
-    )
     inputs = [
-        body.value(name, kind, [*front, *end]) for name, kind, end in zip(names, kinds, ends, strict=True)
+        body.value(name, wide, [*front, *inner])
+        for name, _ in zip(("currents", "leaks"), scanned, strict=False)
     ]
     zero = op.CastLike(op.Constant(value_float=0.0), threshold)
-    numbers = [op.Constant(value_int=row) for row in range(group)] if group > 1 else []
-
-    def row_of(values: Any, row: int) -> Any:
-        return body("Gather", values, numbers[row], like=values, axis=0) if group > 1 else values
-
+    taken = op.Neg(thresholds)
+    ones = op.Constant(value_ints=[1] * group)
+    rows_in = [body.split(one, ones, group) if group > 1 else [one] for one in inputs]
     flag = ir.DataType.BOOL
     fired = body("Greater", u, thresholds, like=flag)
     emitted: list[Any] = []
     rows_of_emitted: list[int] = []
+    ends: list[Any] = []  # membranes after each row
     for row in range(group):
-        row_inputs = [row_of(one, row) for one in inputs]
-        drive = row_inputs[0]
-        decay = row_inputs[1] if rows_of_leaks else leaks
-        before = u
+        drive = rows_in[0][row]
+        decay = rows_in[1][row] if rows_of_leaks else leaks
         for step in range(substeps):
-            if reset == "soft":
-                driven = body("Add", body("Mul", decay, u, like=u), drive, like=u)
-                u = body("Sub", driven, body("Where", fired, thresholds, zero, like=u), like=u)
+            if reset == "soft":  # Sum adds from left to right
+                less = body("Where", fired, taken, zero, like=u)
+                u = body("Sum", body("Mul", decay, u, like=u), drive, less, like=u)
             else:
-                taken = body("Where", fired, thresholds, zero, like=u) if reset == "soft_immediate" else None
-                left = (
-                    body("Where", fired, zero, u, like=u) if taken is None else body("Sub", u, taken, like=u)
-                )
+                if reset == "hard":
+                    left = body("Where", fired, zero, u, like=u)
+                else:
+                    left = body("Add", u, body("Where", fired, taken, zero, like=u), like=u)
                 u = body("Add", body("Mul", decay, left, like=u), drive, like=u)
             last = row == group - 1 and step == substeps - 1
-            if readout != "membrane" or not last or alive is not None:
+            if readout != "membrane" or not last:
                 fired = body("Greater", u, thresholds, like=flag)
             if readout != "membrane" or (row * substeps + step + 1) % window == 0:
                 emitted.append(u if readout == "membrane" else fired)
                 rows_of_emitted.append(row)
-        if alive is not None:
-            u = body("Where", row_inputs[-1], u, before, like=u)
-            if row < group - 1:
-                fired = body("Greater", u, thresholds, like=flag)
-    if len(emitted) > 1:
-        out = body("Concat", *emitted, like=emitted[0], axis=0)
-    else:
-        out = body("Identity", emitted[0], like=emitted[0])
-    # An output of the graph is a node's own, and not the membrane that came in.
-    final = body("Identity", u, like=u)
-    graph = ir.Graph([start, *inputs], [final, out], nodes=body.nodes, name="lif")
+        ends.append(u)
+    final = body("Squeeze", u, op.Constant(value_ints=[0]), like=u) if group > 1 else u
+    # What a Scan gives back are different values of its graph, each made by a node.
+    outputs = [final, body.together(emitted)]
+    if lengths is not None and emitted != ends:
+        outputs.append(body.together(ends))
+    if outputs[0] is outputs[1]:
+        outputs[1] = body("Identity", outputs[1], like=outputs[1])
+    if len(outputs) > 2 and outputs[2] is outputs[0]:
+        outputs[2] = body("Identity", outputs[2], like=outputs[2])
+    graph = ir.Graph([start, *inputs], outputs, nodes=body.nodes, name="lif")
 
+    before = op.Squeeze(state, op.Constant(value_ints=[0]))
     node = ir.Node(
         "",
         "Scan",
-        [op.Squeeze(state, op.Constant(value_ints=[0])), *scanned],
+        [before, *scanned],
         [ir.AttrGraph("body", graph), ir.AttrInt64("num_scan_inputs", len(scanned))],
-        num_outputs=2,
+        num_outputs=len(outputs),
         version=tracer.opset.version,
     )
     tracer.nodes.append(node)
-    membrane, found = node.outputs
-    membrane.dtype, found.dtype = wide, emitted[0].dtype
-    # (turns, emitted * B, *) to (turns * emitted, B, *).
-    tail = op.Shape(current, start=1)
-    found = op.Reshape(found, op.Concat(op.Constant(value_ints=[-1]), tail, axis=0))
+    for value, inside in zip(node.outputs, outputs, strict=True):
+        value.dtype = inside.dtype
+    membrane, found = node.outputs[:2]
+    # (turns, those of a turn, B, *) to (all, B, *).
+    flat = op.Concat(op.Constant(value_ints=[-1]), op.Shape(current, start=1), axis=0)
+    found = op.Reshape(found, flat)
     if alive is not None:
+        # A sequence's membrane is that of its last row, and what it reads out ends there.
+        every = op.Reshape(node.outputs[2], flat) if len(outputs) > 2 else found
+        batch = op.Squeeze(op.Shape(lengths))
+        column = op.Range(op.Constant(value_int=0), batch, op.Constant(value_int=1))
+        at = op.Max(op.Sub(lengths, op.Constant(value_int=1)), op.Constant(value_int=0))
+        membrane = op.GatherND(every, op.Concat(shaped(at, -1, 1), shaped(column, -1, 1), axis=1))
+        begun = shaped(op.Greater(lengths, op.Constant(value_int=0)), -1, *[1] * len(neurons))
+        membrane = op.Where(begun, membrane, before)
         counted = masks(op, alive, group, rows_of_emitted)
         off = None if readout != "membrane" else op.CastLike(op.Constant(value_float=0.0), found)
         found = op.And(found, counted) if off is None else op.Where(counted, found, off)
     if readout != "membrane":
         found = op.Cast(found, to=int(wide))
         if readout == "rate":
-            size = op.Concat(op.Constant(value_ints=[-1, window]), tail, axis=0)
+            size = op.Concat(op.Constant(value_ints=[-1, window]), op.Shape(current, start=1), axis=0)
             summed = op.ReduceSum(op.Reshape(found, size), op.Constant(value_ints=[1]), keepdims=0)
             found = op.Div(summed, op.CastLike(op.Constant(value_float=float(window)), summed))
     found = op.Cast(found, to=int(given)) if given != wide else op.Identity(found)
