@@ -1,6 +1,9 @@
 """ONNX files, which onnxruntime runs by itself: the LIF op as a Scan (`scan.py`), the rest by torch."""
 
+import contextlib
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,7 @@ def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None 
         raise NotExportable(f"opset must lie between {OLDEST_OPSET} and {known}, got {opset!r}")
     exported = model if isinstance(model, Exported) else program(model)
     check_translated(exported)
-    with warnings.catch_warnings():  # of versions of its own parts, which nobody here can mend
-        warnings.simplefilter("ignore")
+    with quiet():
         made: Any = torch.onnx.export(
             exported.program,
             input_names=list(exported.inputs.names),
@@ -53,6 +55,22 @@ def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None 
     made.model.metadata_props["spikeseq"] = type(exported.module).__name__
     write_whole(Path(file), made.model_proto.SerializeToString())
     return exported
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch's exporter tells of its own parts, which nobody here can mend."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def check_translated(exported: Exported) -> None:
