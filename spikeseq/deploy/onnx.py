@@ -51,6 +51,9 @@ def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None 
             dynamo=True,
             verbose=False,
         )
+    found = made.model.opset_imports[""]
+    if opset is not None and found != opset:
+        raise NotExportable(f"torch {torch.__version__} wrote opset {found} instead of {opset}")
     name_dimensions(made.model.graph, exported)
     made.model.metadata_props["spikeseq"] = type(exported.module).__name__
     write_whole(Path(file), made.model_proto.SerializeToString())
@@ -97,6 +100,8 @@ def name_dimensions(graph: Any, exported: Exported) -> None:
                 raise NotExportable(f"{name} of {value.name} became {found} on the way to ONNX")
             names[str(found.value)] = name
     for value in (*graph.inputs, *graph.outputs):
-        for at, size in enumerate(value.shape or ()):
-            if not isinstance(size, int) and str(size.value) in names:
-                value.shape[at] = names[str(size.value)]
+        if value.shape is not None:
+            sizes = [
+                size if isinstance(size, int) else names.get(str(size.value), size) for size in value.shape
+            ]
+            value.shape = type(value.shape)(sizes)  # some are frozen

@@ -136,6 +136,14 @@ def test_an_opset_too_old_or_unknown(tmp_path, opset):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_newest_opset(written, tmp_path):
+    newest = pytest.importorskip("onnx").defs.onnx_opset_version()
+    exported, _ = written["classifier"]
+    to_onnx(exported, tmp_path / "m.onnx", opset=newest)
+    session = pytest.importorskip("onnxruntime").InferenceSession(tmp_path / "m.onnx")
+    assert session.get_inputs()[0].shape == ["length", "batch"]
+
+
 def test_an_op_without_translation_is_named(written, monkeypatch):
     monkeypatch.setattr(ours, "TRANSLATIONS", {"spikeseq::other": None})
     with pytest.raises(NotExportable, match=r"spikeseq::lif has no translation .* are spikeseq::other"):
