@@ -1,7 +1,7 @@
 """Draws accuracy against connectivity for the three orders of pruning (thesis fig. 2.7), from finished runs.
 
-    for share in 0.5 0.25 0.1; do for when in before during after; do
-      spikeseq train mnist-stdp --data DIR --set model.neurons=100 --set prune.when=$when \
+    for share in 0.5 0.25 0.1 0.08; do for when in before during after; do
+      spikeseq train mnist-stdp --data DIR --set model.neurons=400 --set prune.when=$when \
         --set prune.share=$share --out runs/$when-$share
     done; done
     python examples/pruning.py runs/dense runs/before-* runs/during-* runs/after-* --out pruning.png
