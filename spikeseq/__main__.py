@@ -1,6 +1,6 @@
 """`python -m spikeseq`, which is `spikeseq`."""
 
-from spikeseq.cli import main
+from spikeseq.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

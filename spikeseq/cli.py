@@ -7,7 +7,25 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any, NoReturn
+
+
+def run() -> NoReturn:
+    """`main` as a program.
+
+    After Ctrl-C everything is closed, and threads that still compute are left: Python's own ending aborts, now
+    and then, where it stops one of them inside torch.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if end.code != 130:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # its reader may be gone
+                stream.flush()
+        os._exit(130)
 
 
 def main() -> NoReturn:
@@ -87,4 +105,4 @@ def described(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -212,7 +212,7 @@ def test_the_core_needs_none_of_the_extra_packages():
 
 
 def test_ctrl_c_while_objects_are_cleared_up_is_not_lost(cli, monkeypatch):
-    from spikeseq.recipes.command import commands, filters  # noqa: F401  which join the app that is replaced
+    from spikeseq.recipes.command import commands, export, filters  # noqa: F401  which join the app that is replaced
 
     class Cleared:
         def __del__(self):
