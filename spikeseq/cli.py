@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 def run() -> NoReturn:
     """`main` as a program.
 
-    After Ctrl-C everything is closed, and threads that still compute are left: Python's own ending aborts, now
-    and then, where it stops one of them inside torch.
+    After Ctrl-C everything is closed, and threads that still compute are left: Python's own ending aborts,
+    now and then, where it stops one of them inside torch.
     """
     try:
         main()
