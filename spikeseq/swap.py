@@ -215,14 +215,17 @@ def _find(model: nn.Module) -> dict[str, nn.Module]:
             )
     if not found:
         raise ValueError(f"no nn.LSTM, nn.GRU, nn.RNN or cell of theirs in the model ({_kind(model)})")
-    owners = dict[nn.Parameter, nn.Module]()
+    owners = dict[nn.Parameter, tuple[nn.Module, str]]()
     for module in model.modules():
-        for parameter in module._parameters.values():
-            other = None if parameter is None else owners.setdefault(parameter, module)
-            if other is not None and other is not module:
+        for name, parameter in module._parameters.items():
+            other, held = (
+                (module, name) if parameter is None else owners.setdefault(parameter, (module, name))
+            )
+            if (other, held) != (module, name):
+                place = f"itself ({name} is {held})" if other is module else "another module"
                 for path, rnn in found.items():
                     if rnn is module or rnn is other:
-                        refuse(path, rnn, "shares weights with another module", "give each its own")
+                        refuse(path, rnn, f"shares weights with {place}", "give each its own")
     for path, module in found.items():
         _check(path, module)
     return found

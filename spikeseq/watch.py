@@ -94,6 +94,7 @@ class Watcher:
         self.closed = True
         with _changing:
             for key, eye in self._watched.items():
+                eye.gone.detach()
                 left = tuple(other for other in _eyes.get(key, ()) if other is not eye)
                 if left:
                     _eyes[key] = left
@@ -133,7 +134,8 @@ def _names(forward: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...
 def _forward_names(module: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if "forward" in vars(module):
         return _names(module.forward)
-    by_place, by_name = _names(type(module).forward)
+    forward = getattr(type(module), "forward", None)  # torch.jit.trace leaves none in the class
+    by_place, by_name = ((), ()) if forward is None else _names(forward)
     return by_place[1:], by_name  # without self
 
 
@@ -143,8 +145,8 @@ class _Eye:
     def __init__(self, watcher: Watcher, name: str, module: nn.Module) -> None:
         self.watcher, self.name = watcher, name
         self.by_place, self.by_name = _forward_names(module)
-        key = id(module)
-        self.module = weakref.ref(module, lambda _: _forget(key))
+        self.gone = weakref.finalize(module, _forget, id(module))
+        self.gone.atexit = False  # nothing to clean up when Python ends
 
     def call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         given = dict(zip(self.by_place, args, strict=False)) | kwargs
@@ -215,6 +217,8 @@ def _kept_apart() -> Any:
     would look for them when it computes again, where no watcher is."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return nullcontext()
+    if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
+        return nullcontext()  # torch.func.grad takes no such hooks, so that no checkpoint is around
     return saved_tensors_hooks(lambda kept: kept.detach(), lambda kept: kept)
 
 
@@ -228,7 +232,9 @@ def _install() -> None:
     global _plain
     probe, met = _Probe(), list[Call]()
     watcher = Watcher({}, before=met.append)
-    _eyes[id(probe)] = (_Eye(watcher, "", probe),)
+    eye = _Eye(watcher, "", probe)
+    eye.gone.detach()
+    _eyes[id(probe)] = (eye,)
     probe()
     del _eyes[id(probe)]
     if not met:

@@ -382,3 +382,7 @@ def test_shared_weights_are_refused():
     model[1].weight_hh_l0 = model[0].weight_hh_l0
     with pytest.raises(ValueError, match=r"\(LSTM\) shares weights with another module"):
         swap(model)
+    lstm = nn.LSTM(4, 4, num_layers=2)
+    lstm.weight_hh_l1 = lstm.weight_hh_l0
+    with pytest.raises(ValueError, match=r"shares weights with itself \(weight_hh_l1 is weight_hh_l0\)"):
+        swap(lstm)

@@ -10,7 +10,7 @@ from watched_case import X, image_network
 from spikeseq.evaluation.energy.measure import measure_energy
 from spikeseq.evaluation.report.content import Watch
 from spikeseq.monitor import monitor
-from spikeseq.nn import LIF, LIFCell, NormalisedLIF
+from spikeseq.nn import LIF, LIFCell, NormalisedLIF, SpikingRNN
 
 KEYWORDS = {  # case 2.5
     "LIF": (LIF(substeps=2), {"current": X.expand(4, 2, 3)}),
@@ -123,3 +123,31 @@ def test_compiled_neurons_are_counted_too():
     compiled(current, readout="membrane")
     layer(current, readout="membrane")
     assert watch.rates() == rates
+
+
+TOKENS = X.expand(5, 2, 3)
+SEEN_IN = {
+    "plain": lambda rnn: rnn(TOKENS),
+    "func.grad": lambda rnn: torch.func.grad(lambda x: rnn(x)[0].sum())(TOKENS),
+    "functional_call": lambda rnn: torch.func.functional_call(rnn, dict(rnn.named_parameters()), (TOKENS,)),
+}
+
+
+@pytest.mark.parametrize("penalty", [False, True])
+@pytest.mark.parametrize("way", SEEN_IN)
+def test_calls_inside_transforms_are_seen(way, penalty):
+    torch.manual_seed(0)
+    rnn = SpikingRNN(3, 4, num_layers=2)
+    with monitor(rnn, penalty=penalty) as watch:
+        SEEN_IN["plain"](rnn)
+        expected = watch.rates()
+        SEEN_IN[way](rnn)
+        assert watch.rates() == expected and min(expected.values()) > 0
+        assert watch.silent().keys() == expected.keys()
+
+
+def test_calls_without_values_are_no_spikes():
+    rnn = SpikingRNN(3, 4, device="meta")
+    with monitor(rnn, penalty=True) as watch:
+        rnn(torch.randn(5, 2, 3, device="meta"))
+        assert watch.rates() == {}

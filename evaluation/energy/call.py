@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from spikeseq.evaluation.energy.follow import Values, joined
 from spikeseq.evaluation.energy.operations import Operations
+from spikeseq.modules import class_of
+from spikeseq.nn import SpikingRNN
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,37 @@ class Ragged:
             return x if mask is None else x[mask.flatten()]
         mask = self.mask(x) if x.dim() == 3 else None
         return x if mask is None else x[mask]
+
+
+class Ambiguous(Exception):
+    """Tokens and batch cannot be told apart."""
+
+
+def ragged(module: nn.Module, arguments: dict[str, Any]) -> Ragged | None:
+    """The padded batch that a module says it has.
+
+    Raises:
+        Ambiguous: the batch may be either of the first two dimensions, and the module does not say which.
+    """
+    first = next((value for value in arguments.values() if isinstance(value, Tensor | PackedSequence)), None)
+    if isinstance(first, PackedSequence):
+        steps = first.batch_sizes
+        lengths = (steps.unsqueeze(1) > torch.arange(int(steps[0]))).sum(0)
+        if first.unsorted_indices is not None:
+            lengths = lengths[first.unsorted_indices.cpu()]
+        return Ragged(lengths, len(steps))
+    given = arguments.get("lengths")
+    if not isinstance(given, Tensor) or first is None or first.dim() < 2 or given.dim() != 1:
+        return None
+    told = getattr(module, "batch_first", None)
+    if told is None and first.shape[0] == first.shape[1] == len(given):
+        raise Ambiguous
+    batch_first = first.shape[1] != len(given) or bool(told)
+    if first.shape[0 if batch_first else 1] != len(given):
+        return None
+    # What a module of ours has turned by itself goes on time first.
+    turned = batch_first and issubclass(class_of(module), SpikingRNN)
+    return Ragged(given, first.shape[1 if batch_first else 0], batch_first and not turned)
 
 
 Judge = Callable[[Tensor, Values | None], float | None]

@@ -11,15 +11,20 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikeseq import watch
+from spikeseq.checks import has_values
 from spikeseq.evaluation.energy import rules
-from spikeseq.evaluation.energy.call import Call, Ragged, bound
+from spikeseq.evaluation.energy.call import Ambiguous, Call, Ragged, bound, ragged
 from spikeseq.evaluation.energy.follow import ANALOG, BINARY, Known, Values, tensors
 from spikeseq.evaluation.energy.operations import FLOAT, Operations, spikes_in, spikes_of_height
 from spikeseq.evaluation.energy.products import COUNTED, Seen, kind_of
 from spikeseq.evaluation.energy.rules_recurrent import quantised_sizes
 from spikeseq.modules import check_initialised, class_of, oddity, spiking_maps
-from spikeseq.nn import SpikingRNN
 from spikeseq.watch import Watcher
+
+VALUELESS = (
+    "works on tensors without values (meta or fake), in which no spikes can be counted; run the model on a"
+    " device that has values"
+)
 
 
 @dataclass
@@ -113,7 +118,7 @@ class Counter(TorchDispatchMode):
         frame = Frame(call.name, f"{call.name or 'model'} ({type(module).__name__})", batch)
         frame.leaf = not any(True for _ in module.children())
         call.note = frame
-        if id(module) not in self.rules:
+        if id(module) not in self.rules or transformed():
             frame.batch = self._ragged(module, call.arguments, frame.shown) or frame.batch
         elif any(module is one for one in self.open):
             vars(module)["forward"] = Apart(module, self._seen)
@@ -150,6 +155,8 @@ class Counter(TorchDispatchMode):
     def _count(self, module: Any, frame: Frame, arguments: Any, values: Any, output: Any) -> None:
         """By the rule of a module, whose call is over."""
         known = self.rules[id(module)]
+        if hasattr(module, "emits") and not all(map(has_values, tensors(output))):
+            raise ValueError(f"{frame.shown} {VALUELESS}")
         self.busy = True
         call = Call(arguments, output, frame.batch, values, self._judge(frame.name, frame.shown))
         self._add(frame.name, known.rule(module, call))
@@ -178,6 +185,8 @@ class Counter(TorchDispatchMode):
         def judge(x: Tensor, values: Values | None) -> float | None:
             if values is not None and values.height is None:
                 return None
+            if not has_values(x):
+                raise ValueError(f"{shown} {VALUELESS}")
             found = None if values is None else spikes_of_height(x, values.height or 0.0)
             if found is None:
                 found = spikes_in(x)
@@ -196,6 +205,11 @@ class Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if not self.busy and torch.is_inference_mode_enabled():  # operations arrive whole there
+            with self:
+                parts = function.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
         out = function(*args, **kwargs)
         if not self.busy:
             self.busy = True
@@ -255,35 +269,9 @@ def tensor_of(x: Any) -> Any:
     return x.data if isinstance(x, PackedSequence) else x
 
 
-class Ambiguous(Exception):
-    """Tokens and batch cannot be told apart."""
-
-
-def ragged(module: nn.Module, arguments: dict[str, Any]) -> Ragged | None:
-    """The padded batch that a module says it has.
-
-    Raises:
-        Ambiguous: the batch may be either of the first two dimensions, and the module does not say which.
-    """
-    first = next((value for value in arguments.values() if isinstance(value, Tensor | PackedSequence)), None)
-    if isinstance(first, PackedSequence):
-        steps = first.batch_sizes
-        lengths = (steps.unsqueeze(1) > torch.arange(int(steps[0]))).sum(0)
-        if first.unsorted_indices is not None:
-            lengths = lengths[first.unsorted_indices.cpu()]
-        return Ragged(lengths, len(steps))
-    given = arguments.get("lengths")
-    if not isinstance(given, Tensor) or first is None or first.dim() < 2 or given.dim() != 1:
-        return None
-    told = getattr(module, "batch_first", None)
-    if told is None and first.shape[0] == first.shape[1] == len(given):
-        raise Ambiguous
-    batch_first = first.shape[1] != len(given) or bool(told)
-    if first.shape[0 if batch_first else 1] != len(given):
-        return None
-    # What a module of ours has turned by itself goes on time first.
-    turned = batch_first and issubclass(class_of(module), SpikingRNN)
-    return Ragged(given, first.shape[1 if batch_first else 0], batch_first and not turned)
+def transformed() -> bool:
+    """Whether a transform of torch.func is running: its tensors have no values that a rule could read."""
+    return torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined,no-any-return]
 
 
 def packed_bytes(module: Any) -> int:

@@ -1,6 +1,7 @@
 """Counting by measurement: a model runs on real inputs, and what every layer does is written down."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,13 @@ def added(parts: Iterable[Operations]) -> Operations:
     return total
 
 
+def to_evaluation(model: nn.Module) -> None:
+    """As `model.eval()`; what has one mode for good (frozen by torch.jit, exported) keeps it."""
+    if hasattr(model, "training"):
+        with suppress(NotImplementedError):
+            model.eval()
+
+
 @torch.no_grad()
 def count_operations(
     model: nn.Module,
@@ -93,12 +101,12 @@ def count_operations(
         raise ValueError(f"tokens must be at least 1, got {tokens}")
     counter = Counter(model)
     choice("input_kind", input_kind, INPUTS)
-    modes = {module: module.training for module in model.modules()}
+    modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
     whole: list[Any] = [module for module in model.modules() if issubclass(class_of(module), SpikingNetwork)]
     pieces = [module.piece for module in whole]
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
-        model.eval()
+        to_evaluation(model)
         torch.backends.mha.set_fastpath_enabled(False)  # it passes modules by
         for network in whole:  # a held input is mapped once, however many sub-steps there are
             network.piece = max(network.substeps, network.piece)
@@ -106,7 +114,7 @@ def count_operations(
             for args in inputs:
                 counter.run(model, args, input_kind)
     finally:
-        for module, mode in modes.items():
+        for module, mode in modes:
             module.training = mode
         for network, piece in zip(whole, pieces, strict=True):
             network.piece = piece

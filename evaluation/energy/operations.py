@@ -1,6 +1,7 @@
 """What a layer does with an input, as counts, and the spikes that decide which kind of operation it is."""
 
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any
 
 import torch
@@ -143,7 +144,7 @@ def spikes_of_height(x: Tensor, height: float) -> float | None:
 
 def rows_of(x: Tensor) -> float:
     """Vectors in (*, features)."""
-    return x.numel() / x.shape[-1]
+    return float(prod(x.shape[:-1]))
 
 
 def product(x: Tensor, fan_out: int, *, bias: bool, spikes: float | None, size: int = FLOAT) -> Operations:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spikeseq.evaluation.energy.follow import Known, blown_up
-from spikeseq.evaluation.energy.operations import FLOAT, Operations, product
+from spikeseq.evaluation.energy.operations import FLOAT, Operations, product, rows_of
 from spikeseq.evaluation.energy.rules_attention import products
 from spikeseq.evaluation.energy.rules_maps import convolved
 from spikeseq.evaluation.energy.rules_neurons import normalised
@@ -108,7 +108,7 @@ def convolution(seen: Seen) -> Operations:
 def recurrent_layer(seen: Seen) -> Operations:
     """One layer and direction of an LSTM: its products; gates are single values."""
     x, of_input, of_state = seen.args[:3]
-    spikes, tokens = seen.spikes(x, x), float(x.numel() / x.shape[-1])
+    spikes, tokens = seen.spikes(x, x), rows_of(x)
     found = product(x, of_input.shape[0], bias=False, spikes=spikes)
     found += Operations(macs=tokens * of_state.numel(), weight_bytes=FLOAT * tokens * of_state.numel())
     return found
@@ -184,6 +184,7 @@ FREE = {
     *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_pack_padded_sequence", "item"),
     *("_local_scalar_dense", "is_same_size", "isin", "_assert_async", "_assert_tensor_metadata", "complex"),
     *("_is_all_true", "_is_any_true", "_nnz", "_lazy_clone", "_fused_sdp_choice", "_pin_memory", "equal"),
+    *("_has_same_storage_numel",),
 }
 SMALL = {
     *("avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d"),
@@ -200,12 +201,17 @@ SMALL = {
 MARKS = {"rsqrt"}
 """Pointwise, and the part of a normalisation by which it is known: an RMS norm is several operations."""
 
+SILENT = {"profiler", "prim"}
+"""Spaces of what computes nothing: names for a profile, questions about a tensor."""
+
 
 def kind_of(function: Any) -> str:
     """Of an operation: "free", "small", "counted" or "unknown"."""
     space, name = function._schema.name.split("::")
     name = name.removesuffix("_")
     tags = function.tags
+    if space in SILENT:
+        return "free"
     if space != "aten" or name in MARKS:
         return "unknown"
     if name in COUNTED:

@@ -1,5 +1,6 @@
 """What maps of values do: linear ones, convolutions, look-ups."""
 
+import math
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
             part = part * counts if spikes is not None else counts.expand_as(part).to(part.dtype)
         values += float(part.double().sum()) if spikes is not None or mask is not None else part.numel()
     unit = 1.0 if not spikes else float(given.double().sum()) / spikes
-    rows = rows_of(x) if mask is None else float(mask.sum()) * x[0].numel() / (x.shape[-2] * x.shape[-1])
+    rows = rows_of(x) if mask is None else float(mask.sum()) * math.prod(x.shape[1:-2])
     outputs = module.out_channels
     found = mapped(
         values / unit, outputs, rows, module.bias is not None, spikes is not None,
