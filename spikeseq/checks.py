@@ -11,6 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.amp.autocast_mode import is_autocast_available
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.nn import Module
 
 CURRENT_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 WHOLE_NUMBERS = (torch.int64, torch.int32)
@@ -52,6 +53,14 @@ def check_tensor(name: str, value: Tensor) -> Tensor:
     """`value` if it is a Tensor; else a TypeError that names its type."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
+    return value
+
+
+def check_module(name: str, value: Module) -> Module:
+    """`value` if it is an nn.Module; else a TypeError that names its type."""
+    if not isinstance(value, Module):
+        kind = f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
+        raise TypeError(f"{name} must be an nn.Module, got {kind}")
     return value
 
 

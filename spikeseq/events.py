@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import choice
+from .checks import check_module, choice
 from .fold import fold_embeddings, is_folded
 from .functional.events import add_events
 from .models.sentiment import SpikingClassifier
@@ -128,6 +128,7 @@ def compile_events(model: nn.Module, weights: str = "float32") -> nn.Module:
             class says (`modules.oddity`): naming path, class, reason and what to do; as `fold_embeddings`.
     """
     choice("weights", weights, WEIGHTS)
+    check_module("model", model)
     if of_kind(model, EventMap):
         raise TypeError(f"this {type(model).__name__} is driven by events already")
     found = spike_maps(model)
@@ -179,7 +180,7 @@ def weights_read(model: nn.Module, reset: bool = False) -> int:
     Args:
         reset: start at zero again.
     """
-    maps = of_kind(model, EventMap).values()
+    maps = of_kind(check_module("model", model), EventMap).values()
     total = sum(one.reads for one in maps)
     if reset:
         for one in maps:

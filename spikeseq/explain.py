@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .checks import check_module
 from .modules import check_initialised, is_compiled, is_scripted
 from .ops.dispatch import FUSED, Op, listening
 
@@ -81,8 +82,7 @@ def explain(model: nn.Module, *inputs: Any, **kwargs: Any) -> Explanation:
         TypeError: model is not an nn.Module.
         ValueError: its weights have no sizes yet (`torch.nn.LazyLinear`). What the call raises.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
+    check_module("model", model)
     check_initialised(model)
     listener = _Listener(model)
     with _unchanged(model, (*inputs, *kwargs.values())), uncompiled():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from .checks import only_shapes, positive_int
+from .checks import check_module, only_shapes, positive_int
 from .modules import of_kind
 from .nn.layer import SpikingLayer
 from .nn.lif import LIF
@@ -35,8 +35,7 @@ class Monitor:
         substeps: int | None = None,
         costs: Mapping[str, float] | None = None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
+        check_module("model", model)
         if substeps is not None:
             positive_int("substeps", substeps)
         layers = {name or "model": module for name, module in of_kind(model, LIF).items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .checks import CURRENT_DTYPES
+from .checks import CURRENT_DTYPES, check_module
 from .modules import check_initialised, check_plain, is_compiled, is_scripted, named, refuse
 from .nn import SpikingRNN, SpikingRNNCell
 from .outside import copied, outside
@@ -162,8 +162,7 @@ def swap(
             (proj_size), dropout=1, a layer that is frozen in part, weights that it shares with others, an RNN
             that is kept outside the registered modules. An in-place swap that raises has changed nothing.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module, got {_kind(model)}")
+    check_module("model", model)
     if "readout" in neuron:
         raise TypeError(
             'swap takes no readout: the new layers give the membrane ("membrane"), which is real-valued'

@@ -6,9 +6,10 @@ from odd_modules import EVERY_MODULE, ODDITIES, made_odd
 from torch import nn
 
 import spikeseq
+from spikeseq.events import weights_read
 from spikeseq.models import build_classifier
 from spikeseq.models.seq2seq import ConvSeq2Seq
-from spikeseq.nn import SpikingRNN, TokenConv1d
+from spikeseq.nn import SpikingRNN, TokenConv1d, run_in_chunks
 
 IDS = torch.randint(1, 12, (5, 2), generator=torch.Generator().manual_seed(0))
 TEXTS = (IDS, torch.tensor([5, 3]))
@@ -196,3 +197,18 @@ def test_what_was_compiled_is_refused_or_replaced_inside():  # the wrapper of to
         ValueError, match=r"^the model \(OptimizedModule\) was compiled; fold the model before"
     ):
         spikeseq.fold_embeddings(torch.compile(classifier(), backend="eager"))
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        *(spikeseq.swap, spikeseq.compile_events, spikeseq.explain, spikeseq.monitor, weights_read),
+        *(spikeseq.project_parameters, lambda model: spikeseq.to_spiking(model, [CODES])),
+        lambda model: run_in_chunks(model, CODES, size=2),
+    ],
+)
+def test_what_is_no_module_is_named(take):
+    with pytest.raises(TypeError, match=r"^(model|ann|layer) must be an nn\.Module, got (type|NoneType)"):
+        take(None)
+    with pytest.raises(TypeError, match="got type"):
+        take(nn.LSTM)

@@ -62,7 +62,7 @@ def ragged(module: nn.Module, arguments: dict[str, Any]) -> Ragged | None:
     first = next((value for value in arguments.values() if isinstance(value, Tensor | PackedSequence)), None)
     if isinstance(first, PackedSequence):
         steps = first.batch_sizes
-        lengths = (steps.unsqueeze(1) > torch.arange(int(steps[0]))).sum(0)
+        lengths = (steps.unsqueeze(1) > torch.arange(int(steps[0]), device=steps.device)).sum(0)
         if first.unsorted_indices is not None:
             lengths = lengths[first.unsorted_indices.cpu()]
         return Ragged(lengths, len(steps))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeseq.checks import choice
+from spikeseq.checks import check_module, check_number, choice
 from spikeseq.evaluation.energy.counter import Counter
 from spikeseq.evaluation.energy.operations import Operations
 from spikeseq.explain import uncompiled
@@ -97,7 +97,8 @@ def count_operations(
     Raises:
         ValueError: there are no tokens, or no such kind.
     """
-    if not tokens >= 1:
+    check_module("model", model)
+    if not check_number("tokens", tokens) >= 1:
         raise ValueError(f"tokens must be at least 1, got {tokens}")
     counter = Counter(model)
     choice("input_kind", input_kind, INPUTS)
@@ -112,6 +113,9 @@ def count_operations(
             network.piece = max(network.substeps, network.piece)
         with counter, uncompiled():
             for args in inputs:
+                if not isinstance(args, tuple | list):
+                    kind = type(args).__name__
+                    raise TypeError(f"inputs must be tuples of a call's arguments, such as (x,), got {kind}")
                 counter.run(model, args, input_kind)
     finally:
         for module, mode in modes:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import choice, positive_int
+from ..checks import check_module, choice, has_values, positive_int
 from ..nn.activation import SpikingActivation
 from ..nn.lif import LIF
 from ..nn.network import SpikingNetwork
@@ -123,8 +123,7 @@ def to_spiking(
         raise ValueError(f"percentile must lie in (0, 100], got {percentile}")
     if not (0 < threshold_scale < math.inf):
         raise ValueError(f"threshold_scale must be a positive number, got {threshold_scale}")
-    if not isinstance(ann, nn.Module):
-        raise TypeError(f"ann must be an nn.Module, got {type(ann).__name__}")
+    check_module("ann", ann)
     for name, module in ann.named_modules():
         if isinstance(module, SpikingActivation | LIF):
             raise ValueError(
@@ -139,7 +138,7 @@ def to_spiking(
     network, changed, found, chain = _prepared(network, example, batch_norm, max_pool)
     if balance_by == "weights" and not chain:
         raise ValueError("balance_by='weights' needs a network without bias and shortcuts; take 'thresholds'")
-    layers = put_neurons(network, found, {"leak": 1.0, **neuron})
+    layers = put_neurons(network, found, {"leak": 1.0, "device": batches[0].device, **neuron})
     network.to(batches[0].device, batches[0].dtype)
     largest = max(float(batch.abs().max()) for batch in batches) if largest is None else largest
     model = SpikingNetwork(network, substeps=substeps, encoding=encoding, largest=largest).eval()
@@ -180,6 +179,8 @@ def checked(batches: Iterable[Tensor]) -> list[Tensor]:
         if (batch.dtype, batch.device) != (first.dtype, first.device):
             kinds = [f"{one.dtype} on {one.device}" for one in (first, batch)]
             raise ValueError(f"calibration batch {number} must be {kinds[0]} as the first, got {kinds[1]}")
+        if not has_values(batch):
+            raise ValueError(f"calibration batch {number} has no values: it is fake, or on {batch.device}")
         if not batch.isfinite().all():
             raise ValueError(f"calibration batch {number} holds values that are not finite")
         if batch.min() == batch.max():
@@ -203,7 +204,7 @@ def check_fit(ann: nn.Module, batches: list[Tensor]) -> None:
         shapes.add(batch.shape[1:])
         try:
             ann(batch[:2].double())
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # the last of torch.export
             _check_called(called)
             why = str(error).partition("\n")[0]
             sizes = ", ".join(["B", *map(str, batch.shape[1:])])

@@ -24,7 +24,8 @@ def check_affine(model: nn.Module, example: Tensor) -> None:
     the network must be affine, f(x) + f(y) = f(x + y) + f(0), here with noise for y: one pass with all four.
     """
     scale = example.abs().max()
-    noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    source = torch.Generator("cpu").manual_seed(0)
+    noise = torch.randn(example.shape, generator=source, dtype=torch.float64, device="cpu")
     other = noise.to(example) * (scale if scale > 0 else 1)
     points = torch.cat((example, other, example + other, torch.zeros_like(example)))
     with _gated(model), _first_bend(model) as bends:

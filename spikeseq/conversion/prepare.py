@@ -52,6 +52,9 @@ def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
                 " into which it could be folded; give batch_norm='keep', or train without it"
             )
         check_map(model, source, "give batch_norm='keep'")
+        if norm.module.weight is None:  # affine=False, which torch's fusion does not know
+            norm.module.weight = nn.Parameter(torch.ones_like(norm.module.running_var))
+            norm.module.bias = nn.Parameter(torch.zeros_like(norm.module.running_var))
         fuse: Any = fuse_linear_bn_eval if isinstance(source.module, nn.Linear) else fuse_conv_bn_eval
         replace(model, source.module, fuse(source.module, norm.module))
         replace(model, norm.module, nn.Identity())

@@ -157,6 +157,8 @@ def check(found: Survey, max_pool: str) -> None:
         where = named(call.name, call.module)
         if isinstance(call.module, BATCH_NORMS) and call.module.running_mean is None:
             wrong.append(f"{where} has no statistics of its own; train it with track_running_stats=True")
+        elif isinstance(call.module, MAX_POOLS) and call.module.return_indices:
+            wrong.append(f"{where} returns indices as well; put one there that returns values alone")
         elif isinstance(call.module, MAX_POOLS) and max_pool == "error":
             wrong.append(
                 f"{where}: train with average pooling, or give max_pool='average' to put it in its place,"

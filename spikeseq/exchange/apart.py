@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_module
 from ..modules import check_plain, class_of, named, refuse
 from ..nn import LIF, Integrator, SequenceDropout, SpikingNetwork, SpikingRNN
 from ..nn.activation import SpikingActivation, TimedDropout
@@ -75,8 +76,7 @@ def chain_apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | Non
 def flattened(chain: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, nn.Module]]:
     """Every nn.Sequential in a chain replaced by what is in it."""
     for path, module in chain:
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"the model's {path} must be an nn.Module, got {type(module).__name__}")
+        check_module(f"the model's {path}", module)
         if class_of(module) is nn.Sequential:
             check_plain(path, module, WAY_OUT, nn.Sequential)
             inner = ((f"{path}.{name}" if path else name, part) for name, part in module.named_children())

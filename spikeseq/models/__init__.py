@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from .arguments import with_surrogate
+from ..nn import LIF, SpikingRNN
+from .arguments import by_name, check_arguments, with_surrogate
 from .sentiment import BagOfWords, RecurrentClassifier, SpikingClassifier
 
 CLASSIFIERS = ("snn", "lstm", "gru", "rnn", "bow")
@@ -17,17 +18,16 @@ def build_classifier(config: Mapping[str, Any], vocabulary: int, classes: int) -
     The surrogate of an `snn` is given as `surrogate`, `height` and `surrogate_width`.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name. TypeError: for an argument that this model has not.
     """
-    arguments = {str(key): value for key, value in config.items() if value is not None}
-    name = arguments.pop("name")
+    name, arguments = by_name(config, CLASSIFIERS)
     if name == "snn":
+        check_arguments(name, arguments, SpikingClassifier, SpikingRNN, LIF)
         return SpikingClassifier(vocabulary, classes, **with_surrogate(arguments))
-    if name == "bow":
-        return BagOfWords(vocabulary, classes)
-    if name in CLASSIFIERS:
-        return RecurrentClassifier(vocabulary, classes, kind=name, **arguments)
-    raise ValueError(f"model must be one of {', '.join(CLASSIFIERS)}, got {name!r}")
+    kind = BagOfWords if name == "bow" else RecurrentClassifier
+    check_arguments(name, arguments, kind)
+    given = {} if name == "bow" else {"kind": name}
+    return kind(vocabulary, classes, **given, **arguments)
 
 
 __all__ = ["CLASSIFIERS", "BagOfWords", "RecurrentClassifier", "SpikingClassifier", "build_classifier"]

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_tensor, positive_int, sequence_lengths
+from ..checks import check_module, check_tensor, positive_int, sequence_lengths
 from .state import detach_state
 from .statistics import OneBatch, run_again
 
@@ -41,6 +41,7 @@ def run_in_chunks(
         TypeError, ValueError: input that is no tensor or has no rows, a size below 1, a layer that reads in
             both directions or takes the batch first.
     """
+    check_module("layer", layer)
     check_tensor("input", input)
     positive_int("size", size)
     if len(input) == 0:

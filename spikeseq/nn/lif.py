@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from ..checks import (
     CURRENT_DTYPES,
     check_dtype,
     check_leak,
+    check_module,
     check_tensor,
     check_threshold,
     choice,
@@ -91,8 +92,11 @@ class LIF(nn.Module):
         norm_input: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        **others: NoReturn,
     ) -> None:
         super().__init__()
+        for name in others:  # layers hand on what they do not know
+            raise TypeError(f"neurons take no {name!r}; they take {', '.join(LIF.__init__.__kwdefaults__)}")
         self.channels = None if channels is None else positive_int("channels", channels)
         self.substeps = positive_int("substeps", substeps)
         self.reset = choice("reset", reset, RESETS)
@@ -332,5 +336,5 @@ def project_parameters(model: nn.Module) -> None:
     then leak 1, an integrator, could not be reached. What a parametrization makes is left to it; the layer
     works with the bound.
     """
-    for module in of_kind(model, LIF).values():
+    for module in of_kind(check_module("model", model), LIF).values():
         module.project()

@@ -127,3 +127,43 @@ def test_functions_in_hooks_are_named():
     with pytest.raises(ValueError, match="2 calls tanh: only ReLU becomes spikes"):
         convert(ann)
     assert len(ann[2]._forward_pre_hooks) == 1 and not ann[0]._forward_hooks
+
+
+@pytest.mark.parametrize("batch_norm", ["fold", "keep"])
+def test_batch_normalisation_without_gain_and_offset(batch_norm):
+    ann = network(norm=True)
+    ann[1] = nn.BatchNorm1d(6, affine=False)
+    ann[1](ann[0](X))
+    ann.eval()
+    torch.testing.assert_close(convert(ann, batch_norm=batch_norm)(X) / 400, ann(X), atol=0.05, rtol=0.0)
+
+
+class Indexed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.relu, self.last = nn.Linear(3, 6), nn.ReLU(), nn.Linear(3, 2)
+        self.pool = nn.MaxPool1d(2, return_indices=True)
+
+    def forward(self, x):
+        return self.last(self.pool(self.relu(self.first(x)))[0])
+
+
+@pytest.mark.parametrize("max_pool", ["error", "average", "spikes"])
+def test_pooling_that_returns_more_than_values_is_named(max_pool):
+    with pytest.raises(ValueError, match=r"pool \(MaxPool1d\) returns indices as well; put one there"):
+        convert(Indexed(), max_pool=max_pool)
+
+
+def test_where_new_tensors_are_made_does_not_matter():
+    ann = network(norm=True)
+    with torch.device("meta"):
+        done = convert(ann)
+    assert torch.equal(done(X), convert(ann)(X))
+
+
+def test_what_has_no_values_is_refused():
+    with pytest.raises(ValueError, match="calibration batch 1 has no values: it is fake, or on meta"):
+        spikeseq.to_spiking(network().to("meta"), [X.to("meta")])
+    program = torch.export.export(network(), (X,)).module()
+    with pytest.raises(ValueError, match="the network fails on calibration batch 1"):
+        convert(program)

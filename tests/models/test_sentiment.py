@@ -17,7 +17,9 @@ MODELS = ("snn", "snn-of-three", "lstm", "gru", "rnn", "lstm-mean", "bow")
 def build(name, classes=3, dtype=torch.float64):
     """A model in evaluation mode with weights that make different texts different."""
     torch.manual_seed(0)
-    config = {"name": name.split("-")[0], "embedding_size": 6, "hidden_size": 10}
+    config = {"name": name.split("-")[0]} | (
+        {} if name == "bow" else {"embedding_size": 6, "hidden_size": 10}
+    )
     if name.endswith("-of-three"):
         config["kernel_size"] = 3
     if name.endswith("-mean"):

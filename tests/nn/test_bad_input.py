@@ -39,7 +39,7 @@ BUILD = [
     ),
     (lambda: SpikingRNN(4, 5, norm="batch"), ValueError, "norm must be one of 'layer', got 'batch'"),
     (lambda: SpikingRNN(4, 5, leak=2), ValueError, r"leak must lie in \[0, 1\], got 2"),
-    (lambda: SpikingRNN(4, 5, tau=2), TypeError, "unexpected keyword argument 'tau'"),
+    (lambda: SpikingRNN(4, 5, tau=2), TypeError, "neurons take no 'tau'; they take"),
     (lambda: SpikingRNNCell(4, 5, substeps=-1), ValueError, "substeps must be at least 1, got -1"),
 ]
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..arguments import with_surrogate
+from ...nn import LIF
+from ..arguments import by_name, check_arguments, with_surrogate
 from .base import LanguageModel
 from .baselines import RNNS, RecurrentLanguageModel, TransformerLanguageModel
 from .ngrams import NGramEmbedding
@@ -20,19 +21,19 @@ def build_language_model(config: Mapping[str, Any], vocabulary: int) -> Language
     The surrogate of an `snn` is given as `surrogate`, `height` and `surrogate_width`.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name. TypeError: for an argument that this model has not.
     """
-    arguments = {str(key): value for key, value in config.items() if value is not None}
-    name = arguments.pop("name")
+    name, arguments = by_name(config, LANGUAGE_MODELS)
     if name == "snn":
-        leak = arguments.pop("leak")
-        leaks = list(arguments.pop("leaks")) or [leak, leak]
-        return SpikingLanguageModel(vocabulary, leaks=leaks, **with_surrogate(arguments))
-    if name == "transformer":
-        return TransformerLanguageModel(vocabulary, **arguments)
-    if name in RNNS:
-        return RecurrentLanguageModel(vocabulary, kind=name, **arguments)
-    raise ValueError(f"model must be one of {', '.join(LANGUAGE_MODELS)}, got {name!r}")
+        check_arguments(name, arguments, SpikingLanguageModel, SpikingBlock, LIF)
+        leak, leaks = arguments.pop("leak", None), list(arguments.pop("leaks", []))
+        if leaks or leak is not None:
+            arguments["leaks"] = leaks or [leak, leak]
+        return SpikingLanguageModel(vocabulary, **with_surrogate(arguments))
+    kind = TransformerLanguageModel if name == "transformer" else RecurrentLanguageModel
+    check_arguments(name, arguments, kind)
+    given = {} if name == "transformer" else {"kind": name}
+    return kind(vocabulary, **given, **arguments)
 
 
 __all__ = [

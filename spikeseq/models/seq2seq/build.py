@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arguments import with_surrogate
+from ...nn import LIF, NormalisedLIF
+from ..arguments import by_name, check_arguments, with_surrogate
 from .base import Seq2Seq
 from .convolutional import ConvSeq2Seq
 from .recurrent import RecurrentSeq2Seq
+from .stacks import SpikingStack
 
 RECURRENT = ("snn", "gru", "lstm")
 SIDES = {"vanilla": RECURRENT, "attention": RECURRENT, "conv": ("snn", "ann")}
@@ -26,12 +28,13 @@ def build_seq2seq(config: Mapping[str, Any], source_vocabulary: int, target_voca
 
     Raises:
         ValueError: for an unknown name, or an argument that the model refuses.
+        TypeError: for an argument that this model has not.
     """
-    arguments = {str(key): plain(value) for key, value in config.items() if value is not None}
-    name = arguments.pop("name")
-    if name not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
+    name, given = by_name(config, MODELS)
+    arguments = {key: plain(value) for key, value in given.items()}
     family, encoder, decoder = name.split("-")
+    kinds = (ConvSeq2Seq, NormalisedLIF) if family == "conv" else (RecurrentSeq2Seq, SpikingStack)
+    check_arguments(name, arguments, *kinds, LIF, beside=("leaks", "carry_state"))
     arguments = with_surrogate(arguments) | {"encoder": encoder, "decoder": decoder}
     if leaks := arguments.pop("leaks", []):
         arguments["leak"] = leaks

@@ -89,3 +89,12 @@ def test_without_values_no_spikes_are_counted(kind):
     where = r"layers\.0\.lif \(LIF\)" if kind == "analog" else r"layers\.0\.input_map \(Linear\)"
     with pytest.raises(ValueError, match=rf"^{where} works on tensors without values .*run the model on a"):
         measure_energy(rnn, [(X.to("meta"),)], tokens=1, input_kind=kind)
+
+
+def test_what_is_no_model_or_no_call_is_named():
+    with pytest.raises(TypeError, match=r"model must be an nn\.Module, got str"):
+        measure_energy("mine", [(X,)], tokens=1)
+    with pytest.raises(TypeError, match=r"inputs must be tuples of a call's arguments.*, got Tensor"):
+        measure_energy(MAPS, [X], tokens=1)
+    with pytest.raises(TypeError, match="tokens must be a number, got '3'"):
+        measure_energy(MAPS, [(X,)], tokens="3")
