@@ -12,11 +12,12 @@ from torch import nn
 
 from spikeseq.files import write_whole
 from spikeseq.recipes.engine import LOG_FILE
+from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
 from spikeseq.recipes.registry import RECIPES
 
 FORMAT = "1"
-MODEL_FILE, CONFIG_FILE, METRICS_FILE = "model.safetensors", "config.yaml", "metrics.json"
+MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.yaml"
 # What every finished run says of itself.
 METRICS = [
     "recipe",
@@ -33,10 +34,6 @@ METRICS = [
     "seconds",
     "hardware",
 ]
-
-
-class RunError(ValueError):
-    """A run folder that cannot be used; the message names the file and what is expected."""
 
 
 def run_name(recipe: str, model: str, method: str | None, seed: int) -> str:
@@ -71,7 +68,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     """
     path = folder / MODEL_FILE
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(checked(path), framework="pt") as file:
             version = (file.metadata() or {}).get("format")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -102,6 +99,7 @@ def read_config(folder: Path) -> Settings:
     if not path.exists():
         hint = "no such folder" if not folder.exists() else f"it has no {CONFIG_FILE}"
         raise RunError(f"{folder} is not a run folder: {hint}")
+    checked(path)
     try:
         config = read_complete(path)
         if config is None:
@@ -122,14 +120,16 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = read_json(path)
         if not isinstance(metrics, dict):
             raise ValueError("not an object")
         for key in METRICS:
             if key not in metrics:
                 raise ValueError(f"it has no {key!r}")
         return metrics
-    except (ValueError, OSError) as error:
+    except RunError:
+        raise
+    except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from None
 
 
@@ -140,14 +140,16 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         RunError: a line that is not a record.
     """
     path = folder / LOG_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     try:
+        lines = checked(path).read_text(encoding="utf-8").splitlines() if path.exists() else []
         records = [json.loads(line) for line in lines]
         for record in records:
             record["epoch"], record["loss"], record["validation"]["score"]
         return records
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
+    except RunError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {reason(error)}") from None
 
 
 def finished(folder: Path) -> dict[str, Any]:

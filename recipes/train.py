@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeseq.files import check_place, write_whole
+from spikeseq.files import check_place, clear_leftovers, write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, to_yaml
-from spikeseq.recipes.engine import RESUME_FILE, Progress, State, Task, watch_spikes
+from spikeseq.recipes.engine import LOG_FILE, RESUME_FILE, Progress, State, Task, watch_spikes
 from spikeseq.recipes.lock import LOCK_FILE, held
+from spikeseq.recipes.manifest import FORMAT, MANIFEST_FILE, MARK, write_manifest
 from spikeseq.recipes.plain import flat, section
 from spikeseq.recipes.recipe import Corpus, Recipe, Say
 from spikeseq.recipes.registry import RECIPES
@@ -110,6 +111,8 @@ class _Training:
             if _inhabited(folder):
                 why = "another training made it meanwhile; choose another --out"
                 raise runs.RunError(f"{folder} is in use: {why}")
+        clear_leftovers(folder)
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # of an end that a kill came into
         if not goes_on:
             write_whole(folder / runs.CONFIG_FILE, to_yaml(config))
         for name, content in corpus.files().items():
@@ -123,8 +126,13 @@ class _Training:
                 model, state = untrained(task, self.accelerator.device)
         runs.save_model(folder, model, config)
         self.say("testing")
-        metrics = self.measured(recipe, corpus, task, model, state)
-        write_whole(folder / runs.METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+        metrics, files = self.measured(recipe, corpus, task, model, state)
+        for name, content in files.items():
+            write_whole(folder / name, content)
+        told = json.dumps(metrics, indent=2) + "\n"
+        names = [runs.CONFIG_FILE, *corpus.files(), LOG_FILE, runs.MODEL_FILE, *files]
+        write_manifest(folder, names, {runs.METRICS_FILE: told})
+        write_whole(folder / runs.METRICS_FILE, told)  # the last file: with it the run is finished
         (folder / RESUME_FILE).unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
         return metrics
@@ -145,19 +153,18 @@ class _Training:
 
     def measured(
         self, recipe: Recipe, corpus: Corpus, task: Task, model: nn.Module, state: State
-    ) -> dict[str, Any]:
-        """Tests once, counts the energy, and says what was trained on what."""
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Tests once, counts the energy, and says what was trained on what; files that the test gives."""
         config, accelerator = self.config, self.accelerator
         split = config.evaluate.split
         started = time.perf_counter()
         test = recipe.test(config, task, model, split, accelerator.device)
         tested = time.perf_counter() - started
-        for name, content in test.pop("files", {}).items():
-            write_whole(self.folder / name, content)
+        files = test.pop("files", {})
         energy = recipe.energy(config, task, model.cpu(), split)
         facts = corpus.facts()
         validation = state.history[state.best_epoch]["validation"]
-        return {
+        metrics = {
             "recipe": config.recipe,
             "model": config.model.name,
             "data": corpus.name,
@@ -179,7 +186,9 @@ class _Training:
                 "test": round(tested, 1),
             },
             "hardware": hardware(accelerator.device, accelerator.num_processes),
+            MARK: FORMAT,
         }
+        return metrics, files
 
 
 @contextlib.contextmanager

@@ -2,8 +2,12 @@
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
+
+LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{8}")
+"""Names that `write_whole` writes under until a file is whole."""
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -22,12 +26,32 @@ def write_whole(path: Path, data: bytes | str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
+            sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 beside.unlink()
             raise
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in a folder outlast a loss of power, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        with contextlib.suppress(OSError):  # some file systems cannot, and what is written is written
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes what a kill left of `write_whole` in a folder that nobody else writes to."""
+    for path in folder.iterdir():
+        if LEFT_OVER.fullmatch(path.name) and path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def check_place(path: Path, parents: bool = False) -> None:

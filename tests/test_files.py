@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from spikeseq.files import check_place
+from spikeseq.files import check_place, clear_leftovers, write_whole
 
 
 def test_what_is_in_the_way_of_a_file_or_folder(tmp_path, monkeypatch):
@@ -22,3 +22,21 @@ def test_what_is_in_the_way_of_a_file_or_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *args: False)
     with pytest.raises(ValueError, match=r"cannot be written: .* is closed to you"):
         check_place(tmp_path / "a.png")
+
+
+def test_what_a_kill_left_is_cleared_and_nothing_else(tmp_path):
+    for name in (".a.json.0123abcd", ".x.fedcba98"):
+        (tmp_path / name).touch()
+    mine = {".lock", ".hidden", ".a.json.notes", "a.json", "b.0123abcd", ".git.0123abcde"}
+    for name in mine:
+        (tmp_path / name).touch()
+    clear_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == mine
+
+
+def test_a_whole_file_is_not_left_half(tmp_path, monkeypatch):
+    write_whole(tmp_path / "a", "one")
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match=r"cannot write .*a: No space left"):
+        write_whole(tmp_path / "a", "two")
+    assert (tmp_path / "a").read_text() == "one" and len(list(tmp_path.iterdir())) == 1

@@ -1,6 +1,5 @@
 """A trained gesture classifier, as `spikeseq.load(run)` returns it."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from spikeseq.recipes.gestures.files import read_recording
 from spikeseq.recipes.gestures.frames import encode, encoding_of
 from spikeseq.recipes.gestures.models import gesture_network, one_by_one
 from spikeseq.recipes.gestures.task import GestureTask
+from spikeseq.recipes.manifest import RunError, read_json, reason
 from spikeseq.recipes.plain import Settings
-from spikeseq.recipes.runs import CONFIG_FILE, RunError
+from spikeseq.recipes.runs import CONFIG_FILE
 from spikeseq.recipes.shared.opened import Opened, Prediction, checked_classes, predictions
 
 
@@ -90,11 +90,13 @@ def open_gesture_classifier(folder: Path, config: Settings) -> GestureClassifier
     """The classifier of a run folder, its weights still to be loaded."""
     path = folder / GESTURES_FILE
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path)
         classes, encoding = checked_classes(about["classes"]), Encoding(**about["encoding"])
         if encoding != encoding_of(config.data):
             raise ValueError(f"{encoding} is not what {CONFIG_FILE} says, {encoding_of(config.data)}")
         model = gesture_network(config, len(classes))
         return GestureClassifier(model.eval(), classes, encoding, config)
+    except RunError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
+        raise RunError(f"{path} is damaged: {reason(error)}") from None

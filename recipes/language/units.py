@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.tokenizers import Vocab
 from spikeseq.tokenizers.subword import SubwordTokenizer
 
@@ -243,7 +244,7 @@ def read_unit(folder: Path, kind: str) -> Unit:
     Raises:
         ValueError: naming the file that is damaged, or of another kind.
     """
-    path = folder / {"byte": Bytes.file, "subword": Subwords.file, "word": Words.file}[kind]
+    path = checked(folder / {"byte": Bytes.file, "subword": Subwords.file, "word": Words.file}[kind])
     if kind == "subword":
         return Subwords(SubwordTokenizer.from_file(path))
     if kind == "word":
@@ -253,7 +254,7 @@ def read_unit(folder: Path, kind: str) -> Unit:
             raise ValueError(f"{path}: {error}") from None
     about: Any = None
     with suppress(ValueError):
-        about = json.loads(path.read_bytes())
+        about = read_json(path)
     if about != json.loads(Bytes().content()):
         raise ValueError(f"{path} is damaged; expected {Bytes().content().decode()}")
     return Bytes()

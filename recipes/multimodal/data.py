@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikeseq.recipes.manifest import RunError, read_json, reason
 from spikeseq.recipes.multimodal.noise import noisy
 from spikeseq.recipes.multimodal.sounds import Sounds, load_sounds
 from spikeseq.recipes.recipe import SPLITS, Say
-from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.choice import cut_validation
 from spikeseq.recipes.shared.errors import DataError
 from spikeseq.recipes.shared.images.data import ImageSplit, load_images
@@ -116,6 +116,8 @@ def read_digits(folder: Path) -> list[str]:
 
     path = folder / DIGITS_FILE
     try:
-        return checked_classes(json.loads(path.read_text(encoding="utf-8"))["classes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
+        return checked_classes(read_json(path)["classes"])
+    except RunError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {reason(error)}") from None

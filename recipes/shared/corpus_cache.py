@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from spikeseq.ops.build import cache_folder
+from spikeseq.recipes.manifest import write_manifest
 
 
 def corpus_folder(facts: Any) -> Path:
@@ -29,11 +30,13 @@ def keep_corpus(folder: Path, write: Callable[[Path], None], say: Callable[[str]
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Calls `write` with a new folder and renames that to `folder`: what is in the cache is whole."""
+    """Calls `write` with a new folder, adds a manifest and renames that to `folder`: what is in the cache is
+    whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         write(beside)
+        write_manifest(beside, [path.name for path in beside.iterdir()], {})
         try:
             os.replace(beside, folder)
         except OSError:  # there is one already, damaged or of another process

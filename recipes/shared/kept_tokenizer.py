@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from spikeseq.recipes.runs import RunError, read_metrics
+from spikeseq.recipes.manifest import RunError, checked
+from spikeseq.recipes.runs import read_metrics
 from spikeseq.tokenizers import Tokenizer, build_tokenizer
 
 
@@ -17,7 +18,7 @@ def open_tokenizer(path: Path, name: str, **settings: Any) -> Tokenizer:
         RunError: the file is damaged, or holds other rules than the run was trained with, or is missing
             where the installed rules are others.
     """
-    kept = path.exists()
+    kept = checked(path).exists()
     try:
         content = path.read_text(encoding="utf-8") if kept else None
         tokenizer = build_tokenizer(name, kept=content, **settings)

@@ -1,6 +1,5 @@
 """A trained text classifier, as `spikeseq.load(run)` returns it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.checks import positive_int, strings
 from spikeseq.models import build_classifier
 from spikeseq.models.sentiment import SpikingClassifier
+from spikeseq.recipes.manifest import RunError, checked, read_json
 from spikeseq.recipes.plain import Settings
-from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
 from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, checked_classes, predictions
 from spikeseq.recipes.text.corpus import CLASSES_FILE, TOKENIZER_FILE, VOCAB_FILE
@@ -24,7 +23,9 @@ from spikeseq.tokenizers import Tokenizer, Vocab
 def read_classes(path: Path) -> list[str]:
     """The names of the classes, in the order of the model's outputs."""
     try:
-        return checked_classes(json.loads(path.read_text(encoding="utf-8")))
+        return checked_classes(read_json(path))
+    except RunError:
+        raise
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from None
 
@@ -111,7 +112,7 @@ class Classifier(Opened):
 
 def open_classifier(folder: Path, config: Settings) -> Classifier:
     """The classifier of a run folder, its weights still to be loaded."""
-    vocab = Vocab.from_json(folder / VOCAB_FILE)
+    vocab = Vocab.from_json(checked(folder / VOCAB_FILE))
     classes = read_classes(folder / CLASSES_FILE)
     model = build_classifier(config.model, len(vocab), len(classes))
     tokenizer = open_tokenizer(folder / TOKENIZER_FILE, config.data.tokenizer)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.text.data import TextData, TextSplit, load_text_data, validation_split
@@ -170,9 +171,9 @@ def _write(corpus: Corpus, folder: Path) -> None:
 def _read(folder: Path) -> Corpus | None:
     """The corpus in the cache, or None where its files do not belong together."""
     try:
-        about = json.loads((folder / "corpus.json").read_text())
-        tensors = load_file(folder / "tensors.safetensors")
-        vocab = Vocab.from_json(folder / "vocab.json")
+        about = read_json(folder / "corpus.json")
+        tensors = load_file(checked(folder / "tensors.safetensors"))
+        vocab = Vocab.from_json(checked(folder / "vocab.json"))
         splits = {
             name: Encoded(*(tensors[f"{name}.{part}"] for part in ("ids", "starts", "labels")))
             for name in SPLITS

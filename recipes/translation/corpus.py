@@ -17,6 +17,7 @@ from torch import Tensor
 from spikeseq.evaluation.bleu import detokenise
 from spikeseq.files import write_whole
 from spikeseq.models.seq2seq import EOS, SPECIALS, UNK
+from spikeseq.recipes.manifest import checked
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
@@ -195,7 +196,7 @@ def _write(corpus: ParallelCorpus, folder: Path) -> None:
 def _read(folder: Path, data: ParallelData, config: Any) -> ParallelCorpus | None:
     """The corpus of these texts in the cache, or None where there is none that is whole."""
     try:
-        tensors = load_file(folder / IDS_FILE)
+        tensors = load_file(checked(folder / IDS_FILE))
         sides = read_sides(folder, config)
         encoded = {}
         for name, pairs in (("train", data.train), ("validation", data.validation), ("test", data.test)):
@@ -293,10 +294,10 @@ def text_files(source: Side, target: Side) -> dict[str, str | bytes]:
 
 def read_sides(folder: Path, config: Any) -> tuple[Side, Side]:
     """Both languages of a run, from the files that `text_files` made."""
-    vocabs = [Vocab.from_json(folder / name) for name in (SOURCE_VOCAB, TARGET_VOCAB)]
+    vocabs = [Vocab.from_json(checked(folder / name)) for name in (SOURCE_VOCAB, TARGET_VOCAB)]
     languages = config.source_language, config.target_language
     if config.tokenizer == "subword":
-        joint = SubwordTokenizer.from_file(folder / SUBWORD_FILE)
+        joint = SubwordTokenizer.from_file(checked(folder / SUBWORD_FILE))
         tokenizers: tuple[Tokenizer, Tokenizer] = (joint, joint)
     else:
         names = zip((SOURCE_TOKENIZER, TARGET_TOKENIZER), names_of_tokenizers(config), strict=True)

@@ -3,6 +3,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -29,6 +30,7 @@ FILES = {
     "classes.json",
     "vocab.json",
     "log.jsonl",
+    "manifest.json",
     "model.safetensors",
     "metrics.json",
     "tensorboard",
@@ -161,7 +163,7 @@ def test_interrupted_at_every_file_and_resumed(tmp_path, monkeypatch):
             assert result(folder) == expected, number
         else:
             break
-    assert number == 9  # config, vocabulary, classes, twice resume file and log, model, metrics
+    assert number == 10  # config, vocabulary, classes, twice resume file and log, model, manifest, metrics
 
 
 KILLED = """
@@ -199,12 +201,12 @@ def test_killed_in_the_second_epoch_and_resumed(tmp_path):
     assert not (tmp_path / "killed" / "resume.pt").exists()
 
 
-@pytest.mark.parametrize("write", [2, 4, 7, 8])
+@pytest.mark.parametrize("write", [2, 4, 8, 9])
 def test_a_full_disk_leaves_the_former_files(tmp_path, monkeypatch, write):
     sync, count = os.fsync, iter(range(100))
 
     def full(descriptor):
-        if next(count) == write:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and next(count) == write:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(descriptor)
 

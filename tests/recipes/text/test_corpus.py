@@ -102,7 +102,8 @@ def test_a_damaged_cache_is_made_again(tmp_path, cache):
     (folder,) = (cache / "corpora").iterdir()
     for name in ("tensors.safetensors", "vocab.json", "corpus.json"):
         content = (folder / name).read_bytes()
-        for damaged in (b"", content[: len(content) // 2], b"{}"):
+        flipped = content[:-1] + bytes([content[-1] ^ 1])
+        for damaged in (b"", content[: len(content) // 2], b"{}", flipped):
             (folder / name).write_bytes(damaged)
             corpus, said = load(path)
             assert said and same(corpus, first), (name, damaged)
@@ -193,6 +194,7 @@ def test_the_cache_holds_no_texts(tmp_path, cache):
     (folder,) = (cache / "corpora").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "corpus.json",
+        "manifest.json",
         "tensors.safetensors",
         "vocab.json",
     ]
