@@ -1,5 +1,6 @@
 """The LIF op in standard ONNX operators: a Scan over tokens, in whose body their sub-steps stand in a row.
 
+A sub-step is a few operators (`operators.py`) or, where that is possible, a single product (`products.py`).
 Additions and products come in the kernel's order, so that spikes are the same to the last bit wherever the
 currents are.
 """
@@ -7,46 +8,17 @@ currents are.
 import math
 from typing import Any
 
+from .body import Call
+from .operators import operators
+from .products import one_product, products
+from .sums import integrates, sums
+
 OLDEST_OPSET = 18  # what torch.onnx translates the rest to
 FORMULA = {
     "soft": "leak * u + current - threshold * spike",
     "soft_immediate": "leak * (u - threshold * spike) + current",
     "hard": "leak * u * (1 - spike) + current",
 }
-
-
-class Body:
-    """The graph that a Scan repeats, made a node at a time."""
-
-    def __init__(self, ir: Any, version: int) -> None:
-        self.ir, self.version, self.nodes = ir, version, []  # type: ignore[var-annotated]
-
-    def __call__(self, kind: str, *inputs: Any, like: Any, **attributes: Any) -> Any:
-        """The output of a new node; `like` is a value of its type, or that type."""
-        given = self.ir.convenience.convert_attributes(attributes)
-        node = self.ir.Node("", kind, inputs, given, version=self.version)
-        out = node.outputs[0]
-        out.name = f"scan_{len(self.nodes)}"
-        out.dtype = getattr(like, "dtype", like)
-        self.nodes.append(node)
-        return out
-
-    def split(self, values: Any, ones: Any, count: int) -> list[Any]:
-        """The `count` rows of a value, each with a first dimension of one."""
-        given = self.ir.convenience.convert_attributes({"axis": 0})
-        node = self.ir.Node("", "Split", [values, ones], given, num_outputs=count, version=self.version)
-        for at, out in enumerate(node.outputs):
-            out.name, out.dtype = f"scan_{len(self.nodes)}_{at}", values.dtype
-        self.nodes.append(node)
-        return list(node.outputs)
-
-    def together(self, values: list[Any]) -> Any:
-        """Values one behind the other, along the first dimension."""
-        return self("Concat", *values, like=values[0], axis=0) if len(values) > 1 else values[0]
-
-    def value(self, name: str, dtype: Any, shape: Any) -> Any:
-        """An input of the graph."""
-        return self.ir.Value(name=name, type=self.ir.TensorType(dtype), shape=self.ir.Shape(shape))
 
 
 def lif(
@@ -104,88 +76,28 @@ def lif(
 
     # So many rows make whole windows; a turn of the Scan takes them together.
     group = math.lcm(substeps, window) // substeps
-    scanned = [x, leaks] if rows_of_leaks else [x]
-    if group > 1:
-        # (L, B, *) to (L / group, group, B, *). Sizes that are not known are taken from the tensor.
-        size = op.Concat(op.Constant(value_ints=[-1, group]), op.Shape(current, start=1), axis=0)
-        scanned = [op.Reshape(one, size) for one in scanned]
-
-    body = Body(ir, tracer.opset.version)
-    front = [group] if group > 1 else []
-    u = start = body.value("membrane", wide, inner)
-    inputs = [
-        body.value(name, wide, [*front, *inner])
-        for name, _ in zip(("currents", "leaks"), scanned, strict=False)
-    ]
-    zero = op.CastLike(op.Constant(value_float=0.0), threshold)
-    taken = op.Neg(thresholds)
-    ones = op.Constant(value_ints=[1] * group)
-    rows_in = [body.split(one, ones, group) if group > 1 else [one] for one in inputs]
-    flag = ir.DataType.BOOL
-    fired = body("Greater", u, thresholds, like=flag)
-    emitted: list[Any] = []
-    rows_of_emitted: list[int] = []
-    ends: list[Any] = []  # membranes after each row
-    for row in range(group):
-        drive = rows_in[0][row]
-        decay = rows_in[1][row] if rows_of_leaks else leaks
-        for step in range(substeps):
-            if reset == "soft":  # Sum adds from left to right
-                less = body("Where", fired, taken, zero, like=u)
-                u = body("Sum", body("Mul", decay, u, like=u), drive, less, like=u)
-            else:
-                if reset == "hard":
-                    left = body("Where", fired, zero, u, like=u)
-                else:
-                    left = body("Add", u, body("Where", fired, taken, zero, like=u), like=u)
-                u = body("Add", body("Mul", decay, left, like=u), drive, like=u)
-            last = row == group - 1 and step == substeps - 1
-            if readout != "membrane" or not last:
-                fired = body("Greater", u, thresholds, like=flag)
-            if readout != "membrane" or (row * substeps + step + 1) % window == 0:
-                emitted.append(u if readout == "membrane" else fired)
-                rows_of_emitted.append(row)
-        ends.append(u)
-    final = body("Squeeze", u, op.Constant(value_ints=[0]), like=u) if group > 1 else u
-    # What a Scan gives back are different values of its graph, each made by a node.
-    outputs = [final, body.together(emitted)]
-    if lengths is not None and emitted != ends:
-        outputs.append(body.together(ends))
-    if outputs[0] is outputs[1]:
-        outputs[1] = body("Identity", outputs[1], like=outputs[1])
-    if len(outputs) > 2 and outputs[2] is outputs[0]:
-        outputs[2] = body("Identity", outputs[2], like=outputs[2])
-    graph = ir.Graph([start, *inputs], outputs, nodes=body.nodes, name="lif")
-
     before = op.Squeeze(state, op.Constant(value_ints=[0]))
-    node = ir.Node(
-        "",
-        "Scan",
-        [before, *scanned],
-        [ir.AttrGraph("body", graph), ir.AttrInt64("num_scan_inputs", len(scanned))],
-        num_outputs=len(outputs),
-        version=tracer.opset.version,
-    )
-    tracer.nodes.append(node)
-    for value, inside in zip(node.outputs, outputs, strict=True):
-        value.dtype = inside.dtype
-    membrane, found = node.outputs[:2]
-    # (turns, those of a turn, B, *) to (all, B, *).
-    flat = op.Concat(op.Constant(value_ints=[-1]), op.Shape(current, start=1), axis=0)
-    found = op.Reshape(found, flat)
+    call = Call(
+        op, ir, tracer, x, before, leaks, thresholds, group, substeps, window, reset, readout, tuple(inner),
+        rows_of_leaks, tuple(leak.shape) == (1,) == tuple(threshold.shape), wide, lengths is not None,
+    )  # fmt: skip
+    fast = one_product(call, lengths)
+    loop = products(call) if fast else sums(call) if integrates(call) else operators(call)
+    found, membrane = loop.emitted, loop.membrane
     if alive is not None:
         # A sequence's membrane is that of its last row, and what it reads out ends there.
-        every = op.Reshape(node.outputs[2], flat) if len(outputs) > 2 else found
         batch = op.Squeeze(op.Shape(lengths))
         column = op.Range(op.Constant(value_int=0), batch, op.Constant(value_int=1))
-        at = op.Max(op.Sub(lengths, op.Constant(value_int=1)), op.Constant(value_int=0))
-        membrane = op.GatherND(every, op.Concat(shaped(at, -1, 1), shaped(column, -1, 1), axis=1))
+        turns = op.Div(lengths, op.Constant(value_int=loop.every)) if loop.every > 1 else lengths
+        at = op.Max(op.Sub(turns, op.Constant(value_int=1)), op.Constant(value_int=0))
+        membrane = op.GatherND(loop.ends, op.Concat(shaped(at, -1, 1), shaped(column, -1, 1), axis=1))
         begun = shaped(op.Greater(lengths, op.Constant(value_int=0)), -1, *[1] * len(neurons))
         membrane = op.Where(begun, membrane, before)
-        counted = masks(op, alive, group, rows_of_emitted)
-        off = None if readout != "membrane" else op.CastLike(op.Constant(value_float=0.0), found)
+        counted = masks(op, alive, group, loop.rows)
+        flags = readout != "membrane" and not fast
+        off = None if flags else op.CastLike(op.Constant(value_float=0.0), found)
         found = op.And(found, counted) if off is None else op.Where(counted, found, off)
-    if readout != "membrane":
+    if readout != "membrane" and not fast:
         found = op.Cast(found, to=int(wide))
         if readout == "rate":
             size = op.Concat(op.Constant(value_ints=[-1, window]), op.Shape(current, start=1), axis=0)

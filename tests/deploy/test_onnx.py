@@ -82,6 +82,12 @@ def test_it_runs_where_this_package_and_torch_are_not(written):
 LEAK, THRESHOLD = torch.linspace(0.5, 1, 4), torch.linspace(0.5, 1.5, 4)
 CALLS = {  # arguments of `lif`; whether a leak for every row, lengths, a state come in
     "soft": dict(leak=0.9, threshold=1.0),
+    "shared": dict(leak=0.97, threshold=0.3, substeps=3, lengths=True),
+    "shared rates": dict(leak=0.9, threshold=1.0, readout="rate", substeps=5, lengths=True),
+    "shared over rows": dict(leak=1.0, threshold=1.0, readout="rate", window=4, norm_input=False),
+    "shared over rows and sub-steps": dict(leak=0.0, threshold=1e-3, readout="rate", substeps=2, window=4),
+    "shared ends inside a window": dict(leak=0.9, threshold=1.0, readout="rate", window=4, lengths=True),
+    "integrator": dict(leak=1.0, threshold=torch.finfo(torch.float32).max, readout="membrane", lengths=True),
     "immediate": dict(leak=LEAK, threshold=THRESHOLD, reset="soft_immediate", substeps=2),
     "hard": dict(leak=LEAK, threshold=1.0, reset="hard", readout="rate", substeps=3),
     "rate over rows": dict(leak=0.9, threshold=THRESHOLD, readout="rate", window=4, lengths=True),
