@@ -15,8 +15,8 @@ def add_events(base: Tensor, x: Tensor, weight: Tensor, scale: Tensor | None = N
 
     Args:
         base: (R, O), contiguous; overwritten.
-        x: (R, I), whole numbers from 0 on, of the type of base. They may be off by 1e-4, as a mean times its
-            count is, and are rounded.
+        x: (R, I), whole numbers from 0 to 4096, of the type of base, at most 2^24 in a row, so that no sum
+            wraps around. They may be off by 1e-4, as a mean times its count is, and are rounded.
         weight: (I, O), of that type; or int8, where `scale` (O,) takes the sums to values.
     Raises:
         ValueError: shapes that do not fit, values that are no numbers of spikes.

@@ -4,6 +4,8 @@ Environment:
     SPIKESEQ_BACKEND: `auto` (default: native, or the Python loop after one warning), `native` (an error
         where the kernels cannot be built) or `python` (never build).
     SPIKESEQ_CACHE: where built kernels are kept; default ~/.cache/spikeseq.
+    SPIKESEQ_SANITIZE: compiles the CPU kernel with sanitizers of the compiler, such as `address,undefined`;
+        their libraries must be loaded before Python's (`make sanitize`).
 """
 
 import contextlib
@@ -29,6 +31,8 @@ CSRC = Path(__file__).resolve().parent.parent / "csrc"
 # No fast-math and no contraction into fused multiply-add: results must not depend on the compiler's mood.
 CFLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp"]
 CUDA_FLAGS = ["-O3", "--fmad=false"]
+# The first fault ends the process; vptr needs run-time types of torch, which hides them.
+SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 
 _lock = threading.Lock()
 _loaded: dict[str, Path] = {}
@@ -140,6 +144,11 @@ def _python() -> list[str]:
     return [f"-DSPIKESEQ_PYTHON={sysconfig.get_config_var('SOABI')}"]
 
 
+def _sanitizers() -> list[str]:
+    asked = os.environ.get("SPIKESEQ_SANITIZE")
+    return [*SANITIZE, f"-fsanitize={asked}", "-fno-sanitize=vptr"] if asked else []
+
+
 def _sources(device: str) -> list[Path]:
     """What is compiled: every source file in the device's folder."""
     if device not in ("cpu", "cuda"):
@@ -154,7 +163,7 @@ def _load(device: str) -> Path:
     sources = _sources(device)
     flags = [*CFLAGS, "-march=native"] if platform.machine() in ("x86_64", "AMD64") else CFLAGS
     if device == "cpu":
-        flags = [*flags, *_python()]
+        flags = [*flags, *_python(), *_sanitizers()]
     key = hashlib.sha256()
     for path in sorted(CSRC.rglob("*.[hc]*")):  # headers, too, in all folders
         key.update(f"{path.relative_to(CSRC)}\n".encode() + path.read_bytes())

@@ -13,6 +13,12 @@ library.define("add_events(Tensor(a!) base, Tensor x, Tensor weight, Tensor scal
 
 
 ROUNDING = 1e-4
+# What csrc/cpu/events.cpp counts up to: of one neuron, and of a row, whose 8-bit weights it sums in 32 bits.
+MOST_SPIKES, MOST_OF_ROW = 4096, 2**24
+NO_SPIKES = (
+    f"events are numbers of spikes, 0 to {MOST_SPIKES} of a neuron and at most {MOST_OF_ROW} of a row;"
+    " got other values"
+)
 
 
 def fits(_base: Tensor, x: Tensor, *_: Any) -> str | None:
@@ -30,8 +36,11 @@ def dense_events(base: Tensor, x: Tensor, weight: Tensor, scale: Tensor | None =
     if not has_values(x):  # shapes alone, and none of them changes
         return 0
     counts = x.round()
-    if not bool(((x - counts).abs() <= ROUNDING).all()) or bool((counts < 0).any()):
-        raise ValueError("events are numbers of spikes (0, 1, ...), got other values")
+    whole = bool(((x - counts).abs() <= ROUNDING).all()) and bool(
+        ((counts >= 0) & (counts <= MOST_SPIKES)).all()
+    )
+    if not whole or bool((counts.sum(1, dtype=torch.float64) > MOST_OF_ROW).any()):
+        raise ValueError(NO_SPIKES)
     product = counts.double() @ weight.double()
     base += (product if scale is None else product * scale.double()).to(base.dtype)
     return int(counts.sum(dtype=torch.float64)) * weight.shape[1]

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeseq.functional.events import add_events
-from spikeseq.ops.events import dense_events
+from spikeseq.ops.events import MOST_OF_ROW, MOST_SPIKES, dense_events
 
 quick = settings(deadline=None, max_examples=40)
 
@@ -68,9 +68,35 @@ def test_counts_made_of_means_are_rounded(add):
     torch.testing.assert_close(base[0], 3 * weight[0] + weight[1])
 
 
-def test_the_kernel_adds_one_by_one_and_not_for_ever():
-    with pytest.raises(ValueError, match="events are numbers of spikes"):
-        add_events(torch.zeros(1, 3), torch.tensor([[1.0, 1e9]]), torch.zeros(2, 3))
+@pytest.mark.parametrize("add", [add_events, dense_events])
+def test_spikes_are_added_one_by_one_and_not_for_ever(add):
+    with pytest.raises(ValueError, match="events are numbers of spikes, 0 to 4096 of a neuron"):
+        add(torch.zeros(1, 3), torch.tensor([[1.0, 4097.0]]), torch.zeros(2, 3))
+    base = torch.zeros(1, 3)
+    add(base, torch.tensor([[1.0, 4096.0]]), torch.ones(2, 3))
+    assert base.tolist() == [[4097.0] * 3]
+
+
+@pytest.mark.parametrize("add", [add_events, dense_events])
+def test_sums_of_8_bit_weights_are_right_up_to_the_most_spikes_and_refused_beyond(add):
+    neurons = MOST_OF_ROW // MOST_SPIKES
+    x = torch.full((1, neurons + 1), float(MOST_SPIKES), dtype=torch.float64)
+    weight, scale = torch.full((neurons + 1, 1), -128, dtype=torch.int8), torch.ones(1, dtype=torch.float64)
+    x[0, -1] = 0
+    base = torch.zeros(1, 1, dtype=torch.float64)
+    assert add(base, x, weight, scale) == MOST_OF_ROW
+    assert base.item() == -(2.0**31)
+    x[0, -1] = 1
+    with pytest.raises(ValueError, match="at most 16777216 of a row"):
+        add(base, x, weight, scale)
+
+
+def test_the_most_is_the_same_here_as_in_the_kernel():
+    from spikeseq.ops.build import CSRC
+
+    source = (CSRC / "cpu" / "events.cpp").read_text()
+    assert f"kMostSpikes = {MOST_SPIKES};" in source
+    assert f"kMostOfRow = 1 << {MOST_OF_ROW.bit_length() - 1};" in source
 
 
 def test_shapes_and_types_that_do_not_fit():

@@ -13,6 +13,7 @@ from torch import Tensor
 import spikeseq
 import spikeseq.nn
 import spikeseq.ops.events
+import spikeseq.ops.language
 import spikeseq.ops.taps
 from spikeseq.stdp import Cross, Ensemble, Network, PairOfTraces, Presentation
 from spikeseq.stdp.showing import _packed
@@ -294,3 +295,33 @@ WRONG = [
 def test_a_value_that_does_not_fit_is_refused(op, changed, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call(op, {**OPS[op](), **changed})
+
+
+def numbers(op: str) -> list[tuple[str, bool]]:
+    """The whole numbers that an op takes, by name, and whether they are lists."""
+    schema = getattr(torch.ops.spikeseq, op.replace("small_", "").replace("_of_tokens", "")).default._schema
+    kinds = [(a.name, str(a.type)) for a in schema.arguments]
+    return [(name, kind == "List[int]") for name, kind in kinds if kind in ("int", "List[int]")]
+
+
+@pytest.mark.parametrize("number", [-(2**63), -1, 0, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1], ids=str)
+@pytest.mark.parametrize("op", [name for name in OPS if numbers(name)])
+def test_whole_numbers_of_any_size_are_right_or_refused(op, number):
+    """None wraps around where sizes are multiplied, and none asks for memory that nobody has."""
+    function = getattr(torch.ops.spikeseq, op.replace("small_", "").replace("_of_tokens", "")).default
+    names = [argument.name for argument in function._schema.arguments]
+    arguments = OPS[op]()
+    values = [*(value for key, value in arguments.items() if key != "options"), *arguments.get("options", ())]
+    for name, listed in numbers(op):
+        at = names.index(name)
+        given = values[at]
+        places = range(len(given)) if listed else [0]
+        for i in places:
+            if op == "stdp_present" and name == "whole" and i in (1, 2, 3) and number > 0:
+                continue  # steps and repeats: it then does so many
+            changed = [*given[:i], number, *given[i + 1 :]] if listed else number
+            fresh = [value.clone() if isinstance(value, Tensor) else value for value in values]
+            try:
+                function(*fresh[:at], changed, *fresh[at + 1 :])
+            except (ValueError, TypeError) as error:
+                assert str(error)

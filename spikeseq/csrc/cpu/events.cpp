@@ -19,6 +19,8 @@ namespace spikeseq {
 namespace {
 
 constexpr int32_t kMostSpikes = 4096;  // of one value
+constexpr int64_t kMostOfRow = 1 << 24;  // that many 8-bit weights sum up to at most 2^31
+constexpr int64_t kMostNeurons = 1 << 22;  // whose spikes, counted in 8 lanes, fit 32 bits
 constexpr double kRounding = 1e-4;     // a mean times its count is no whole number to the last bit
 
 // The spikes of one row of neurons after the other.
@@ -27,10 +29,11 @@ class Events {
   explicit Events(int64_t in) : in_(in), counts_(in + kGroup), neurons_(in + kGroup) {}
 
   // The neurons that fired, each as often as it did; no branch depends on a single neuron. False where a value is
-  // no number of spikes.
+  // no number of spikes, or the row has too many.
   template <typename S>
   bool read(const S* row) {
-    Counts good = ~Counts{}, spikes{};
+    Counts good = ~Counts{};
+    Totals spikes{};  // without a sign: a value that is no number of spikes may be any
     int32_t *kept = counts_.data(), *neurons = neurons_.data();
     int64_t size = 0;
     for (int64_t j = 0; j < in_; j += kGroup) {
@@ -41,7 +44,7 @@ class Events {
       const Values<S> off = given - __builtin_convertvector(counts, Values<S>);
       good &= __builtin_convertvector((off <= S(kRounding)) & (off >= S(-kRounding)), Counts);
       good &= (counts >= 0) & (counts <= kMostSpikes);
-      spikes += counts;
+      spikes += reinterpret_cast<Totals>(counts);
       Vector<int32_t>::store(kept + j, counts);
       size = append_fired(counts > 0, j, neurons, size);
     }
@@ -51,6 +54,7 @@ class Events {
       if (!good[i]) return false;
       all += spikes[i];
     }
+    if (all > kMostOfRow) return false;
     if (size_ < all) again(all);
     return true;
   }
@@ -59,6 +63,7 @@ class Events {
   const int32_t* neurons() const { return neurons_.data(); }
 
  private:
+  typedef uint32_t Totals __attribute__((vector_size(kGroup * sizeof(uint32_t))));
   template <typename S>
   using Values __attribute__((vector_size(kGroup * sizeof(S)))) = S;
 
@@ -115,6 +120,7 @@ int64_t add_events(at::Tensor base, const at::Tensor& x, const at::Tensor& weigh
   TORCH_CHECK_VALUE(x.dim() == 2, "x must be (R, I), got ", x.sizes());
   TORCH_CHECK_VALUE(weight.dim() == 2, "weight must be (I, O), got ", weight.sizes());
   const int64_t rows = x.size(0), in = x.size(1), out = weight.size(1);
+  TORCH_CHECK_VALUE(in < kMostNeurons, "x must have fewer than ", kMostNeurons, " columns, got ", in);
   const bool small = weight.scalar_type() == at::kChar;
   check.of_type("weight", weight, {in, out}, small ? at::kChar : check.type);
   check("base", base, {rows, out});
@@ -131,7 +137,8 @@ int64_t add_events(at::Tensor base, const at::Tensor& x, const at::Tensor& weigh
                                       scale.const_data_ptr<scalar_t>(), made, bad)
                  : add_float<scalar_t>(rows, in, out, given, weight.const_data_ptr<scalar_t>(), made, bad);
   });
-  TORCH_CHECK_VALUE(!bad, "events are numbers of spikes (0, 1, ...), got other values");
+  TORCH_CHECK_VALUE(!bad, "events are numbers of spikes, 0 to ", kMostSpikes, " of a neuron and at most ", kMostOfRow,
+                    " of a row; got other values");
   return reads;
 }
 

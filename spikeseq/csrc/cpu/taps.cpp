@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "../checks.h"
@@ -174,6 +175,8 @@ bool add_taps(at::Tensor base, const at::Tensor& x, const at::Tensor& weight, in
 
 at::Tensor taps_weight_gradient(const at::Tensor& x, const at::Tensor& grad, int64_t taps, int64_t before) {
   const Taps t = check_taps(x, "grad", grad, taps, before);
+  TORCH_CHECK_VALUE(taps <= std::numeric_limits<int32_t>::max() / std::max<int64_t>(1, t.in * t.out), "taps ", taps,
+                    " of ", t.in, " to ", t.out, " are more than ", std::numeric_limits<int32_t>::max(), " weights");
   at::Tensor by_weight = at::zeros({taps, t.in, t.out}, x.options());
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "taps_weight_gradient", [&] {
     weight_gradient<scalar_t>(t, x.const_data_ptr<scalar_t>(), grad.const_data_ptr<scalar_t>(),

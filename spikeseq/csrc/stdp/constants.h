@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <vector>
 
@@ -16,10 +17,18 @@ class Reader {
   double wide() { return reals_ < reals_end_ ? *reals_++ : throw std::out_of_range("too few real constants"); }
   float real() { return static_cast<float>(wide()); }
   int64_t whole() { return whole_ < whole_end_ ? *whole_++ : throw std::out_of_range("too few whole constants"); }
+  // A count of steps or values, which loops keep in 32 bits.
+  int32_t count() {
+    const int64_t n = whole();
+    if (n < 0 || n > std::numeric_limits<int32_t>::max()) throw std::out_of_range("a count does not fit 32 bits");
+    return static_cast<int32_t>(n);
+  }
   bool finished() const { return reals_ == reals_end_ && whole_ == whole_end_; }
 
   std::vector<float> table() {
-    std::vector<float> values(static_cast<size_t>(whole()));
+    const int64_t size = count();
+    if (size > reals_end_ - reals_) throw std::out_of_range("too few real constants");
+    std::vector<float> values(static_cast<size_t>(size));
     for (float& value : values) value = real();
     return values;
   }
@@ -41,7 +50,7 @@ struct Neuron {
   explicit Neuron(Reader& from)
       : rate(from.real()), excite(from.real()), inhibit(from.real()), threshold(from.real()), reset(from.real()),
         keep_e(from.real()), keep_i(from.real()), mean_e(from.real()), mean_i(from.real()),
-        refractory(static_cast<int32_t>(from.whole())) {}
+        refractory(from.count()) {}
 };
 
 // Equation 3.1 over one step, implicit in the membrane, so that no conductance makes it unstable.
