@@ -1,7 +1,6 @@
 """The one training loop: any recipe's task in, a trained model and its history out."""
 
 import contextlib
-import io
 import json
 import math
 import random
@@ -19,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from spikeseq.files import write_whole
 from spikeseq.monitor import Monitor, monitor
 from spikeseq.nn import project_parameters
+from spikeseq.recipes.resume import can_resume, check_adam, check_alike, check_module, go_on, keep, settle
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.ahead import prepared
 from spikeseq.recipes.shared.optimiser import parameter_groups, rate_at
@@ -26,7 +26,6 @@ from spikeseq.recipes.shared.optimiser import parameter_groups, rate_at
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-RESUME_FILE = "resume.pt"
 LOG_FILE = "log.jsonl"
 
 
@@ -72,12 +71,14 @@ class Task(ABC):
 class Progress:
     """Callbacks for people: none of them changes the training.
 
-    start_epoch: number, batches, and what an epoch is called. step: the loss, and what it is called.
+    start_epoch: number, batches, and what an epoch is called. step: the loss, and what it is called. say: a
+    line.
     """
 
     start_epoch: Callable[[int, int, str], None] = lambda epoch, batches, what: None
     step: Callable[[float, str], None] = lambda loss, what: None
     end_epoch: Callable[[dict[str, Any]], None] = lambda record: None
+    say: Callable[[str], None] = lambda text: None
 
 
 @dataclass
@@ -160,12 +161,14 @@ def fit(
     watch = watch_spikes(task, model, settings.spike_penalty)  # not in the averaged model
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
     state = State(processes)
-    if resume and (folder / RESUME_FILE).exists():
-        state = _load(folder, parts, best)
+    if resume and can_resume(folder):
+        state, used = _load(folder, parts, best, progress)
         if state.processes != processes:
             count = f"was written by {state.processes} processes, now there are {processes}"
-            raise ValueError(f"{folder / RESUME_FILE} {count}; resuming needs as many")
+            raise ValueError(f"{used} {count}; resuming needs as many")
+        accelerator.wait_for_everyone()  # that all have read
         if accelerator.is_main_process:
+            settle(used)
             write_log(folder, state.history)  # a kill may have come between the two files
 
     with watch or contextlib.nullcontext():
@@ -253,13 +256,11 @@ def _check_loss(loss: float | None, epoch: int) -> None:
 
 
 def _save(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: State) -> None:
-    buffer = io.BytesIO()
     tensors = {name: part.state_dict() for name, part in parts.items()}
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
-    torch.save({**tensors, "best": best, "random": random, "state": vars(state)}, buffer)
-    write_whole(folder / RESUME_FILE, buffer.getvalue())
+    keep(folder, {**tensors, "best": best, "random": random, "state": vars(state)})
     write_log(folder, state.history)
 
 
@@ -268,19 +269,57 @@ def write_log(folder: Path, history: Iterable[dict[str, Any]]) -> None:
     write_whole(folder / LOG_FILE, "".join(json.dumps(record) + "\n" for record in history))
 
 
-def _load(folder: Path, parts: dict[str, Any], best: dict[str, Tensor]) -> State:
-    path = folder / RESUME_FILE
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
+def check_record(record: Any) -> None:
+    """Raises ValueError, KeyError or TypeError for what is no entry of a log."""
+    for key in ("epoch", "loss"):
+        _check_number(key, record[key])
+    if type(record["epoch"]) is not int:
+        raise ValueError(f"epoch is {record['epoch']!r:.40}; expected an integer")
+    for key, value in record["validation"].items():
+        _check_number(f"validation.{key}", value)
+    record["validation"]["score"]
+    _check_number("seconds", record.get("seconds", 0))
+    for key in ("what", "loss_is"):
+        if not isinstance(record.get(key, ""), str):
+            raise ValueError(f"{key} is {record[key]!r:.40}; expected text")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{name} is {value!r:.40}; expected a number")
+
+
+def checked_state(kept: Any) -> State:
+    """The state that `vars` made a dict of. Raises ValueError for another one."""
+    check_alike({**kept, "history": []}, vars(State(best=0.0)), "state", optional="*")
+    state = State(**kept)
+    for record in state.history:
+        check_record(record)
+    if not 0 <= state.best_epoch < state.epoch == len(state.history):
+        raise ValueError(f"epoch {state.epoch}, the best {state.best_epoch}, {len(state.history)} in the log")
+    return state
+
+
+def _load(
+    folder: Path, parts: dict[str, Any], best: dict[str, Tensor], progress: Progress
+) -> tuple[State, Path]:
+    states = []
+
+    def restore(saved: dict[str, Any]) -> None:
+        states.append(checked_state(saved["state"]))
+        check_module(saved["model"], parts["model"], "model")
+        check_adam(saved["optimizer"], parts["optimizer"], "optimizer")
+        check_alike(saved["schedule"], parts["schedule"].state_dict(), "schedule", optional="*")
+        check_module(saved["average"], parts["average"], "average")
+        check_alike(saved["best"], best, "best")
+        check_alike(saved["random"]["cpu"], torch.get_rng_state(), "random.cpu")
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         best.update({name: value.to(best[name].device) for name, value in saved["best"].items()})
         torch.set_rng_state(saved["random"]["cpu"])
         if torch.cuda.is_available() and "cuda" in saved["random"]:
+            check_alike(saved["random"]["cuda"], torch.cuda.get_rng_state(), "random.cuda")
             torch.cuda.set_rng_state(saved["random"]["cuda"])
-        return State(**saved["state"])
-    except OSError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None
+
+    used = go_on(folder, restore, progress.say)
+    return states[0], used

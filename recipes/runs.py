@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.engine import LOG_FILE
+from spikeseq.recipes.engine import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
 from spikeseq.recipes.registry import RECIPES
@@ -144,11 +144,11 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         lines = checked(path).read_text(encoding="utf-8").splitlines() if path.exists() else []
         records = [json.loads(line) for line in lines]
         for record in records:
-            record["epoch"], record["loss"], record["validation"]["score"]
+            check_record(record)
         return records
     except RunError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {reason(error)}") from None
 
 

@@ -17,12 +17,13 @@ from torch import nn
 from spikeseq.files import check_place, clear_leftovers, write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, to_yaml
-from spikeseq.recipes.engine import LOG_FILE, RESUME_FILE, Progress, State, Task, watch_spikes
+from spikeseq.recipes.engine import LOG_FILE, Progress, State, Task, watch_spikes
 from spikeseq.recipes.lock import LOCK_FILE, held
 from spikeseq.recipes.manifest import FORMAT, MANIFEST_FILE, MARK, write_manifest
 from spikeseq.recipes.plain import flat, section
 from spikeseq.recipes.recipe import Corpus, Recipe, Say
 from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.resume import can_resume, forget
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.buffers import keep_buffers
 from spikeseq.recipes.shared.optimiser import embedding_tables
@@ -86,11 +87,13 @@ class _Training:
             assert metrics is not None
             if not first:
                 return {}
+            clear_leftovers(folder)
+            forget(folder)  # a kill may have come before that
             self.say(f"{folder} is finished")
             return metrics
         recipe = RECIPES[config.recipe]
         # A run that goes on has its weights in the folder: what it started from need not be there any more.
-        goes_on = self.resume and (folder / RESUME_FILE).exists()
+        goes_on = self.resume and can_resume(folder)
         if not goes_on:
             recipe.check_start(config)
         with self.accelerator.main_process_first():  # so that the others find the corpus in the cache
@@ -119,7 +122,7 @@ class _Training:
             if goes_on:
                 _check_kept(folder / name, content, config.data.source)
             write_whole(folder / name, content)
-        with written(self.progress, folder) as progress:
+        with written(replace(self.progress, say=self.say), folder) as progress:
             if recipe.trains(config):
                 model, state = self.fit(recipe, task, progress)
             else:
@@ -133,7 +136,7 @@ class _Training:
         names = [runs.CONFIG_FILE, *corpus.files(), LOG_FILE, runs.MODEL_FILE, *files]
         write_manifest(folder, names, {runs.METRICS_FILE: told})
         write_whole(folder / runs.METRICS_FILE, told)  # the last file: with it the run is finished
-        (folder / RESUME_FILE).unlink(missing_ok=True)
+        forget(folder)
         self.accelerator.wait_for_everyone()
         return metrics
 

@@ -10,8 +10,11 @@ LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names that `write_whole` writes under until a file is whole."""
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
+def write_whole(path: Path, data: bytes | str, former: Path | None = None) -> None:
     """Writes beside `path` and renames, so that a full disk or a kill leaves the former file as it was.
+
+    former: where the file that is there goes, once the new one is written; default nowhere. Between the two
+        renames there is no file at `path`.
 
     Raises:
         OSError: naming the path, when it cannot be written; nothing is left behind.
@@ -25,6 +28,8 @@ def write_whole(path: Path, data: bytes | str) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            if former is not None and path.exists():
+                os.replace(path, former)
             os.replace(beside, path)
             sync_folder(path.parent)
         except BaseException:

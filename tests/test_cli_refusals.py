@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
-from recipe_case import quick, refused, sets, write_rows
+from recipe_case import before_manifests, quick, refused, sets, write_rows
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -130,6 +130,7 @@ def test_run_folders_that_are_damaged(cli, copy, name, damage):
 
 
 def test_a_checkpoint_of_another_model(cli, text_runs, copy):
+    before_manifests(copy)
     shutil.copy(text_runs / "gru" / "model.safetensors", copy)
     assert "is of another model than" in refused(cli("classify", copy, stdin=b"text"))
 

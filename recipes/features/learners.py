@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.features.model import IMAGES, ConvClassifier
+from spikeseq.recipes.resume import check_adam, check_module
 from spikeseq.recipes.shared.images.data import ImageSplit
 from spikeseq.stdp import conv
 
@@ -181,6 +182,9 @@ class ByGradients(AtRandom):
         return {type(part).__name__: part.state_dict() for part in parts}
 
     def restore(self, state: dict[str, Any]) -> None:
+        check_adam(state["AdamW"], self.optimizer, "AdamW")
+        for module in (self.norm, self.readout):
+            check_module(state[type(module).__name__], module, type(module).__name__)
         for part in (self.norm, self.readout, self.optimizer):
             part.load_state_dict(state[type(part).__name__])
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.recipes.engine import RESUME_FILE, Progress, State, write_log
+from spikeseq.recipes.engine import Progress, State, write_log
 from spikeseq.recipes.features.learners import Learner, learner
 from spikeseq.recipes.features.model import ConvClassifier
+from spikeseq.recipes.resume import can_resume, check_module
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
 from spikeseq.recipes.shared.parts import load_state, percent, save_state, spread
 
@@ -44,8 +45,8 @@ class FeatureTask:
         """
         images = self.some("kernels", self.train.images)
         ways = learner(self.model.settings.name, self.model, images, self.train, self.seed)
-        if resume and (folder / RESUME_FILE).exists():
-            state = self._load(folder, ways)
+        if resume and can_resume(folder):
+            state = self._load(folder, ways, progress)
         else:
             state = State()
             ways.start()
@@ -93,9 +94,10 @@ class FeatureTask:
     def _save(self, folder: Path, ways: Learner, state: State) -> None:
         save_state(folder, state, model=self.model.state_dict(), learner=ways.state())
 
-    def _load(self, folder: Path, ways: Learner) -> State:
+    def _load(self, folder: Path, ways: Learner, progress: Progress) -> State:
         def restore(saved: dict[str, Any]) -> None:
+            check_module(saved["model"], self.model, "model")
             self.model.load_state_dict(saved["model"])
             ways.restore(saved["learner"])
 
-        return load_state(folder, restore)
+        return load_state(folder, restore, progress)

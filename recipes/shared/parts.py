@@ -1,6 +1,5 @@
 """A training in parts, without gradients: shuffled rows, a log and a save after every part, and going on."""
 
-import io
 import math
 import random
 from abc import ABC, abstractmethod
@@ -11,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.files import write_whole
-from spikeseq.recipes.engine import RESUME_FILE, Progress, State, write_log
+from spikeseq.recipes.engine import Progress, State, checked_state, write_log
+from spikeseq.recipes.resume import can_resume, check_module, go_on, keep, settle
 
 PIECE = 250  # examples between two moves of the progress bar
 
@@ -59,7 +58,7 @@ class PartTask(ABC):
         if len(found := labels.unique().tolist()) < 2:
             name = self.corpus.classes[found[0]]
             raise ValueError(f"evaluate.labels={len(labels)}: all of them of class {name}; take more")
-        state = self._load(folder) if resume and (folder / RESUME_FILE).exists() else State()
+        state = self._load(folder, progress) if resume and can_resume(folder) else State()
         if not state.history:
             self._begin()
         write_log(folder, state.history)
@@ -95,34 +94,34 @@ class PartTask(ABC):
     def _save(self, folder: Path, state: State) -> None:
         save_state(folder, state, network=self.model.network.state_dict())
 
-    def _load(self, folder: Path) -> State:
-        return load_state(folder, lambda saved: self.model.network.load_state_dict(saved["network"]))
+    def _load(self, folder: Path, progress: Progress) -> State:
+        def restore(saved: dict[str, Any]) -> None:
+            check_module(saved["network"], self.model.network, "network")
+            self.model.network.load_state_dict(saved["network"])
+
+        return load_state(folder, restore, progress)
 
 
 def save_state(folder: Path, state: State, **kept: Any) -> None:
     """What a training goes on from, and its log."""
-    buffer = io.BytesIO()
-    torch.save({**kept, "state": vars(state)}, buffer)
-    write_whole(folder / RESUME_FILE, buffer.getvalue())
+    keep(folder, {**kept, "state": vars(state)})
     write_log(folder, state.history)
 
 
-def load_state(folder: Path, restore: Callable[[dict[str, Any]], Any]) -> State:
-    """Gives what was kept to `restore`.
+def load_state(folder: Path, restore: Callable[[dict[str, Any]], Any], progress: Progress) -> State:
+    """Gives what was kept to `restore`, which refuses what is of another model.
 
     Raises:
-        ValueError: the file is damaged, or `restore` finds that it is of another model.
+        ValueError: as `go_on`.
     """
-    path = folder / RESUME_FILE
-    try:
-        saved = torch.load(path, weights_only=True)
+    states = []
+
+    def whole(saved: dict[str, Any]) -> None:
+        states.append(checked_state(saved["state"]))
         restore(saved)
-        return State(**saved["state"])
-    except OSError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} does not fit this model and configuration: {reason}") from None
+
+    settle(go_on(folder, whole, progress.say))
+    return states[0]
 
 
 def percent(answers: Tensor, labels: Tensor) -> float:

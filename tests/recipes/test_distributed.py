@@ -246,7 +246,7 @@ def test_each_has_its_share_of_the_batches_and_its_own_dropout(trained):
 
 def test_one_process_writes_validates_and_reports(trained):
     a, b = (results["plain"] for results in trained[2])
-    assert a["files"] == ["log.jsonl", "resume.pt"] and b["files"] == []
+    assert a["files"] == ["log.jsonl", "resume.previous.pt", "resume.pt"] and b["files"] == []
     assert (a["validations"], b["validations"]) == (4, 0)
     assert (a["heard"], b["heard"]) == (8, 0)
     assert all(speed > 0 for speed in a["speed"])

@@ -163,7 +163,9 @@ def test_interrupted_at_every_file_and_resumed(tmp_path, monkeypatch):
             assert result(folder) == expected, number
         else:
             break
-    assert number == 10  # config, vocabulary, classes, twice resume file and log, model, manifest, metrics
+    assert (
+        number == 11
+    )  # config, vocabulary, classes, twice resume file and log, the former, model, manifest, metrics
 
 
 KILLED = """

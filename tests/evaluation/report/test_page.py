@@ -7,7 +7,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from recipe_case import TRANSLATION, quick, refused, write_rows
+from recipe_case import TRANSLATION, before_manifests, quick, refused, write_rows
 
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
@@ -126,7 +126,7 @@ def test_runs_that_cannot_be_compared(cli, runs, tmp_path):
     assert message == "runs on different split cannot be compared: test, validation"
     # Case 4.8, of the report: the same file, other rows of it.
     few = tmp_path / "few"
-    shutil.copytree(runs / "bow", few)
+    before_manifests(shutil.copytree(runs / "bow", few))
     metrics = json.loads((few / "metrics.json").read_text())
     metrics["used"]["data.limit"] = 7
     (few / "metrics.json").write_text(json.dumps(metrics))
@@ -135,7 +135,7 @@ def test_runs_that_cannot_be_compared(cli, runs, tmp_path):
 
 
 def test_a_damaged_log_is_named(cli, runs, tmp_path):
-    folder = shutil.copytree(runs / "bow", tmp_path / "run")
+    folder = before_manifests(shutil.copytree(runs / "bow", tmp_path / "run"))
     (folder / "log.jsonl").write_text("{")
     assert f"{folder / 'log.jsonl'} is damaged" in refused(
         cli("report", folder, "--out", tmp_path / "r.html")

@@ -156,5 +156,5 @@ def test_a_damaged_file_is_told(tmp_path, run):
     with pytest.raises(Stopped):
         train(config(), folder, progress=Progress(end_epoch=stop))
     (folder / "resume.pt").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=r"resume\.pt does not fit this model and configuration"):
+    with pytest.raises(ValueError, match=r"resume\.pt is damaged: it is no file of a training"):
         train(config(), folder, resume=True)

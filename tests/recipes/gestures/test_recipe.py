@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gesture_case import event_list
-from recipe_case import refused, sets
+from recipe_case import before_manifests, refused, sets
 
 import spikeseq
 from spikeseq.models.gesture import GestureStream
@@ -157,7 +157,7 @@ def test_what_a_classifier_refuses(runs, tmp_path):
 
 @pytest.mark.parametrize("change", [{"frames": 5}, {"clip": 2}])
 def test_another_encoding_than_that_of_the_run(runs, tmp_path, change):
-    folder = shutil.copytree(runs[0] / "snn", tmp_path / "snn")
+    folder = before_manifests(shutil.copytree(runs[0] / "snn", tmp_path / "snn"))
     about = json.loads((folder / "gestures.json").read_text())
     about["encoding"] |= change
     (folder / "gestures.json").write_text(json.dumps(about))

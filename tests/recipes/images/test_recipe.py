@@ -7,7 +7,7 @@ import pytest
 import torch
 from image_runs import CHAIN, CONVERSION, chain, run
 from PIL import Image
-from recipe_case import refused, sets
+from recipe_case import before_manifests, refused, sets
 
 import spikeseq
 from spikeseq.recipes.command.console import show_runs
@@ -189,7 +189,7 @@ def test_a_sample_is_taken_evenly():
      ({"classes": ["a"] * 10}, "'a' is there twice"), ({"size": 10**9}, ""), ({"mean": 0.5}, "")],
 )  # fmt: skip
 def test_what_a_run_keeps_of_its_images_is_checked(runs, tmp_path, change, problem):
-    folder = shutil.copytree(runs / "ann", tmp_path / "ann")
+    folder = before_manifests(shutil.copytree(runs / "ann", tmp_path / "ann"))
     about = json.loads((folder / "images.json").read_text()) | change
     (folder / "images.json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match=rf"images.json is damaged: .*{problem}"):

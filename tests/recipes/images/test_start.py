@@ -9,7 +9,7 @@ import pytest
 import torch
 from image_case import image_folders
 from image_runs import CONVERSION, QUICK, chain, run
-from recipe_case import refused, sets
+from recipe_case import before_manifests, refused, sets
 
 import spikeseq
 from spikeseq.nn import TimedDropout
@@ -158,7 +158,7 @@ def test_dropout_is_that_of_the_run_and_not_of_the_ann(runs):
 
 
 def test_a_run_of_before_surrogates_had_their_own_width(runs, tmp_path):
-    shutil.copytree(runs / "diet", tmp_path / "old")
+    before_manifests(shutil.copytree(runs / "diet", tmp_path / "old"))
     path = tmp_path / "old" / "config.yaml"
     path.write_text(path.read_text().replace("surrogate_width: null", "surrogate_width: 2.0"))
     neurons = spikeseq.load(tmp_path / "old").model.network.features[1].neurons
@@ -185,7 +185,7 @@ def test_what_is_told_before_the_data_is_read(runs, monkeypatch, tmp_path):
         key = setting.split("=")[0]
         with pytest.raises(ConfigError, match=rf"{key} has no effect as .* is no run of --method ann"):
             run(tmp_path / "a", "diet", runs / "convert", extra=[setting])
-    shutil.copytree(runs / "diet", tmp_path / "diet")
+    before_manifests(shutil.copytree(runs / "diet", tmp_path / "diet"))
     path = tmp_path / "diet" / "config.yaml"
     path.write_text(path.read_text().replace(str(runs / "convert"), str(tmp_path / "gone")))
     with pytest.raises(RunError, match="gone is not a run folder: no such folder"):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import torch
-from recipe_case import LANGUAGE, refused, sets
+from recipe_case import LANGUAGE, before_manifests, refused, sets
 from safetensors.torch import load_file
 
 import spikeseq
@@ -160,6 +160,7 @@ def test_other_units(tmp_path, unit):
 def test_a_vocabulary_of_another_run_is_refused(tmp_path):
     train(config_of("snn", "data.unit=word"), tmp_path / "one")
     train(config_of("snn", "data.unit=word", "data.min_frequency=9"), tmp_path / "two")
+    before_manifests(tmp_path / "one")
     shutil.copy(tmp_path / "two" / "vocab.json", tmp_path / "one" / "vocab.json")
     with pytest.raises(RunError, match=r"one/model\.safetensors is of another model than .*config\.yaml"):
         spikeseq.load(tmp_path / "one")
