@@ -120,6 +120,14 @@ def has_values(tensor: Tensor) -> bool:
     return not (tensor.is_meta or isinstance(tensor, FakeTensor) or torch.compiler.is_compiling())
 
 
+def unwrapped(tensor: Tensor) -> Tensor:
+    """The values that transforms of torch.func have put something around: of all samples that are mapped."""
+    inside = torch._C._functorch
+    while inside.is_functorch_wrapped_tensor(tensor):
+        tensor = inside.get_unwrapped(tensor)
+    return tensor
+
+
 def only_shapes(tensor: Tensor) -> bool:
     """Whether nothing but shapes is wanted of a call: on "meta", or fake and not while code is traced."""
     bare = isinstance(tensor, FakeTensor) and get_proxy_mode() is None and not torch.compiler.is_compiling()
@@ -224,7 +232,7 @@ def sequence_lengths(lengths: Any, x: Tensor) -> Tensor | None:
         raise ValueError(f"{wanted()}, got shape {tuple(lengths.shape)} of {lengths.dtype}")
     # The feedback loop of `recurrent=True` hides the values from the op's own check.
     if lengths.device.type == "cpu" and has_values(lengths):
-        for value in lengths.tolist():
+        for value in unwrapped(lengths).flatten().tolist():
             if not 0 <= value <= most:
                 raise ValueError(f"{wanted()}, got {value}")
     return check_lengths(lengths, x)
@@ -247,14 +255,16 @@ def check_values(rows: int, leak: Tensor, threshold: Tensor, lengths: Tensor | N
         return
     counts = lengths if lengths is not None and has_values(lengths) else None
     if leak.dim() > 1 and counts is not None:  # rows past a sequence's end do not count
-        leak = leak[torch.arange(len(leak)).unsqueeze(1) < counts]
-    for value in leak.flatten().tolist():
+        leak = leak.where(
+            (torch.arange(len(leak)).unsqueeze(1) < counts).view(*leak.shape[:2], *[1] * (leak.dim() - 2)), 0
+        )
+    for value in unwrapped(leak).flatten().tolist():
         if not 0 <= value <= 1:
             raise ValueError(f"leak must lie in [0, 1], got {value}")
-    for value in threshold.flatten().tolist():
+    for value in unwrapped(threshold).flatten().tolist():
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"threshold must be positive and finite, got {value}")
-    for value in [] if counts is None else counts.tolist():
+    for value in [] if counts is None else unwrapped(counts).flatten().tolist():
         if not 0 <= value <= rows:
             raise ValueError(f"lengths must lie in [0, {rows}] (the rows of current), got {value}")
 

@@ -112,7 +112,7 @@ class _Listener:
         path, kind = "", "no module"
         if module is not None:
             path, kind = self.paths[id(module)], type(module).__name__
-            if reason is None and id(module) in self.compiled and op.fused != op.plain:
+            if reason is None and id(module) in self.compiled and not op.traced:
                 reason = TRACED
             if reason is not None and reason.startswith("."):
                 reason = f"{path}{reason}" if path else reason[1:]

@@ -1,6 +1,5 @@
 """The spike that follows from a membrane."""
 
-import torch
 from torch import Tensor
 
 from ..ops.reference import Spike, spread
@@ -18,6 +17,6 @@ def spike_of(state: Tensor, *, threshold: Tensor, surrogate: Surrogate) -> Tenso
     """
     membrane, memory = (state[0], state[1:]) if surrogate.memory_planes else (state, state[:0])
     threshold = spread(threshold.to(state.dtype), membrane)
-    with torch.no_grad():
-        by_z = surrogate.slope(membrane / threshold - 1, memory).expand_as(membrane)
+    given = membrane.detach() / threshold.detach() - 1
+    by_z = surrogate.slope(given, memory.detach()).expand_as(membrane)
     return Spike.apply(membrane, threshold, by_z)  # type: ignore[no-any-return]

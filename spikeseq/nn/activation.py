@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..checks import check_initial, check_share, has_values, positive_int
 from ..neuron import planes_start
+from ..ops.eager import transformed
 from .clock import Clock, current_clock
 from .dropout import dropout_mask
 from .layer import inside
@@ -103,7 +104,12 @@ def fire(lif: LIF, x: Tensor, clock: Clock, initial: float = 0.0) -> Tensor:
     if neurons is None:
         raise ValueError(f"neurons ({type(lif).__name__}) hold no nn.LIF, which says what their state is")
     # Neurons do not see each other: pixels before channels is as good an order, and saves two copies.
-    turned = x.dim() == 4 and neurons.channels is None and x.is_contiguous(memory_format=torch.channels_last)
+    turned = (
+        x.dim() == 4
+        and neurons.channels is None
+        and not transformed()
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
     state, memory = clock.recall(), neurons.planes > 0
     if state is not None and memory:  # all that a clock keeps has the batch first
         state = state.transpose(0, 1)

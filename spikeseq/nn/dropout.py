@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_share
+from ..ops.eager import transformed
 
 
 def dropout_mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor:
@@ -15,6 +16,9 @@ def dropout_mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor:
     A processor draws eight bytes at once, where `bernoulli_` draws a number for every entry.
     """
     silent = min(max(round(256 * p), 1), 255)
+    if transformed():  # nothing is drawn into what is there already: each sample may have its own
+        kept = torch.randint(0, 256, tuple(shape), dtype=torch.uint8, device=like.device) >= silent
+        return kept.to(like.dtype) * (256 / (256 - silent))
     count = math.prod(shape)
     words = torch.empty((count + 7) // 8, dtype=torch.int64, device=like.device).random_(-(2**63), None)
     kept = words.view(torch.uint8)[:count].view(*shape) >= silent

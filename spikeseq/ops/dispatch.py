@@ -22,6 +22,7 @@ class Op(NamedTuple):
             that begins with a dot is about a part of the layer: ".input_map (Linear) has forward hooks".
         fused, plain: the two ways; they take the same arguments.
         slow: what the plain way is called.
+        traced: whether the fused way is also what torch.compile traces.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Op(NamedTuple):
     fused: Callable[..., Any]
     plain: Callable[..., Any]
     slow: str = SLOW
+    traced: bool = False
 
 
 def dispatch(op: Op, *arguments: Any) -> Any:

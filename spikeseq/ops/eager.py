@@ -79,6 +79,14 @@ def traced() -> str | None:
         return "traced by torch.jit"
     if torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
         return "inside a transform of torch.func"
-    if forward_ad._current_level >= 0:
-        return "under forward-mode differentiation"
-    return None
+    return forward_mode()
+
+
+def transformed() -> bool:
+    """Whether tensors may be those of torch.func, whose memory cannot be looked at or drawn into."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+
+
+def forward_mode() -> str | None:
+    """Whether derivatives go forward (torch.func.jvp, torch.autograd.forward_ad), which no kernel has."""
+    return "under forward-mode differentiation" if forward_ad._current_level >= 0 else None

@@ -13,7 +13,8 @@ from ..neuron import Neuron, Run
 from . import library
 from .build import ensure_native, is_loaded
 from .dispatch import Op, dispatch, no_kernel
-from .eager import PLAIN, forward_of, no_second_backward, straight, traced, ungraded
+from .eager import PLAIN, forward_mode, forward_of, no_second_backward, straight, traced, ungraded
+from .mapped import backward_over_copies, over_copies
 from .reference import Options, lif_adjoint, lif_reference
 
 OPTIONS = (
@@ -132,27 +133,25 @@ torch.library.register_autograd("spikeseq::lif", _backward, setup_context=_setup
 torch.library.register_autograd("spikeseq::lif_backward", no_second_backward, lib=library)
 
 
-class _Eager(torch.autograd.Function):
-    """Base of what says in one sentence which transforms of torch.func it has not."""
-
-    @staticmethod
-    def vmap(*_: Any) -> Any:
-        raise NotImplementedError("spikeseq: lif has no vmap; make the dimension a part of the batch instead")
-
-    @staticmethod
-    def jvp(*_: Any) -> Any:
-        raise NotImplementedError("spikeseq: lif has no forward-mode derivative (jvp); use grad or vjp")
+torch.library.register_vmap("spikeseq::lif", over_copies(torch.ops.spikeseq.lif), lib=library)
+torch.library.register_vmap(
+    "spikeseq::lif_backward", backward_over_copies(torch.ops.spikeseq.lif_backward), lib=library
+)
 
 
 # The same once more, for eager code: what `register_autograd` makes cannot be called inside torch.func.grad.
-class _Lif(_Eager):
+class _Lif(torch.autograd.Function):
     forward = forward_of(torch.ops.spikeseq.lif.default)
 
     setup_context = staticmethod(_setup_context)
     backward = staticmethod(_backward)
 
+    @staticmethod
+    def vmap(*arguments: Any) -> Any:
+        return over_copies(_Lif.apply)(*arguments)  # type: ignore[arg-type]
 
-class _LifBackward(_Eager):
+
+class _LifBackward(torch.autograd.Function):
     forward = forward_of(torch.ops.spikeseq.lif_backward.default)
 
     @staticmethod
@@ -160,11 +159,18 @@ class _LifBackward(_Eager):
         pass
 
     backward = staticmethod(no_second_backward)
+    jvp = staticmethod(no_second_backward)
+
+    @staticmethod
+    def vmap(*arguments: Any) -> Any:
+        return backward_over_copies(_LifBackward.apply)(*arguments)  # type: ignore[arg-type]
 
 
 def fits(current: Tensor, *_arguments: Any) -> str | None:
     """Every device and type has its kernel; of tensors without data the registration knows the shapes."""
     device = current.device.type
+    if reason := forward_mode():
+        return reason
     if is_loaded(device) or type(current) not in PLAIN or current.is_meta or traced():
         return None
     return no_kernel(device)
@@ -176,7 +182,17 @@ def _run(*arguments: Any) -> Any:
     return _Lif.apply(*arguments)  # type: ignore[no-untyped-call]
 
 
-LIF = Op("lif", fits, _run, _run, slow="python loop")
+def _plain(*arguments: Any) -> Any:
+    """The op without a kernel, or the oracle itself, whose operations have a derivative in forward mode."""
+    if forward_mode() is None:
+        return _run(*arguments)
+    current, _state, leak, threshold, lengths, *_options = arguments
+    check_values(len(current), leak, threshold, lengths)
+    out, final_state = lif_reference(*arguments)
+    return out, final_state, final_state.new_empty(0)
+
+
+LIF = Op("lif", fits, _run, _plain, slow="python loop", traced=True)
 
 
 def lif(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..surrogates import SURROGATES, Surrogate
-from .eager import once_differentiable
+from .eager import no_second_backward
 
 
 class Options(NamedTuple):
@@ -42,19 +42,59 @@ def update(u: Tensor, spike: Tensor, current: Tensor, leak: Tensor, threshold: T
 
 
 class Spike(torch.autograd.Function):
-    """o = [u > v], with the surrogate's gradient in z = u/v - 1."""
+    """o = [u > v], with the surrogate's gradient in z = u/v - 1; forwards and backwards the same slope."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, threshold: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(u, threshold, slope)
+    def forward(u: Tensor, threshold: Tensor, slope: Tensor) -> Tensor:
         return (u > threshold).to(u.dtype)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, saved: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        u, threshold, slope = saved
-        by_z = grads[0] * slope
-        return by_z / threshold, (-by_z * u / threshold**2).sum_to_size(threshold.shape), None
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        return (*_SpikeBackward.apply(grad, *ctx.saved_tensors), None)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def jvp(ctx: Any, by_u: Tensor | None, by_threshold: Tensor | None, _by_slope: Any) -> Tensor:  # type: ignore[override]
+        return _SpikeForward.apply(by_u, by_threshold, *ctx.saved_tensors)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _OnceMore(torch.autograd.Function):
+    """A derivative, which has none of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    backward = staticmethod(no_second_backward)
+    jvp = staticmethod(no_second_backward)
+
+
+class _SpikeBackward(_OnceMore):
+    @staticmethod
+    def forward(grad: Tensor, u: Tensor, threshold: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        by_z = grad * slope
+        return by_z / threshold, (-by_z * u / threshold**2).sum_to_size(threshold.shape)
+
+
+class _SpikeForward(_OnceMore):
+    @staticmethod
+    def forward(
+        by_u: Tensor | None, by_threshold: Tensor | None, u: Tensor, threshold: Tensor, slope: Tensor
+    ) -> Tensor:
+        by_z = torch.zeros_like(u)
+        if by_u is not None:
+            by_z = by_z + by_u / threshold
+        if by_threshold is not None:
+            by_z = by_z - by_threshold * u / threshold**2
+        return by_z * slope
 
 
 def spread(values: Tensor, like: Tensor) -> Tensor:
@@ -105,8 +145,7 @@ def lif_reference(
 
     def fire(u: Tensor, memory: Tensor) -> Tensor:
         # Which sub-steps have a slope is decided by data alone, so nothing flows through the slope.
-        with torch.no_grad():
-            by_z = surrogate.slope(u / threshold - 1, memory).expand_as(u)
+        by_z = surrogate.slope(u.detach() / threshold.detach() - 1, memory.detach()).expand_as(u)
         return Spike.apply(u, threshold, by_z)  # type: ignore[no-any-return]
 
     spike = fire(u, memory)

@@ -262,6 +262,8 @@ ROWS = [
     ("lif", "fused", "", None, lambda: explain(LIF(norm_input=True), X)),
     ("lif", "fused", "", None, lambda: explain(LIF(), X, leak=torch.ones_like(X))),
     ("lif", "fused", "layers.1.lif", None, lambda: explain(rnn(hooked("layers.1.input_map")), X)),
+    ("lif", "fused", "", None, lambda: inside(lambda run, x: torch.func.vmap(run)(x), LIF(), X.unsqueeze(0))),
+    ("lif", "python loop", "", "under forward-mode differentiation", lambda: inside(dual, LIF(), X)),
     # normalised neurons
     ("norm_lif", "fused", "", None, lambda: explain(norm_only(), CURRENTS)),
     ("norm_lif", "plain", "", "traced by torch.compile", lambda: compiled(norm_only(), CURRENTS)),

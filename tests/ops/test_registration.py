@@ -180,15 +180,6 @@ def test_a_second_derivative_is_refused_clearly():
         grad.sum().backward()
 
 
-@pytest.mark.parametrize("layer", [LIF(), SpikingRNN(4, 5), SpikingRNN(4, 5, recurrent=True)], ids=str)
-def test_other_transforms_are_refused_clearly(layer):
-    x = torch.randn(5, 3, 4)
-    with pytest.raises(NotImplementedError, match="lif has no vmap; make the dimension a part of the batch"):
-        torch.func.vmap(lambda x: layer(x)[0], randomness="same")(torch.stack((x, x)))
-    with pytest.raises(NotImplementedError, match="lif has no forward-mode derivative"):
-        torch.func.jvp(lambda x: layer(x)[0], (x,), (x,))
-
-
 def test_gradient_can_be_taken_twice_from_a_retained_graph():
     x = Case().inputs()
     out, _ = Case().op(x)
