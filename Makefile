@@ -12,7 +12,7 @@ OLDER ?= .venv-older
 OLDER_PYTHON ?= python3.10
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-thirdparty sanitize exchange bench lint types native clean
+.PHONY: demo test test-thirdparty sanitize exchange bench audit lint types native clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -77,6 +77,12 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt loguru h5py matplotlib tensorboard
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly>=2.0' 'norse>=1.1' nir nirtorch
 	$(BIN)/spikeseq bench
+
+# Known advisories of what is installed, where their database can be reached; packages that it does not know are listed.
+audit: $(READY)
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python $(PIP) pip-audit
+	.venv-audit/bin/pip-audit --progress-spinner off --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 lint: $(READY)
 	$(BIN)/ruff check .

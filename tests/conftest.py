@@ -25,12 +25,13 @@ def device(request):
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory):
     """A cache folder of this session: corpora are built anew, the kernel need not be."""
-    from spikeseq.ops.build import cache_folder, ensure_native
+    from spikeseq.ops.build import ensure_native
+    from spikeseq.ops.cache import cache_folder
 
     ensure_native("cpu")  # where it is not there yet, it is built once and not for every session
     folder = tmp_path_factory.mktemp("cache")
-    for library in cache_folder().glob("*.so"):
-        (folder / library.name).symlink_to(library.resolve())
+    for path in (*cache_folder().glob("*.so"), *cache_folder().glob("*.sha256")):
+        (folder / path.name).symlink_to(path.resolve())
     return folder
 
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spikeseq.models.gesture.frames import Encoding
-from spikeseq.ops.build import cache_folder
+from spikeseq.ops.cache import cache_folder
 from spikeseq.recipes.gestures import events as gesture_events
 from spikeseq.recipes.gestures import sample as gesture_sample
 from spikeseq.recipes.gestures import scene as gesture_scene

@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from spikeseq.ops.build import cache_folder
+from spikeseq.ops.cache import cache_folder
 from spikeseq.recipes.manifest import write_manifest
 
 

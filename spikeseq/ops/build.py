@@ -17,7 +17,6 @@ import re
 import shutil
 import sys
 import sysconfig
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from .cache import building_place, cache_folder, check_private, is_whole, keep, one_process
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
 # No fast-math and no contraction into fused multiply-add: results must not depend on the compiler's mood.
@@ -124,10 +125,6 @@ def backend_info() -> dict[str, Any]:
     }
 
 
-def cache_folder() -> Path:
-    return Path(os.environ.get("SPIKESEQ_CACHE") or Path.home() / ".cache" / "spikeseq")
-
-
 def _processor() -> str:
     """The processor's features: `-march=native` code must not be found by another kind of machine."""
     with contextlib.suppress(OSError):
@@ -177,8 +174,9 @@ def _load(device: str) -> Path:
     name = f"spikeseq_{device}_{key.hexdigest()[:16]}"
     library = cache_folder() / f"{name}.so"
 
-    with _one_process(library.with_suffix(".lock")):
-        if not library.exists():
+    with one_process(library.with_suffix(".lock")):
+        check_private(library)
+        if not is_whole(library):
             print(
                 f"spikeseq: building the {device} kernel (once, some minutes of computing) ...",
                 file=sys.stderr,
@@ -186,7 +184,7 @@ def _load(device: str) -> Path:
             )
             from torch.utils import cpp_extension  # late: where a kernel is there already, nothing needs it
 
-            with tempfile.TemporaryDirectory(dir=library.parent) as folder, ninja_on_path():
+            with building_place(library) as folder, ninja_on_path():
                 cpp_extension.load(
                     name,
                     [str(path) for path in sources],
@@ -197,7 +195,7 @@ def _load(device: str) -> Path:
                 )
                 # The process keeps using the file it has loaded; others find the finished copy.
                 shutil.copyfile(Path(folder) / f"{name}.so", Path(folder) / "finished")
-                os.replace(Path(folder) / "finished", library)
+                keep(Path(folder) / "finished", library)
         else:
             torch.ops.load_library(library)
     return library
@@ -214,17 +212,3 @@ def ninja_on_path() -> Iterator[None]:
         yield
     finally:
         os.environ["PATH"] = before
-
-
-@contextlib.contextmanager
-def _one_process(path: Path) -> Iterator[None]:
-    """Holds a lock that the system frees even if its process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # no flock on this system: the rename below still keeps the file whole
-            pass
-        yield

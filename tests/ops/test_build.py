@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from spikeseq.ops.cache import check_private, one_process
+
 # The first use of the kernels builds all of them, on machines where others compute, too.
 pytestmark = pytest.mark.timeout(900)
 LIMIT = 800
@@ -194,6 +196,46 @@ def test_a_build_that_is_killed_is_done_anew(tmp_path, small):
         process.communicate()
         if started.exists():  # ninja gives each compiler a group of its own
             os.kill(int(started.read_text()), signal.SIGKILL)
+
+
+def test_a_damaged_library_is_built_anew_and_never_loaded(tmp_path, small):
+    cache = tmp_path / "cache"
+
+    def built():
+        code, out, err = run(small + BUILD, SPIKESEQ_CACHE=str(cache), SPIKESEQ_BACKEND="native")
+        assert (code, out) == (0, "7\n"), err
+        return err.count("building the cpu kernel")
+
+    assert built() == 1 and built() == 0
+    (library,) = cache.glob("*.so")
+    library.write_bytes(library.read_bytes()[:1000])
+    (cache / f"{library.stem}.left").mkdir()  # by a build that was killed
+    assert built() == 1
+    library.with_suffix(".sha256").unlink()
+    assert built() == 1
+    assert sorted(path.suffix for path in cache.iterdir()) == [".lock", ".sha256", ".so"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners of files")
+def test_a_library_that_others_can_have_written_is_not_loaded(tmp_path, monkeypatch):
+    library = tmp_path / "cache" / "kernel.so"
+    with one_process(library.with_suffix(".lock")):
+        check_private(library)
+    assert stat.S_IMODE(library.parent.stat().st_mode) == 0o700
+    library.touch()
+    check_private(library)
+    for path in (library, library.parent, tmp_path):
+        mode = path.stat().st_mode
+        path.chmod(mode | stat.S_IWOTH)
+        with pytest.raises(PermissionError, match=f"{path} can be written by every user; set SPIKESEQ_CACHE"):
+            check_private(library)
+        path.chmod(mode)
+    library.parent.chmod(0o1777)  # as /tmp is: nobody can replace what is another's
+    check_private(library)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    if library.stat().st_uid:
+        with pytest.raises(PermissionError, match=f"{library} belongs to another user"):
+            check_private(library)
 
 
 def test_building_ahead_says_what_it_has(native):

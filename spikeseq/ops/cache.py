@@ -1,0 +1,80 @@
+"""Where built kernels are kept: written by one process at a time, and loaded only as they were written.
+
+A library that is loaded runs as the user, so nobody else may have written it.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ELSEWHERE = "set SPIKESEQ_CACHE to a folder of your own"
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("SPIKESEQ_CACHE") or Path.home() / ".cache" / "spikeseq")
+
+
+@contextlib.contextmanager
+def one_process(path: Path) -> Iterator[None]:
+    """Holds a lock that the system frees even if its process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except ImportError:  # no flock on this system: renames still keep files whole
+            pass
+        yield
+
+
+def building_place(library: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder beside a library to build it in; what a kill left of former ones is taken away."""
+    prefix = f"{library.stem}."
+    for left in library.parent.glob(f"{prefix}*/"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=library.parent)
+
+
+def is_whole(library: Path) -> bool:
+    """Whether a library is there as it was written; a part of one would end the process that loads it."""
+    try:
+        return _sum_of(library).read_text().strip() == hashlib.sha256(library.read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return False
+
+
+def keep(built: Path, library: Path) -> None:
+    """Moves what was built to its place, and notes its checksum."""
+    beside = built.with_name("sum")
+    beside.write_text(hashlib.sha256(built.read_bytes()).hexdigest())
+    library.unlink(missing_ok=True)  # a former one is never beside another's sum
+    os.replace(beside, _sum_of(library))
+    os.replace(built, library)
+
+
+def check_private(library: Path) -> None:
+    """That nobody but the user, or the system's owner, can have put a library there.
+
+    Raises:
+        PermissionError: naming the file or folder that is another's, or that everybody can write to.
+    """
+    if not hasattr(os, "getuid"):  # a system without owners of this kind
+        return
+    path = library.resolve()
+    for one in (path, path.parent):
+        if one.exists() and one.stat().st_uid not in (0, os.getuid()):
+            raise PermissionError(f"{one} belongs to another user; {ELSEWHERE}")
+    for one in (path, *path.parents):
+        # In a sticky folder, as /tmp is, nobody can replace what is another's.
+        if one.exists() and one.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+            raise PermissionError(f"{one} can be written by every user; {ELSEWHERE}")
+
+
+def _sum_of(library: Path) -> Path:
+    return library.with_suffix(".sha256")
