@@ -62,7 +62,7 @@ def to_pt2(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     from spikeseq.deploy import to_pt2 as write
 
     check_suffix(out, ".pt2")
-    return compared(write(opened.model, out), out, open_pt2, "torch")
+    return compared(write(opened.model, out, **options), out, open_pt2, "torch")
 
 
 def check_suffix(out: Path, suffix: str) -> None:
@@ -91,8 +91,8 @@ def compared(exported: Any, out: Path, opening: Callable[[Path], Any], runtime: 
 
 TARGETS = {
     "nir": Target(to_nir, ("reader", "lossy")),
-    "onnx": Target(to_onnx, ("opset",)),
-    "pt2": Target(to_pt2),
+    "onnx": Target(to_onnx, ("opset", "streaming")),
+    "pt2": Target(to_pt2, ("streaming",)),
 }
 
 
@@ -109,6 +109,10 @@ def export(
         bool, typer.Option("--lossy", help="nir: write what it cannot say as the nearest, and measure.")
     ] = False,
     opset: Annotated[int | None, typer.Option(help="onnx: version of the operators.")] = None,
+    streaming: Annotated[
+        bool,
+        typer.Option("--streaming", help="onnx, pt2: a text classifier that reads in pieces, with a state."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Write a trained network in a format that other libraries read."""
@@ -118,7 +122,7 @@ def export(
     if to not in TARGETS:
         raise ValueError(f"--to must be one of {', '.join(TARGETS)}, got {to!r}")
     target = TARGETS[to]
-    options = {"reader": reader, "lossy": lossy or None, "opset": opset}
+    options = {"reader": reader, "lossy": lossy or None, "opset": opset, "streaming": streaming or None}
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in target.options:

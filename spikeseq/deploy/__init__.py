@@ -5,11 +5,13 @@
 """
 
 from .agreement import Agreement, agreement, open_onnx, open_pt2
-from .compiled import SCHEMA, to_pt2
+from .compiled import FEEDBACK_SCHEMA, SCHEMA, to_pt2
+from .forms import Inputs
 from .onnx import to_onnx
-from .program import Exported, Inputs, NotExportable, program
+from .program import Exported, NotExportable, program
 
 __all__ = [
+    "FEEDBACK_SCHEMA",
     "SCHEMA",
     "Agreement",
     "Exported",

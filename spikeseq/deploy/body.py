@@ -15,6 +15,7 @@ class Call:
         group: rows of currents that a turn takes. inner: the shape of a row. dtype: of membranes.
         own_leaks: whether every row has its own. single: whether all neurons share a leak and a threshold.
         ends: whether membranes are asked for at sequences' ends.
+        feedback: the weights of spikes that come back, (from, to); None for none.
     """
 
     op: Any
@@ -34,6 +35,7 @@ class Call:
     single: bool
     dtype: Any
     ends: bool
+    feedback: Any = None
 
     def turns(self, values: Any) -> Any:
         """(L, B, *) as (L / group, group, B, *). Sizes that are not known are taken from the tensor."""

@@ -12,14 +12,19 @@ from torch import nn
 
 from ..files import write_whole
 from ..ops import lif as _lif  # noqa: F401  defines the op
+from ..ops import recurrent as _recurrent  # noqa: F401
 from ..ops.build import backend_info, ensure_native
-from .program import Exported, program
+from .forms import Recalls
+from .program import Exported, NotExportable, program
 
 SCHEMA = str(torch.ops.spikeseq.lif.default._schema).removeprefix("spikeseq::")
 """What a process without this package declares the op with."""
 
+FEEDBACK_SCHEMA = str(torch.ops.spikeseq.lif_recurrent.default._schema).removeprefix("spikeseq::")
+"""The same of the op of layers with feedback (`recurrent=True`)."""
 
-def to_pt2(model: nn.Module | Exported, file: str | Path) -> Exported:
+
+def to_pt2(model: nn.Module | Exported, file: str | Path, *, streaming: bool = False) -> Exported:
     """Compiles a model for this kind of processor, for every length and batch, into one file.
 
     Beside it, with the ending ".so", goes the library of the op, which needs torch and nothing of ours.
@@ -28,18 +33,23 @@ def to_pt2(model: nn.Module | Exported, file: str | Path) -> Exported:
 
     Args:
         model: what `program` takes, or what it returned.
+        streaming: as `program`.
         file: where to; it must end in ".pt2".
     Returns:
         The program that was compiled.
     Raises:
-        NotExportable: as `program`. ValueError: the file's name. RuntimeError: no kernel, or no C++ compiler.
+        NotExportable: as `program`; an nn.LSTM or nn.GRU. ValueError: the file's name. RuntimeError: no
+            kernel, or no C++ compiler.
     """
     path = Path(file)
     if path.suffix != ".pt2":
         raise ValueError(f"a compiled package must end in .pt2, got {path.name}")
+    exported = model if isinstance(model, Exported) else program(model, streaming=streaming)
+    if isinstance(exported.module, Recalls):
+        kind = type(exported.module.model.rnn).__name__
+        raise NotExportable(f"torch compiles an {kind} for one length only; write it with --to onnx")
     if not ensure_native("cpu"):
         raise RuntimeError("a compiled package calls the native kernel, which cannot be built here")
-    exported = model if isinstance(model, Exported) else program(model)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         made = str(Path(folder) / path.name)
         torch._inductor.aoti_compile_and_package(exported.program, package_path=made)

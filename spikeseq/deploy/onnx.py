@@ -1,4 +1,7 @@
-"""ONNX files, which onnxruntime runs by itself: the LIF op as a Scan (`scan.py`), the rest by torch."""
+"""ONNX files, which onnxruntime runs by itself.
+
+The LIF ops become a Scan (`scan.py`), torch's LSTM and GRU those of ONNX (`loops.py`); the rest is torch's.
+"""
 
 import contextlib
 import logging
@@ -12,14 +15,21 @@ from torch import nn
 
 from ..exchange.needed import needed
 from ..files import write_whole
+from .loops import rnn_to_onnx
 from .program import Exported, NotExportable, program
-from .scan import OLDEST_OPSET, lif
+from .scan import OLDEST_OPSET, lif, lif_recurrent
 
 INSTALL = "pip install 'spikeseq[onnx]'"
-TRANSLATIONS = {"spikeseq::lif": lif}
+TRANSLATIONS: dict[str, Any] = {
+    "spikeseq::lif": lif,
+    "spikeseq::lif_recurrent": lif_recurrent,
+    "spikeseq::rnn": rnn_to_onnx,
+}
 
 
-def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None = None) -> Exported:
+def to_onnx(
+    model: nn.Module | Exported, file: str | Path, *, opset: int | None = None, streaming: bool = False
+) -> Exported:
     """Writes an ONNX file of a model for every length and batch.
 
     Inputs and outputs are those of `program`, by name; dimensions are called `length` and `batch`. A language
@@ -28,6 +38,7 @@ def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None 
     Args:
         model: what `program` takes, or what it returned.
         file: where to.
+        streaming: as `program`.
         opset: of the standard operators; default that of torch.
     Returns:
         The program that was written.
@@ -39,7 +50,7 @@ def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None 
     needed("onnxscript", INSTALL)
     if opset is not None and not (type(opset) is int and OLDEST_OPSET <= opset <= known):
         raise NotExportable(f"opset must lie between {OLDEST_OPSET} and {known}, got {opset!r}")
-    exported = model if isinstance(model, Exported) else program(model)
+    exported = model if isinstance(model, Exported) else program(model, streaming=streaming)
     check_translated(exported)
     with quiet():
         made: Any = torch.onnx.export(
@@ -47,7 +58,10 @@ def to_onnx(model: nn.Module | Exported, file: str | Path, *, opset: int | None 
             input_names=list(exported.inputs.names),
             output_names=list(exported.inputs.outputs),
             opset_version=opset,
-            custom_translation_table={getattr(torch.ops.spikeseq, "lif").default: lif},  # noqa: B009
+            custom_translation_table={
+                getattr(torch.ops.spikeseq, name.removeprefix("spikeseq::")).default: written
+                for name, written in TRANSLATIONS.items()
+            },
             dynamo=True,
             verbose=False,
         )

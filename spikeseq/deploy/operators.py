@@ -27,7 +27,11 @@ def operators(call: Call) -> Found:
     for row in range(group):
         decay = rows_in[1][row] if call.own_leaks else call.leak
         for step in range(call.substeps):
-            u = moved(call, body, u, fired, rows_in[0][row], decay)
+            drive = rows_in[0][row]
+            if call.feedback is not None:
+                heard = body("MatMul", body("Cast", fired, like=wide, to=int(wide)), call.feedback, like=wide)
+                drive = body("Add", drive, heard, like=wide)
+            u = moved(call, body, u, fired, drive, decay)
             last = row == group - 1 and step == call.substeps - 1
             if readout != "membrane" or not last:
                 fired = body("Greater", u, call.threshold, like=flag)

@@ -32,7 +32,7 @@ def one_product(call: Call, lengths: Any) -> bool:
     whole = call.readout == "spikes" or call.window == call.group * call.substeps
     ends = not call.ends or call.group == 1 or multiple(lengths, call.group)
     known = call.reset == "soft" and call.readout != "membrane" and call.dtype == call.ir.DataType.FLOAT
-    return call.single and known and whole and ends
+    return call.single and call.feedback is None and known and whole and ends
 
 
 class Rows:

@@ -38,6 +38,54 @@ def lif(
     norm_input: bool,
 ):
     """`spikeseq::lif` for the `custom_translation_table` of `torch.onnx.export`; takes what the op takes."""
+    if state.shape[0] != 1:
+        raise NotImplementedError(f"surrogate {surrogate!r} remembers, which has no translation")
+    from onnxscript import opset18 as op
+
+    before = op.Squeeze(state, op.Constant(value_ints=[0]))
+    options = (substeps, window, reset, readout, norm_input)
+    found, membrane = neurons_of(current, before, state.dtype, leak, threshold, lengths, options)
+    after = op.Unsqueeze(membrane, op.Constant(value_ints=[0]))
+    return found, after, op.Identity(op.Constant(value_floats=[0.0]))  # checkpoints are for gradients
+
+
+def lif_recurrent(
+    current,
+    state,
+    weight,
+    leak,
+    threshold,
+    lengths,
+    substeps: int,
+    window: int,
+    reset: str,
+    readout: str,
+    surrogate: str,
+    height: float,
+    width: float,
+    detach_reset: bool,
+):
+    """`spikeseq::lif_recurrent`, the same with a product of the last spikes in every sub-step."""
+    from onnxscript import opset18 as op
+
+    options = (substeps, window, reset, readout, False)
+    feedback = op.Transpose(weight, perm=[1, 0])
+    found, after = neurons_of(current, state, state.dtype, leak, threshold, lengths, options, feedback)
+    return found, after, op.Identity(op.Constant(value_floats=[0.0]))
+
+
+Options = tuple[int, int, str, str, bool]
+
+
+def neurons_of(
+    current: Any, before: Any, wide: Any, leak: Any, threshold: Any, lengths: Any, options: Options,
+    feedback: Any = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """What neurons read out, and their membranes (B, *) at the end.
+
+    Args: of the op; wide: the type of the membranes `before`. feedback: (from, to), or None.
+    """
+    substeps, window, reset, readout, norm_input = options
     import onnx_ir as ir
     from onnxscript import opset18 as op
     from torch.onnx._internal.exporter import _core  # where nodes with graphs in them go
@@ -46,11 +94,9 @@ def lif(
     assert tracer is not None
     if reset not in FORMULA:
         raise NotImplementedError(f"reset {reset!r} has no translation; known are {', '.join(FORMULA)}")
-    if state.shape[0] != 1:
-        raise NotImplementedError(f"surrogate {surrogate!r} remembers, which has no translation")
     inner = list(current.shape[1:])  # of a row: (B, *)
     neurons = [int(size) for size in inner[1:]]
-    wide, given = state.dtype, current.dtype
+    given = current.dtype
 
     def shaped(values: Any, *shape: int) -> Any:
         return op.Reshape(values, op.Constant(value_ints=list(shape)), allowzero=0)
@@ -76,10 +122,10 @@ def lif(
 
     # So many rows make whole windows; a turn of the Scan takes them together.
     group = math.lcm(substeps, window) // substeps
-    before = op.Squeeze(state, op.Constant(value_ints=[0]))
+    single = tuple(leak.shape) == (1,) == tuple(threshold.shape)
     call = Call(
         op, ir, tracer, x, before, leaks, thresholds, group, substeps, window, reset, readout, tuple(inner),
-        rows_of_leaks, tuple(leak.shape) == (1,) == tuple(threshold.shape), wide, lengths is not None,
+        rows_of_leaks, single, wide, lengths is not None, feedback,
     )  # fmt: skip
     fast = one_product(call, lengths)
     loop = products(call) if fast else sums(call) if integrates(call) else operators(call)
@@ -103,9 +149,7 @@ def lif(
             size = op.Concat(op.Constant(value_ints=[-1, window]), op.Shape(current, start=1), axis=0)
             summed = op.ReduceSum(op.Reshape(found, size), op.Constant(value_ints=[1]), keepdims=0)
             found = op.Div(summed, op.CastLike(op.Constant(value_float=float(window)), summed))
-    found = op.Cast(found, to=int(given)) if given != wide else op.Identity(found)
-    after = op.Unsqueeze(membrane, op.Constant(value_ints=[0]))
-    return found, after, op.Identity(op.Constant(value_floats=[0.0]))  # checkpoints are for gradients
+    return (op.Cast(found, to=int(given)) if given != wide else op.Identity(found)), membrane
 
 
 def masks(op: Any, alive: Any, group: int, rows: list[int]) -> Any:

@@ -8,7 +8,13 @@ from .known import number
 
 def integrates(call: Call) -> bool:
     """Whether leak 1 and a threshold out of reach stand in the graph, and every row is read out."""
-    if call.readout != "membrane" or call.group != 1 or call.substeps != 1 or call.own_leaks:
+    if (
+        call.readout != "membrane"
+        or call.group != 1
+        or call.substeps != 1
+        or call.own_leaks
+        or call.feedback is not None
+    ):
         return False
     highest = np.finfo(call.dtype.numpy()).max
     return number(call.leak) == 1 and number(call.threshold) == highest

@@ -166,6 +166,9 @@ class SpikingLayer(nn.Module):
             return dispatch(LAYER, self, x, state, run, leak)  # type: ignore[no-any-return]
         if leak is not None:
             raise ValueError("leak goes without feedback (recurrent=True); neurons then have their own")
+        if recurrent.stays_one_op():
+            weight, neuron = self.feedback.weight, self.lif.neuron()
+            return recurrent.traced_recurrent(self._currents(x), state, weight, neuron, run)
         return dispatch(FEEDBACK, self, self._currents(x), state, run)  # type: ignore[no-any-return]
 
     def _currents(self, x: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ class SpikingRNN(nn.Module):
 
     Length and batch may be dynamic in torch.export and torch.compile. With `recurrent=True` only the batch: a
     trace holds every sub-step, so that torch.export refuses a dynamic length and torch.compile compiles each
-    length anew. What is exported takes padded sequences and `lengths`, no PackedSequence.
+    length anew (`spikeseq.deploy` keeps it one op). What is exported takes padded sequences and `lengths`,
+    no PackedSequence.
     """
 
     def __init__(

@@ -4,6 +4,9 @@ Native for float32 and float64, on a CPU and on a GPU; everywhere else, and for 
 `SpikingLayer` goes one sub-step at a time, which is also the oracle.
 """
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -92,6 +95,34 @@ def lif_recurrent(
     full, leak, threshold, lengths, *options, _norm_input = neuron.arguments(current, state, run)
     check_values(current.shape[0], leak, threshold, lengths)
     out, final, _ = _LifRecurrent.apply(current, full[0], weight, leak, threshold, lengths, *options)
+    return out, final
+
+
+_kept: ContextVar[bool] = ContextVar("spikeseq_feedback_as_one_op", default=False)
+
+
+@contextlib.contextmanager
+def as_one_op() -> Iterator[None]:
+    """Layers with feedback stay one op while they are traced, without a gradient, for every length."""
+    token = _kept.set(True)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def stays_one_op() -> bool:
+    """Whether a layer with feedback is traced inside `as_one_op`."""
+    return _kept.get() and traced() is not None
+
+
+def traced_recurrent(
+    current: Tensor, state: Tensor | None, weight: Tensor, neuron: Neuron, run: Run
+) -> tuple[Tensor, Tensor]:
+    """As `lif_recurrent`, of a trace."""
+    full, leak, threshold, lengths, *options, _norm_input = neuron.arguments(current, state, run)
+    op = torch.ops.spikeseq.lif_recurrent
+    out, final, _ = op(current, full[0], weight, leak, threshold, lengths, *options)
     return out, final
 
 

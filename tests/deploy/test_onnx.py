@@ -160,7 +160,6 @@ REMEMBERS = next(name for name, kind in SURROGATES.items() if kind.memory_planes
 REFUSED = {
     "RecurrentClassifier has no exported form; known are SpikingClassifier": lambda: RecurrentClassifier(5),
     "SpikingRNN has no exported form": lambda: SpikingRNN(2, 3),
-    "hear each other": lambda: SpikingLanguageModel(5, embedding_size=4, neurons=4, recurrent=True),
     "remembers": lambda: SpikingClassifier(5, surrogate=SURROGATES[REMEMBERS]()),
     "is on meta": lambda: SpikingClassifier(5).to("meta"),
 }

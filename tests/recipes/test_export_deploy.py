@@ -2,9 +2,10 @@
 
 import json
 
+import numpy
 import pytest
 import torch
-from recipe_case import quick, refused, sets
+from recipe_case import LANGUAGE, quick, refused, sets
 
 import spikeseq
 
@@ -34,6 +35,45 @@ def test_a_text_classifier_as_onnx(cli, text, tmp_path):
     with torch.no_grad():
         wanted = opened.model(ids.unsqueeze(1), torch.tensor([len(ids)]))
     assert torch.allclose(torch.from_numpy(logits), wanted, atol=1e-4)
+
+
+def test_a_text_classifier_in_pieces(cli, text, tmp_path):
+    pytest.importorskip("onnxruntime")
+    done = cli("export", text, "--to", "onnx", "--out", tmp_path / "a.onnx", "--streaming", "--json")
+    said = json.loads(done.out)
+    assert said["takes"] == "tokens, lengths, seen, sum, membrane_0, membrane_1"
+    assert said["gives"].startswith("logits, seen_after, sum_after") and said["share_differing"] == 0
+
+
+SIZES = {"snn": "model.neurons=24", "gru": "model.hidden_size=20"}
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_onnxruntime_alone_writes_what_generate_writes(cli, training, tmp_path, model):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    settings = [one for one in LANGUAGE if not one.startswith("model.neurons")]
+    run, out = training / f"deployed-{model}", tmp_path / "a.onnx"
+    given = sets([*settings, SIZES[model]])
+    assert cli("train", "lm", "--model", model, *given, "--out", run).code == 0
+    said = json.loads(cli("export", run, "--to", "onnx", "--out", out, "--json").out)
+    assert said["largest_difference"] < 1e-4
+    expected = cli("generate", run, "--prompt", "ada has", "--tokens", 25, "--temperature", 0).out
+
+    unit, session = spikeseq.load(run).unit, onnxruntime.InferenceSession(out)
+    kinds = {"tensor(int64)": numpy.int64, "tensor(float)": numpy.float32}
+    state = {one.name: numpy.zeros([1, *one.shape[1:]], kinds[one.type]) for one in session.get_inputs()[1:]}
+    ids, tokens = [], [unit.end, *unit.encode("ada has")]
+    while len(ids) < 25:
+        logits, *after = session.run(None, {"tokens": numpy.array([tokens]).T, **state})
+        state = dict(zip(state, after, strict=True))
+        tokens = [int(logits[-1, 0].argmax())]
+        if tokens == [unit.end]:
+            break
+        ids += tokens
+    decoder = unit.decoder()
+    found = "".join(map(decoder.take, ids)) + decoder.rest()
+    assert "ada has" + found == expected.rstrip("\n") or found == expected.rstrip("\n")
 
 
 def test_what_cannot_be(cli, text, tmp_path):
