@@ -63,8 +63,9 @@ SANITIZERS = $(foreach name,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(
 sanitize: $(READY)
 	SPIKESEQ_SANITIZE=address,undefined SPIKESEQ_BACKEND=native SPIKESEQ_CASES=1100 OMP_NUM_THREADS=2 \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(SANITIZERS)" \
-	  $(BIN)/python -m pytest -p no:xdist tests/functional tests/stdp tests/ops --ignore=tests/ops/test_build.py \
-	  --ignore=tests/ops/test_nvcc.py --ignore=tests/ops/test_cuda_twin.py --ignore=tests/ops/test_registration.py
+	  $(BIN)/python -m pytest -p no:xdist --timeout 3000 tests/functional tests/stdp tests/ops \
+	  --ignore=tests/ops/test_build.py --ignore=tests/ops/test_nvcc.py --ignore=tests/ops/test_cuda_twin.py \
+	  --ignore=tests/ops/test_registration.py
 
 # The tables of docs/exchange.md and docs/neurons.md.
 exchange: $(PEERS)/.ready $(OLDER)/.ready
