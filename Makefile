@@ -58,12 +58,12 @@ test-thirdparty: $(READY) $(PEERS)/.ready $(OLDER)/.ready
 	SPIKESEQ_COMPILED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/deploy
 
 # The CPU kernel built with sanitizers: its tests, and random cases of every layer and op, 1,100 of each kind.
-# Leaks are not looked for: Python and torch keep what they hold until the end.
+# Leaks are not looked for: Python and torch keep what they hold until the end. -s shows what ends the process.
 SANITIZERS = $(foreach name,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(name).so))
 sanitize: $(READY)
 	SPIKESEQ_SANITIZE=address,undefined SPIKESEQ_BACKEND=native SPIKESEQ_CASES=1100 OMP_NUM_THREADS=2 \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(SANITIZERS)" \
-	  $(BIN)/python -m pytest -p no:xdist --timeout 3000 tests/functional tests/stdp tests/ops \
+	  $(BIN)/python -m pytest -s -p no:xdist --timeout 3000 tests/functional tests/stdp tests/ops \
 	  --ignore=tests/ops/test_build.py --ignore=tests/ops/test_nvcc.py --ignore=tests/ops/test_cuda_twin.py \
 	  --ignore=tests/ops/test_registration.py
 

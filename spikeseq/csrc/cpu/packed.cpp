@@ -71,12 +71,14 @@ S scale_of(const S* x, int64_t n) {
   return S(1);
 }
 
+int64_t bytes_of(int64_t neurons) { return neurons / 8 + (neurons % 8 > 0); }
+
 // (bits, scale, how many fired); the last is -1, and the bits are of no use, where x holds more than one value.
 std::tuple<at::Tensor, double, int64_t> pack_spikes(const at::Tensor& x) {
   const Checks check("x", x);
   TORCH_CHECK_VALUE(x.dim() == 2 && x.size(1) > 0, "x must be (R, I), got ", x.sizes());
   check_contiguous("x", x);
-  const int64_t rows = x.size(0), in = x.size(1), bytes = (in + 7) / 8;
+  const int64_t rows = x.size(0), in = x.size(1), bytes = bytes_of(in);
   at::Tensor bits = empty_kept({rows, bytes}, x.options().dtype(at::kByte));
   std::atomic<int64_t> fired{0};
   std::atomic<bool> mixed{false};
@@ -106,8 +108,8 @@ std::tuple<at::Tensor, double, int64_t> pack_spikes(const at::Tensor& x) {
 Checks check_bits(const at::Tensor& bits, int64_t in, const char* name, const at::Tensor& like) {
   const Checks check(name, like);
   TORCH_CHECK_VALUE(in > 0, "size must be at least 1, got ", in);
-  TORCH_CHECK_VALUE(bits.dim() == 2, "bits must be (R, ", (in + 7) / 8, "), got ", bits.sizes());
-  check.of_type("bits", bits, {bits.size(0), (in + 7) / 8}, at::kByte);
+  TORCH_CHECK_VALUE(bits.dim() == 2, "bits must be (R, ", bytes_of(in), "), got ", bits.sizes());
+  check.of_type("bits", bits, {bits.size(0), bytes_of(in)}, at::kByte);
   check_contiguous("bits", bits);
   return check;
 }
