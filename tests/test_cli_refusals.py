@@ -50,6 +50,7 @@ def copy(text_runs, tmp_path):
         (["evaluate", "/nowhere", "--events", "no"], ["--events must be one of float32, int8, got 'no'"]),
         (["evaluate", "/nowhere"], ["/nowhere is not a run folder: no such folder"]),
         (["classify", "/nowhere"], ["/nowhere is not a run folder"]),
+        (["translate", "/nowhere", "--beam", "1001"], ["--beam", "1000"]),
         (["energy", "/nowhere"], ["/nowhere is not a run folder"]),
         (["energy"], ["argument"]),
     ],

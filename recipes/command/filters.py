@@ -37,7 +37,7 @@ def opened(run: Path, does: str) -> Any:
 @app.command()
 def translate(
     run: Run,
-    beam: Annotated[int, typer.Option(min=1, help="Live hypotheses; 1 is greedy.")] = 5,
+    beam: Annotated[int, typer.Option(min=1, max=1000, help="Live hypotheses; 1 is greedy.")] = 5,
     batch: Annotated[
         int,
         typer.Option(min=1, help="Lines translated together; 1 answers each at once."),

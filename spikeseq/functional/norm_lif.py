@@ -1,8 +1,9 @@
 """LIF neurons behind a layer normalisation of their currents, for tokens that are processed in parallel."""
 
+import torch
 from torch import Tensor
 
-from ..checks import check_lengths, check_shape, check_tensor, positive_int
+from ..checks import CURRENT_DTYPES, check_lengths, check_shape, check_tensor, positive_int
 from ..neuron import Neuron
 from ..ops.dispatch import dispatch
 from ..ops.norm_lif import EPSILON, NORM_LIF
@@ -49,16 +50,23 @@ def norm_lif(
     return normalised(currents, state, gain, offset, neuron, lengths, substeps, persist, epsilon)
 
 
+def check_currents(currents: Tensor, substeps: int) -> Tensor:
+    """`currents` if they are floating-point and (L, 1 or `substeps`, B, C)."""
+    if check_tensor("currents", currents).dim() != 4 or currents.shape[1] not in (1, substeps):
+        rows = "1" if substeps == 1 else f"1 or {substeps}"
+        raise ValueError(f"currents must be (L, {rows}, B, C), got {tuple(currents.shape)}")
+    if currents.layout != torch.strided or currents.dtype not in CURRENT_DTYPES:
+        found = currents.dtype if currents.layout == torch.strided else f"layout {currents.layout}"
+        raise TypeError(f"currents must be dense, in float32, float64, bfloat16 or float16, got {found}")
+    return currents
+
+
 def normalised(
     currents: Tensor, state: Tensor | None, gain: Tensor, offset: Tensor, neuron: Neuron,
     lengths: Tensor | None, substeps: int, persist: bool, epsilon: float = EPSILON,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     """`norm_lif` of neurons that are described already."""
-    check_tensor("currents", currents)
-    substeps = positive_int("substeps", substeps)
-    if currents.dim() != 4 or currents.shape[1] not in (1, substeps):
-        shape = tuple(currents.shape)
-        raise ValueError(f"currents must be (L, 1 or {substeps}, B, C), got {shape}")
+    check_currents(currents, positive_int("substeps", substeps))
     neuron.check()
     if neuron.planes:
         name = neuron.surrogate.name

@@ -20,8 +20,8 @@ def over_tokens(
         conv: with `in_channels`, `out_channels`, `kernel_size`, `causal`, `bias` and `add`.
         x, state, plus: as `TokenConv1d.forward`.
     """
-    if check_tensor("x", x).shape[-1] != conv.in_channels:
-        raise ValueError(f"x must have {conv.in_channels} features, got {tuple(x.shape)}")
+    if check_tensor("x", x).dim() < 2 or x.shape[-1] != conv.in_channels:
+        raise ValueError(f"x must be (L, *, {conv.in_channels}), got {tuple(x.shape)}")
     kept = conv.kernel_size - 1
     before = kept if conv.causal else conv.kernel_size // 2
     given = x

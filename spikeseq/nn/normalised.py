@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import choice, only_shapes, positive_int
-from ..functional.norm_lif import normalised
+from ..checks import choice, only_shapes, positive_int, sequence_lengths
+from ..functional.norm_lif import check_currents, normalised
 from ..ops.dispatch import tell
 from ..ops.norm_lif import EPSILON, NORM_LIF, chains
 from .lengths import cut, inside
@@ -69,6 +69,7 @@ class NormalisedLIF(LIF):
                 currents, state, self.gain, self.offset, neuron, lengths, self.substeps, self.persist
             )
         tell(NORM_LIF, f"norm={self.norm!r} is not part of the op")
+        lengths = check_blocks(currents, self.features, self.substeps, lengths)
         currents = cut(currents, lengths, 2)
         if self.batch is not None:
             currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
@@ -103,6 +104,7 @@ class NormalisedReLU(nn.Module):
         self, currents: Tensor, state: None = None, *, lengths: Tensor | None = None
     ) -> tuple[Tensor, None]:
         """Activations (L, 1, B, C) of currents (L, 1, B, C); zero past the lengths."""
+        lengths = check_blocks(currents, self.features, 1, lengths)
         currents = cut(currents, lengths, 2)
         if self.norm == "layer":
             currents = nn.functional.layer_norm(currents, (self.features,), self.gain, self.offset, EPSILON)
@@ -110,6 +112,13 @@ class NormalisedReLU(nn.Module):
             currents = batch_normal(self.batch, currents, lengths) * self.gain + self.offset
         active = torch.relu(currents)
         return cut(active, lengths, 2), None
+
+
+def check_blocks(currents: Tensor, features: int, substeps: int, lengths: Tensor | None) -> Tensor | None:
+    """Refuses currents that are not (L, 1 or `substeps`, B, `features`); `lengths` if they fit them."""
+    if check_currents(currents, substeps).shape[3] != features:
+        raise ValueError(f"currents must have {features} features, got {tuple(currents.shape)}")
+    return None if lengths is None else sequence_lengths(lengths, currents[:, 0])
 
 
 def add_norm(module: Any, features: int, norm: str) -> None:

@@ -7,7 +7,19 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from spikeseq.nn import LIF, Integrator, LIFCell, SequenceDropout, SpikingRNN, SpikingRNNCell
+from spikeseq.models.language import TokenShift
+from spikeseq.nn import (
+    LIF,
+    CausalConv1d,
+    Integrator,
+    LIFCell,
+    NormalisedLIF,
+    NormalisedReLU,
+    SequenceDropout,
+    SpikingRNN,
+    SpikingRNNCell,
+    TokenConv1d,
+)
 
 X = torch.randn(5, 3, 4)
 JAGGED = torch.nested.nested_tensor([X[:3, 0], X[:2, 0]], layout=torch.jagged)
@@ -139,3 +151,45 @@ def test_complex_layers_are_refused(layer):
     one = copy.deepcopy(layer).to(torch.complex64)
     with pytest.raises(TypeError, match=r"leak and threshold must be in float32, .*, got torch.complex64"):
         one(X[0].to(torch.complex64) if "Cell" in str(layer) else X.to(torch.complex64))
+
+
+NORMALISED = {
+    "NormalisedLIF": lambda: NormalisedLIF(4, substeps=2),
+    "NormalisedLIF batch": lambda: NormalisedLIF(4, substeps=2, norm="batch"),
+    "NormalisedLIF none": lambda: NormalisedLIF(4, substeps=2, norm="none"),
+    "NormalisedReLU": lambda: NormalisedReLU(4),
+    "NormalisedReLU batch": lambda: NormalisedReLU(4, norm="batch"),
+}
+BLOCKS = torch.zeros(5, 1, 3, 4)
+CURRENTS = [
+    (None, TypeError, "currents must be a Tensor, got NoneType"),
+    (BLOCKS[0, 0, 0], ValueError, r"currents must be \(L, 1.*, B, .*\), got \(4,\)"),
+    (BLOCKS[0, 0, 0, 0], ValueError, r"currents must be \(L, 1.*, B, .*\), got \(\)"),
+    (BLOCKS.expand(5, 3, 3, 4), ValueError, r"currents must be \(L, 1.*, B, .*\), got \(5, 3, 3, 4\)"),
+    (BLOCKS[..., :3], ValueError, r"4 features|\(4,\)|\(3,\)"),
+    (BLOCKS.long(), TypeError, "currents must be dense, .*, got torch.int64"),
+    (BLOCKS.to_sparse(), TypeError, "currents must be dense, .*, got layout torch.sparse_coo"),
+]
+
+
+@pytest.mark.parametrize(("currents", "kind", "message"), CURRENTS)
+@pytest.mark.parametrize("lengths", [None, torch.tensor([5, 2, 4])])
+@pytest.mark.parametrize("name", NORMALISED)
+def test_normalised_currents(name, lengths, currents, kind, message):
+    with pytest.raises(kind, match=message):
+        NORMALISED[name]()(currents, lengths=lengths)
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_lengths_of_normalised_currents(name):
+    with pytest.raises(ValueError, match=r"^lengths must .*\[0, 5\].*, got 9"):
+        NORMALISED[name]()(BLOCKS, lengths=torch.tensor([5, 9, 4]))
+
+
+@pytest.mark.parametrize("x", [torch.tensor(1.0), torch.zeros(4), torch.zeros(5, 3, 3)])
+def test_convolutions_over_tokens_name_what_they_take(x):
+    for module in (TokenConv1d(4, 2, causal=False), CausalConv1d(4, 2)):
+        with pytest.raises(ValueError, match=r"^x must be \(L, \*, 4\), got"):
+            module(x)
+    with pytest.raises(ValueError, match=r"^x must be \(L, B, 4\), got"):
+        TokenShift(4, 2)(x)

@@ -66,7 +66,7 @@ def test_a_later_token_never_changes_an_earlier_output():
     [
         (lambda: TokenConv1d(3, 4, 2, causal=False), "kernel_size must be odd"),
         (lambda: CausalConv1d(0, 4), "in_channels must be at least 1"),
-        (lambda: CausalConv1d(3, 4)(torch.zeros(5, 2, 4)), "x must have 3 features"),
+        (lambda: CausalConv1d(3, 4)(torch.zeros(5, 2, 4)), r"x must be \(L, \*, 3\), got \(5, 2, 4\)"),
         (
             lambda: CausalConv1d(3, 4)(torch.zeros(5, 2, 3), torch.zeros(1, 2, 3)),
             r"state must be \(2, 2, 3\)",

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...checks import autocast_dtype, check_shape, check_share, choice, positive_int
+from ...checks import autocast_dtype, check_shape, check_share, check_tensor, choice, positive_int
 from ...nn import LIF
 from ...nn.layer import SpikingLayer
 from ...nn.start import begin, normal
@@ -46,6 +46,8 @@ class TokenShift(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(L, B, D) to (L, B, D), and the last K - 1 inputs (B, K - 1, D)."""
+        if check_tensor("x", x).dim() != 3 or x.shape[-1] != self.features:
+            raise ValueError(f"x must be (L, B, {self.features}), got {tuple(x.shape)}")
         before = self.kernel_size - 1
         past = x.new_zeros((before, *x.shape[1:])) if state is None else state.transpose(0, 1)
         if state is not None:

@@ -193,6 +193,8 @@ def unfit(model: SpikingLanguageModel) -> str | None:
         if not isinstance(part, SpikingBlock):
             return f"{where} is a {type(part).__name__}"
         layer: Any = part.layer
+        if isinstance(part.to_stream, EventLinear):
+            return f"{where} is driven by events already"
         if part.to_leak is not None:
             return f"{where} computes its leaks from the input"
         if layer.feedback is not None:

@@ -14,9 +14,12 @@ from recipe_case import LANGUAGE, before_manifests, refused, sets
 from safetensors.torch import load_file
 
 import spikeseq
+from spikeseq.events import compile_events
+from spikeseq.models.language import build_language_model
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.evaluate import evaluate
 from spikeseq.recipes.language.task import LanguageTask
+from spikeseq.recipes.language.writer import for_writing
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.train import train
@@ -97,6 +100,13 @@ def test_the_test_again_and_on_other_texts(runs, model, tmp_path):
     unlike = evaluate(runs / model, data=both, split="test", say=lambda text: None)
     assert like["data"] == "a" and unlike["data"] == "a and 1 more"
     assert like["bits_per_byte"] < unlike["bits_per_byte"]
+
+
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_what_is_driven_by_events_writes_as_it_is(weights):  # as `evaluate --events` tests it
+    model = build_language_model({"name": "snn", "embedding_size": 4, "neurons": 6, "layers": 1}, 9).eval()
+    driven = compile_events(model, weights)
+    assert for_writing(driven) is driven and for_writing(model) is not model
 
 
 def test_a_file_is_scored_as_a_whole(runs, cli, tmp_path):
