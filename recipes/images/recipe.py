@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from spikeseq import evaluation
-from spikeseq.nn import SpikingNetwork
 from spikeseq.recipes.images.checks import augmentation, check_settings
 from spikeseq.recipes.images.classifier import ImageClassifier, open_image_classifier
 from spikeseq.recipes.images.models import empty, fresh
 from spikeseq.recipes.images.start import check_start, inherited, open_teacher, start_model, taken_over
-from spikeseq.recipes.images.task import ImageTask
+from spikeseq.recipes.images.task import ImageTask, spikes
 from spikeseq.recipes.recipe import Metrics, Recipe, Say, Start, Table
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit, load_images, open_split
 
@@ -78,7 +77,7 @@ class ImageClassification(Recipe):
         """Accuracy in percent; of a spiking network also after each sub-step."""
         images = some_of(task.corpus.splits[split], config.evaluate.images)
         result: dict[str, Any] = {}
-        if isinstance(model, SpikingNetwork):
+        if spikes(model):
             curve = task.accuracy_by_substep(model, images, device)
             result |= {"accuracy": round(curve[-1], 3), "accuracy_by_substep": [round(a, 3) for a in curve]}
         else:
@@ -95,7 +94,7 @@ class ImageClassification(Recipe):
         account = evaluation.measure_energy(
             model, inputs, tokens=len(images), input_kind="analog", unit=self.unit
         )
-        if isinstance(model, SpikingNetwork):
+        if spikes(model):
             plain = config.copy()
             if plain.model.norm != "none":
                 plain.model.norm = "batch"  # which an ANN can have

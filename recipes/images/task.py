@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +98,7 @@ class ImageTask(Task):
     def spike_costs(self) -> dict[str, float] | None:
         """A spike is penalised for the additions that it causes."""
         model, split = self.model, next(iter(self.corpus.splits.values()))
-        if not isinstance(model, SpikingNetwork):
+        if not spikes(model):
             return None
         training = model.training
         device = next(model.parameters()).device
@@ -171,14 +171,19 @@ def largest_value(mean: list[float], std: list[float]) -> float:
     return max(max(shift, 1 - shift) / scale for shift, scale in zip(mean, std, strict=True))
 
 
+def spikes(model: nn.Module) -> TypeGuard[SpikingNetwork]:
+    """Whether it runs over sub-steps; an ANN does not."""
+    return isinstance(model, SpikingNetwork)
+
+
 def show_whole(model: nn.Module, mean: list[float], std: list[float]) -> None:
     """Lets Poisson spikes of a network stand for any pixel, so that none is clipped."""
-    if isinstance(model, SpikingNetwork):
+    if spikes(model):
         model.largest = largest_value(mean, std)
 
 
 def answer(model: nn.Module, images: Tensor, seed: int) -> Tensor:
     """Logits (B, classes). Poisson spikes are drawn by the seed: an image always gets the same answer."""
-    if not isinstance(model, SpikingNetwork):
+    if not spikes(model):
         return model(images)  # type: ignore[no-any-return]
     return model(images, generator=torch.Generator(images.device).manual_seed(seed))  # type: ignore[no-any-return]

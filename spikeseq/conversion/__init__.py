@@ -17,7 +17,7 @@ from ..nn.network import SpikingNetwork
 from ..outside import copied, outside
 from .affine import check_affine
 from .prepare import average_pools, calls_of, check_map, fold_batch_norm, hold_dropout, is_chain, put_neurons
-from .survey import MAPS, Survey, check, check_parts, survey
+from .survey import Survey, check, check_parts, survey
 from .thresholds import Layers, balance
 
 METHODS = ("max", "percentile")
@@ -254,9 +254,9 @@ def _into_weights(network: nn.Module, found: Survey, layers: Layers, thresholds:
     neurons = iter(zip(layers, thresholds, strict=True))
     last: Any = None
     for call in found.calls:
-        if isinstance(call.module, MAPS):
+        if call.role == "map":
             last = call
-        elif isinstance(call.module, nn.ReLU):
+        elif call.role == "relu":
             (name, module, number), value = next(neurons)
             if last is None or calls_of(found, last.module) > 1:
                 raise ValueError(

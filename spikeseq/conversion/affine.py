@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..modules import named, of_kind
 from ..nn.network import logits_of
 from ..watch import Call, Watcher
-from .survey import MAX_POOLS, RECTIFIERS
+from .survey import ROLES, role
 
 STRAIGHT = 1e-5  # relative, in float64; networks that compute in float32 in between pass too
 POINTS = 4
@@ -52,9 +52,9 @@ def straight(x: Tensor) -> bool:
 @contextmanager
 def _gated(model: nn.Module) -> Iterator[None]:
     """ReLUs and maximum poolings pass, at all points, what they pass at the first."""
-    gated: dict[str, Any] = of_kind(model, *RECTIFIERS, *MAX_POOLS)
+    gated: dict[str, Any] = of_kind(model, *ROLES["relu"], *ROLES["pool"])
     for name, module in gated.items():
-        module.forward = _pass if isinstance(module, RECTIFIERS) else _take(module, name)
+        module.forward = _pass if role(module) == "relu" else _take(module, name)
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from ..modules import check_plain, named, refuse
 from ..nn.activation import SpikingActivation, TimedDropout
 from ..nn.network import logits_of
 from ..outside import outside
-from .survey import BATCH_NORMS, DROPOUTS, MAPS, MAX_POOLS, RECTIFIERS, Called, Survey, survey
+from .survey import ROLES, Called, Survey, role, survey
 
 CLOSE = 1e-6  # relative, in float64
 HALF = 0.5
@@ -39,14 +39,14 @@ def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
             made from others, seen by hooks, or shared.
     """
     found = survey(model, example)
-    norms = found.order(BATCH_NORMS)
+    norms = found.order("norm")
     if not norms:
         return []
     before = output(model, example)
     lines = []
     for norm in norms:
         source = next((call for call in found.calls if call.output is norm.input), None)
-        if source is None or not isinstance(source.module, MAPS) or calls_of(found, source.module) > 1:
+        if source is None or source.role != "map" or calls_of(found, source.module) > 1:
             raise ValueError(
                 f"{named(norm.name, norm.module)} does not follow a convolution or linear map,"
                 " into which it could be folded; give batch_norm='keep', or train without it"
@@ -70,7 +70,7 @@ def fold_batch_norm(model: nn.Module, example: Tensor) -> list[str]:
 def average_pools(model: nn.Module, found: Survey) -> list[str]:
     """Average pooling in the place of maximum pooling, in place."""
     lines = []
-    for call in found.order(MAX_POOLS):
+    for call in found.order("pool"):
         pool: Any = call.module
         if isinstance(pool, nn.AdaptiveMaxPool2d):
             new: nn.Module = nn.AdaptiveAvgPool2d(pool.output_size)
@@ -95,7 +95,7 @@ def put_neurons(
     """
     made: dict[nn.Module, SpikingActivation] = {}
     order = []
-    for call in found.order(RECTIFIERS):
+    for call in found.order("relu"):
         if call.module not in made:
             made[call.module] = SpikingActivation(calls_of(found, call.module), **neuron)
         order.append((call.name, made[call.module]))
@@ -113,7 +113,7 @@ def hold_dropout(model: nn.Module) -> list[str]:
     """Dropout with one mask for all sub-steps in the place of any other, in place."""
     lines = []
     for name, module in list(model.named_modules()):
-        if not isinstance(module, DROPOUTS):
+        if role(module) != "dropout":
             continue
         kind = named(name, module)
         if module.p == 1:
@@ -127,7 +127,7 @@ def hold_dropout(model: nn.Module) -> list[str]:
 def check_map(model: nn.Module, call: Called, otherwise: str) -> None:
     """Raises ValueError for a map whose weights cannot be read and written in the place of a call."""
     way_out = f"make it a plain module of torch.nn (prune.remove, remove_parametrizations), or {otherwise}"
-    check_plain(call.name, call.module, way_out, *MAPS)
+    check_plain(call.name, call.module, way_out, *ROLES["map"])
     own = {id(parameter) for parameter in call.module.parameters()}
     for name, module in model.named_modules():
         if module is not call.module and any(id(p) in own for p in module.parameters(recurse=False)):
@@ -147,7 +147,7 @@ def is_chain(model: nn.Module, example: Tensor, found: Survey) -> bool:
     Then weights can stay as they are and only thresholds carry the scale of a layer (thesis algorithm 1).
     """
     before = output(model, example)
-    for module in {call.module for call in found.order(RECTIFIERS)}:
+    for module in {call.module for call in found.order("relu")}:
         times = calls_of(found, module)
         hook = module.register_forward_hook(lambda module, args, output: output * HALF)
         try:

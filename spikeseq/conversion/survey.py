@@ -20,11 +20,16 @@ from ..modules import (
 )
 from ..watch import Call, Watcher
 
-RECTIFIERS = (nn.ReLU,)
-MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-MAPS = (nn.Conv1d, nn.Conv2d, nn.Linear)
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+ROLES: dict[str, tuple[type[nn.Module], ...]] = {
+    "relu": (nn.ReLU,),
+    "map": (nn.Conv1d, nn.Conv2d, nn.Linear),
+    "norm": (nn.BatchNorm1d, nn.BatchNorm2d),
+    "pool": (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d),
+    "dropout": (
+        *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    ),
+}
+"""What is read or replaced: neurons come where ReLUs were, and the rest is made ready for them."""
 NO_SPIKES = (
     *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.modules.instancenorm._InstanceNorm),
     *(nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, nn.Embedding, nn.LPPool2d),
@@ -49,6 +54,11 @@ POOL_FUNCTIONS = {"max_pool1d", "max_pool2d", "adaptive_max_pool2d", "max_pool2d
 RELU_FUNCTIONS = {"relu"}
 
 
+def role(module: nn.Module) -> str | None:
+    """Which of `ROLES` a module has by its class; None if it is called as it is."""
+    return next((name for name, kinds in ROLES.items() if isinstance(module, kinds)), None)
+
+
 @dataclass
 class Called:
     """One call of a module that has no parts or is replaced: its name, and the tensors in and out."""
@@ -58,6 +68,10 @@ class Called:
     input: Tensor | None
     output: Tensor | None
 
+    @property
+    def role(self) -> str | None:
+        return role(self.module)
+
 
 @dataclass
 class Survey:
@@ -66,8 +80,9 @@ class Survey:
     calls: list[Called] = field(default_factory=list)
     functions: list[tuple[str, str]] = field(default_factory=list)
 
-    def order(self, kinds: Any) -> list[Called]:
-        return [call for call in self.calls if isinstance(call.module, kinds)]
+    def order(self, wanted: str) -> list[Called]:
+        """The calls of modules of one role."""
+        return [call for call in self.calls if call.role == wanted]
 
 
 class _Functions(TorchFunctionMode):
@@ -109,7 +124,7 @@ def survey(model: nn.Module, example: Tensor) -> Survey:
 
 
 def _replaced(module: nn.Module) -> bool:
-    return isinstance(module, (*RECTIFIERS, *BATCH_NORMS))
+    return role(module) in ("relu", "norm")
 
 
 def leaf(module: nn.Module) -> bool:
@@ -135,10 +150,10 @@ def check_parts(model: nn.Module, batch_norm: str) -> None:
             refuse(name, module, "was compiled", "convert the model before torch.compile")
         if is_quantised(module):
             refuse(name, module, "is quantised", "convert the model as it was before")
-        for kinds in (RECTIFIERS, MAX_POOLS, *([BATCH_NORMS] * (batch_norm == "fold")), DROPOUTS):
-            if isinstance(module, kinds):
-                check_plain(name, module, way_out, *kinds)
-        if isinstance(module, BATCH_NORMS) and (reason := rewritten(module)):
+        found = role(module)
+        if found in ("relu", "pool", "dropout") or (found == "norm" and batch_norm == "fold"):
+            check_plain(name, module, way_out, *ROLES[found])
+        if found == "norm" and (reason := rewritten(module)):
             refuse(name, module, reason, way_out)
 
 
@@ -155,11 +170,11 @@ def check(found: Survey, max_pool: str) -> None:
     for call in found.calls:
         kind = type(call.module).__name__
         where = named(call.name, call.module)
-        if isinstance(call.module, BATCH_NORMS) and call.module.running_mean is None:
+        if call.role == "norm" and call.module.running_mean is None:
             wrong.append(f"{where} has no statistics of its own; train it with track_running_stats=True")
-        elif isinstance(call.module, MAX_POOLS) and call.module.return_indices:
+        elif call.role == "pool" and call.module.return_indices:
             wrong.append(f"{where} returns indices as well; put one there that returns values alone")
-        elif isinstance(call.module, MAX_POOLS) and max_pool == "error":
+        elif call.role == "pool" and max_pool == "error":
             wrong.append(
                 f"{where}: train with average pooling, or give max_pool='average' to put it in its place,"
                 " or max_pool='spikes' to take the maximum of spikes"
@@ -167,12 +182,12 @@ def check(found: Survey, max_pool: str) -> None:
         elif isinstance(call.module, NO_SPIKES) or (
             of_torch(call.module)
             and class_of(call.module).__module__ == "torch.nn.modules.activation"
-            and not isinstance(call.module, RECTIFIERS)
+            and call.role != "relu"
         ):
             wrong.append(
                 f"{where}: {kind} has no spiking counterpart; only ReLU and batch normalisation have"
             )
     if wrong:
         raise ValueError("the network cannot be converted: " + "; ".join(dict.fromkeys(wrong)))
-    if not found.order(RECTIFIERS):
+    if not found.order("relu"):
         raise ValueError("the network has no nn.ReLU that is called, so there is nothing to convert")
