@@ -12,7 +12,7 @@ OLDER ?= .venv-older
 OLDER_PYTHON ?= python3.10
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-thirdparty sanitize exchange bench audit lint types native clean
+.PHONY: demo test test-thirdparty sanitize exchange bench audit fuzz lint types native clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -84,6 +84,10 @@ audit: $(READY)
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python $(PIP) pip-audit
 	.venv-audit/bin/pip-audit --progress-spinner off --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+# Twenty thousand damaged files: the table of docs/reliability.md.
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m spikeseq.evaluation.reliability fuzz --write docs/reliability.md
 
 lint: $(READY)
 	$(BIN)/ruff check .

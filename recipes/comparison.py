@@ -32,7 +32,7 @@ def neighbours(folder: Path, metrics: Metrics) -> list[Metrics]:
     found, recipe, wanted = [], RECIPES[metrics["recipe"]], compared_by(folder, metrics)
     for other in sorted(folder.resolve().parent.iterdir()):
         # What lies beside a run is not ours: no file in it may spoil a training that has gone well.
-        with contextlib.suppress(OSError, runs.RunError, KeyError, TypeError, ValueError):
+        with contextlib.suppress(OSError, *runs.UNREADABLE):
             row = runs.read_metrics(other)
             if row and compared_by(other, row) == wanted:
                 recipe.row(row)  # of an earlier version it may have no row

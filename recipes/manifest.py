@@ -131,4 +131,6 @@ def reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     text = " ".join(str(error).split())[:200]
-    return f"it has no {text}" if isinstance(error, KeyError) else text or type(error).__name__
+    if isinstance(error, KeyError):
+        return f"it has no {text}"
+    return text or type(error).__name__

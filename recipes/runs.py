@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from spikeseq.files import write_whole
+from spikeseq.recipes.budget import Budget, TooLargeError
 from spikeseq.recipes.engine import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
@@ -34,6 +35,10 @@ METRICS = [
     "seconds",
     "hardware",
 ]
+
+
+UNREADABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
+"""What comes of values of other kinds, or of none, where figures are shown."""
 
 
 def run_name(recipe: str, model: str, method: str | None, seed: int) -> str:
@@ -158,7 +163,30 @@ def finished(folder: Path) -> dict[str, Any]:
     metrics = read_metrics(folder)
     if metrics is None:
         raise RunError(f"{folder} has no {METRICS_FILE}: the run is not finished; go on with --resume")
+    check_account(folder, metrics)
     return metrics
+
+
+def check_account(folder: Path, metrics: dict[str, Any]) -> None:
+    """Raises RunError for metrics of which no table of energy can be made."""
+    from spikeseq.evaluation.energy.table import compute_rows, memory_rows
+
+    try:
+        for key, kind in (("data", str), ("test", dict), ("validation", dict), ("seconds", dict)):
+            if not isinstance(metrics[key], kind):
+                raise ValueError(f"{key} is {metrics[key]!r:.40}")
+        compute_rows({"run": metrics}, metrics["recipe"])
+        memory_rows({"run": metrics})
+    except UNREADABLE as error:
+        raise RunError(f"{folder / METRICS_FILE} is damaged: {reason(error)}") from None
+
+
+def row_of(folder: Path, metrics: dict[str, Any]) -> dict[str, str]:
+    """A run's line of the comparison table. Raises RunError for metrics that have none."""
+    try:
+        return RECIPES[metrics["recipe"]].row(metrics)
+    except UNREADABLE as error:
+        raise RunError(f"{folder / METRICS_FILE} is damaged: {reason(error)}") from None
 
 
 def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path]) -> Settings | None:
@@ -185,10 +213,15 @@ def load(run: str | Path) -> Any:
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():
         raise RunError(f"{folder} has no {MODEL_FILE}: the run is not finished; go on with --resume")
+    size = (folder / MODEL_FILE).stat().st_size
     try:
-        opened = RECIPES[config.recipe].open(folder, config)
+        with Budget(size):
+            opened = RECIPES[config.recipe].open(folder, config)
     except RunError:
         raise
+    except TooLargeError as error:
+        why = f"{CONFIG_FILE} and the files beside it ask for a model of {error}"
+        raise RunError(f"{folder}: {why}; {MODEL_FILE} has {size:,} bytes") from None
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{folder}: {error}") from None
     load_weights(folder, opened.model)

@@ -1,6 +1,7 @@
 """The console script `spikeseq`: results on standard output, everything for people on standard error."""
 
 import _thread
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,8 @@ import threading
 import time
 from contextlib import suppress
 from typing import Any, NoReturn
+
+NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 
 
 def run() -> NoReturn:
@@ -56,13 +59,29 @@ def main() -> NoReturn:
         if os.environ.get("SPIKESEQ_TRACEBACK"):
             raise
         if not isinstance(error.__cause__, KeyboardInterrupt):  # which some versions of typer wrap
+            written_out()
             fail(described(error))
         status = 130
     finally:
         sys.unraisablehook = told
     if status == 130:
         fail("interrupted", 130)
+    written_out()
     sys.exit(status or 0)
+
+
+def written_out() -> None:
+    """Brings out what was printed. Where that cannot be written, on a full disk say, one line tells; a reader
+    that has had enough is none the worse."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):  # else Python tries again, and tells in lines of its own
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            fail(f"output cannot be written: {error.strerror}")
 
 
 def interrupt_again(lost: Any) -> None:
@@ -90,7 +109,8 @@ def fail(text: str, status: int = 2) -> NoReturn:
     text = text.removeprefix("spikeseq: ")
     print(f"spikeseq: {text}", file=sys.stderr)
     if "--json" in sys.argv[1:]:
-        print(json.dumps({"error": text}))
+        with suppress(OSError):  # which may be what is told
+            print(json.dumps({"error": text}), flush=True)
     sys.exit(status)
 
 
@@ -98,6 +118,9 @@ def described(error: Exception) -> str:
     """One line that says what is wrong; the type's name only where the message alone would not tell."""
     usage = getattr(error, "format_message", None)  # an unknown option or a missing argument
     text = " ".join((usage() if usage else str(error)).split())
+    if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+        bare = error.strerror == os.strerror(error.errno)  # else it says what cannot be written
+        text = f"output cannot be written: {error.strerror}" if bare else text
     known = usage or isinstance(
         error, ValueError | TypeError | OSError | ImportError | ArithmeticError | RuntimeError
     )

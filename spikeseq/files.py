@@ -74,3 +74,10 @@ def check_place(path: Path, parents: bool = False) -> None:
         raise ValueError(f"{path} cannot be written: {problem}")
     if not os.access(place, os.W_OK | os.X_OK):
         raise ValueError(f"{path} cannot be written: {place} is closed to you")
+    # Some systems let everything be done by who asks, and refuse it then: a file tells.
+    probe = place / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {place}: {error.strerror}") from None

@@ -11,20 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from spikeseq.evaluation.pages import between
 from spikeseq.files import write_whole
-
-
-def between(text: str, name: str, content: str) -> str:
-    """A page with what stands between the marks of `name` replaced.
-
-    Raises:
-        ValueError: it has no such marks.
-    """
-    start, end = (f"<!-- {mark} {name} -->" for mark in ("begin", "end"))
-    if text.count(start) != 1 or text.count(end) != 1:
-        raise ValueError(f"the page has no {start} and {end}")
-    head, _, rest = text.partition(start)
-    return f"{head}{start}\n{content}\n{end}{rest.partition(end)[2]}"
 
 
 def agreement(python: str | None) -> dict[str, str]:

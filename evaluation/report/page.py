@@ -19,6 +19,7 @@ from spikeseq.files import write_whole
 from spikeseq.recipes.comparison import compared_by
 from spikeseq.recipes.config import changes
 from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.runs import row_of
 from spikeseq.recipes.shared import plots
 from spikeseq.tokenizers.words import whole_characters
 
@@ -61,7 +62,7 @@ def render(contents: Sequence[Content], text: str | None = None) -> str:
         title=f"{recipe}: {', '.join(metrics)}",
         version=spikeseq.__version__,
         data=contents[0].metrics["data"],
-        results=[{"run": c.name, **RECIPES[recipe].row(c.metrics)} for c in contents],
+        results=[{"run": c.name, **row_of(c.folder, c.metrics)} for c in contents],
         results_legend=RECIPES[recipe].legend,
         compute=compute_rows(metrics, recipe),
         unit=RECIPES[recipe].unit,

@@ -28,6 +28,7 @@ from spikeseq.recipes.gestures import scene as gesture_scene
 from spikeseq.recipes.gestures.files import Recording, find_recordings, read_recordings, tonic_set
 from spikeseq.recipes.gestures.frames import arrived, encode, encoding_of
 from spikeseq.recipes.gestures.sample import CLASSES, SPLITS, write_gesture_sample
+from spikeseq.recipes.manifest import checked
 from spikeseq.recipes.recipe import SPLITS as ROLES
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.choice import evenly
@@ -240,6 +241,6 @@ def _write(loaded: GestureSplit, folder: Path) -> None:
 def _read(folder: Path) -> GestureSplit | None:
     """What is in the cache, or None where there is nothing or it is damaged."""
     try:
-        return GestureSplit(**load_file(folder / "tensors.safetensors"))
-    except (OSError, TypeError, SafetensorError):
+        return GestureSplit(**load_file(checked(folder / "tensors.safetensors")))
+    except (OSError, ValueError, TypeError, SafetensorError):
         return None

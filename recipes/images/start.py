@@ -136,7 +136,11 @@ def teacher_run(config: Any) -> Path | None:
     start = config.model.start
     if not config.distillation.weight:
         return None
+    seen: list[Path] = []
     while start is not None:
+        if Path(start).resolve() in seen:
+            raise ConfigError(f"{seen[0]} starts from itself: {start} leads back to it; give another --from")
+        seen.append(Path(start).resolve())
         before = runs.read_config(Path(start))
         if not is_spiking(before):
             return Path(start)

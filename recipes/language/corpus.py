@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikeseq.recipes.language import sample
 from spikeseq.recipes.language.documents import Piece, Source, find
 from spikeseq.recipes.language.units import Unit, blocks, learn_unit, read_unit
+from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
 from spikeseq.recipes.shared.errors import DataError, listed
@@ -293,11 +294,11 @@ class _Plan:
 def _read(folder: Path, kind: str, name: str, splits: Sequence[str]) -> Corpus | None:
     """The corpus in a folder, or None where its files do not belong together."""
     try:
-        about = json.loads((folder / "about.json").read_text())
+        about = read_json(folder / "about.json")
         unit = read_unit(folder, kind)
         streams = {}
         for split in splits:
-            ids = np.memmap(folder / f"{split}.ids", width_of(unit), "r")
+            ids = np.memmap(checked(folder / f"{split}.ids"), width_of(unit), "r")
             streams[split] = Stream(ids, **about[split])
         return Corpus(name, unit, streams)
     except (OSError, ValueError, KeyError, TypeError):

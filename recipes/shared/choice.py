@@ -10,7 +10,9 @@ from torch import Tensor
 from spikeseq.recipes.shared.errors import DataError
 
 
-def cut_validation(labels: Tensor, share: float = 0.1, seed: int = 1) -> tuple[Tensor, Tensor]:
+def cut_validation(
+    labels: Tensor, share: float = 0.1, seed: int = 1, origin: str = "the data"
+) -> tuple[Tensor, Tensor]:
     """(training rows, validation rows) of labels (N,): `share` of each class, at least one row, in order.
 
     The default 0.1 leaves 5,000 of CIFAR-10's images to select by, good to 0.3 % at 95 % accuracy.
@@ -23,7 +25,9 @@ def cut_validation(labels: Tensor, share: float = 0.1, seed: int = 1) -> tuple[T
     held: list[int] = []
     for label, rows in _by_class(labels).items():
         if len(rows) < 2:
-            raise DataError(f"class {label} has one training image; expected two or more, to validate on one")
+            raise DataError(
+                f"{origin}: class {label} has one training image; expected two or more, to validate on one"
+            )
         rng.shuffle(rows)
         held += rows[: min(max(1, round(share * len(rows))), len(rows) - 1)]
     mask = torch.zeros(len(labels), dtype=torch.bool)

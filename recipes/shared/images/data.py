@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.choice import check_share, cut_validation, evenly
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
@@ -116,7 +117,7 @@ def load_images(settings: Any, say: Say = lambda text: None) -> ImageData:
     for role, split in loaded.items():
         _check_classes(f"{name}: {role}", split, classes, train)
     if "validation" not in loaded:
-        rows = cut_validation(train.labels, settings.validation_share, settings.split_seed)
+        rows = cut_validation(train.labels, settings.validation_share, settings.split_seed, name)
         splits = dict(zip(SPLITS, [*(_rows(train, part) for part in rows), loaded["test"]], strict=True))
     else:
         splits = {role: ImageSplit(loaded[role].pixels, loaded[role].labels) for role in SPLITS}
@@ -141,7 +142,8 @@ def open_split(settings: Any, split: str, say: Say = lambda text: None) -> tuple
     classes = _classes(settings, loaded)
     if split == "test" or "validation" in parts:
         return ImageSplit(loaded.pixels, loaded.labels), classes
-    train, validation = cut_validation(loaded.labels, settings.validation_share, settings.split_seed)
+    shares = settings.validation_share, settings.split_seed
+    train, validation = cut_validation(loaded.labels, *shares, settings.source)
     return _rows(loaded, train if split == "train" else validation), classes
 
 
@@ -258,8 +260,8 @@ def _write(loaded: Loaded, folder: Path) -> None:
 def _read(folder: Path) -> Loaded | None:
     """The part in the cache, or None where there is none or it is damaged."""
     try:
-        about = json.loads((folder / IMAGES_FILE).read_text())
-        tensors = load_file(folder / "tensors.safetensors")
+        about = read_json(folder / IMAGES_FILE)
+        tensors = load_file(checked(folder / "tensors.safetensors"))
         return Loaded(tensors["pixels"], tensors["labels"], about["classes"], about["jpeg"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

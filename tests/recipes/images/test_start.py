@@ -191,3 +191,14 @@ def test_what_is_told_before_the_data_is_read(runs, monkeypatch, tmp_path):
     with pytest.raises(RunError, match="gone is not a run folder: no such folder"):
         run(tmp_path / "a", "diet", tmp_path / "diet", extra=["distillation.weight=0.5"])
     assert not (tmp_path / "a").exists()
+
+
+def test_runs_that_start_from_each_other_are_refused(runs, tmp_path):
+    """Moved or edited folders may name each other: whose answers to learn from is then nowhere."""
+    for one, other in (("a", "b"), ("b", "a")):
+        folder = before_manifests(shutil.copytree(runs / "diet", tmp_path / one))
+        path = folder / "config.yaml"
+        path.write_text(path.read_text().replace(str(runs / "convert"), str(tmp_path / other)))
+    with pytest.raises(ConfigError, match=r"a starts from itself: .*a leads back to it; give another --from"):
+        run(tmp_path / "c", "diet", tmp_path / "a", extra=["distillation.weight=0.5"])
+    assert not (tmp_path / "c").exists()

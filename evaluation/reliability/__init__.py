@@ -1,0 +1,1 @@
+"""Trying to lose data: files that are damaged, and what is told in `docs/reliability.md`."""

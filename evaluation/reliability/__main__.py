@@ -1,0 +1,63 @@
+"""Damages files, thousands of them, and tells what became of each:
+
+python -m spikeseq.evaluation.reliability fuzz [--cases 20000] [--write docs/reliability.md]
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from spikeseq.evaluation.pages import between
+from spikeseq.evaluation.reliability.fuzz import faults, fuzz, table, targets_in
+from spikeseq.files import write_whole
+
+
+def main() -> int:
+    """The status is 1 where something is wrong."""
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m spikeseq.evaluation.reliability", description=about)
+    commands = parser.add_subparsers(dest="command", required=True)
+    damages = commands.add_parser("fuzz", help="damaged files")
+    damages.add_argument("--cases", type=int, default=20_000, help="in all; default 20,000")
+    damages.add_argument(
+        "--runs", type=Path, default=Path("tests/data/old_runs"), help="finished runs to damage"
+    )
+    damages.add_argument("--only", default="", help="targets whose names hold this")
+    damages.add_argument("--seed", type=int, default=0, help="of the first case of each target")
+    damages.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    started, page = time.perf_counter(), None if given.write is None else given.write.resolve()
+    with tempfile.TemporaryDirectory() as name:
+        corpora_in(Path(name) / "cache")
+        targets = [target for target in targets_in(Path(name), given.runs) if given.only in target.name]
+        os.chdir(name)
+        found = fuzz(targets, given.cases, Path(name) / "work", seed=given.seed)
+    wrong = faults(found)
+    print("\n".join(wrong))
+    print(f"{time.perf_counter() - started:.0f} s, {len(wrong)} wrong")
+    if page is not None:
+        write_whole(page, between(page.read_text(encoding="utf-8"), "fuzz", table(found)))
+        print(f"wrote {page}", file=sys.stderr)
+    return int(bool(wrong))
+
+
+def corpora_in(folder: Path) -> None:
+    """Lets corpora be kept there; the kernel need not be built anew."""
+    from spikeseq.ops.build import cache_folder, ensure_native
+
+    ensure_native("cpu")
+    libraries = list(cache_folder().glob("*.so"))
+    folder.mkdir()
+    for library in libraries:
+        (folder / library.name).symlink_to(library.resolve())
+    os.environ["SPIKESEQ_CACHE"] = str(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
