@@ -9,7 +9,7 @@ KINDS = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
 """Operators of ONNX, and the order of their gates in torch's."""
 
 
-@torch.library.custom_op("spikeseq::rnn", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("spikeseq_deploy::rnn", mutates_args=(), device_types="cpu")
 def rnn(
     kind: str,
     x: Tensor,
@@ -51,7 +51,7 @@ def rnn_to_onnx(
     b_in,
     b_back,
 ):
-    """`spikeseq::rnn` as ONNX's operator of that name."""
+    """`spikeseq_deploy::rnn` as ONNX's operator of that name."""
     from onnxscript import opset18 as op
 
     order, size = KINDS[kind], int(hidden.shape[1])

@@ -23,7 +23,7 @@ INSTALL = "pip install 'spikeseq[onnx]'"
 TRANSLATIONS: dict[str, Any] = {
     "spikeseq::lif": lif,
     "spikeseq::lif_recurrent": lif_recurrent,
-    "spikeseq::rnn": rnn_to_onnx,
+    "spikeseq_deploy::rnn": rnn_to_onnx,
 }
 
 
@@ -58,10 +58,7 @@ def to_onnx(
             input_names=list(exported.inputs.names),
             output_names=list(exported.inputs.outputs),
             opset_version=opset,
-            custom_translation_table={
-                getattr(torch.ops.spikeseq, name.removeprefix("spikeseq::")).default: written
-                for name, written in TRANSLATIONS.items()
-            },
+            custom_translation_table={op_of(name): written for name, written in TRANSLATIONS.items()},
             dynamo=True,
             verbose=False,
         )
@@ -88,6 +85,12 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def op_of(name: str) -> Any:
+    """The op of a name as in `TRANSLATIONS`."""
+    room, one = name.split("::")
+    return getattr(getattr(torch.ops, room), one).default
 
 
 def check_translated(exported: Exported) -> None:
