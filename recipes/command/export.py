@@ -53,7 +53,7 @@ def to_onnx(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     from spikeseq.deploy import to_onnx as write
 
     check_suffix(out, ".onnx")
-    return compared(write(opened.model, out, **options), out, open_onnx, "onnxruntime")
+    return compared(write(opened.model, out, **options, shape=image(opened)), out, open_onnx, "onnxruntime")
 
 
 def to_pt2(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,14 @@ def to_pt2(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     from spikeseq.deploy import to_pt2 as write
 
     check_suffix(out, ".pt2")
-    return compared(write(opened.model, out, **options), out, open_pt2, "torch")
+    return compared(write(opened.model, out, **options, shape=image(opened)), out, open_pt2, "torch")
+
+
+def image(opened: Any) -> tuple[int, ...] | None:
+    """The shape of an image, of a network that sees images."""
+    from spikeseq.nn import SpikingNetwork
+
+    return opened.graph()[1] if type(opened.model) is SpikingNetwork else None
 
 
 def check_suffix(out: Path, suffix: str) -> None:

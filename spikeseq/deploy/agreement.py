@@ -1,5 +1,6 @@
 """Whether a written file says what the model says, at other lengths and batches than it was traced with."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,25 +26,76 @@ class Agreement(NamedTuple):
 
 
 def open_onnx(file: str | Path, threads: int = 1) -> Runs:
-    """An ONNX file run by onnxruntime: tensors in the order of its inputs, to those of its outputs."""
+    """An ONNX file run by onnxruntime: tensors in the order of its inputs, to those of its outputs.
+
+    Raises:
+        ValueError: onnxruntime does not take the file: none is there, it is no ONNX, or newer than it knows.
+            What runs raises TypeError for other tensors than the file takes.
+    """
     onnxruntime = needed("onnxruntime", "pip install 'spikeseq[onnx]'")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    names = [one.name for one in session.get_inputs()]
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of a class of its own for each kind
+        known = f"onnxruntime {onnxruntime.__version__}"
+        raise ValueError(f"{known} cannot open {Path(file).name}: {reason(str(error))}") from None
+    takes = session.get_inputs()
 
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
-        given = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
+        check_given([(one.name, TYPES.get(one.type, one.type), len(one.shape)) for one in takes], tensors)
+        given = {one.name: tensor.numpy() for one, tensor in zip(takes, tensors, strict=True)}
         return tuple(torch.from_numpy(found) for found in session.run(None, given))
 
     return run
 
 
+TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"} | {
+    f"tensor({name})": name for name in ("int64", "int32", "bool")
+}
+
+
+def reason(text: str) -> str:
+    """What an error of onnxruntime says, without the places in its own source."""
+    for mark in ("Unsupported model IR version", "Opset ", "Protobuf parsing failed", "File doesn't exist"):
+        if mark in text:
+            return " ".join(text[text.index(mark) :].split()).split(". ")[0].rstrip(".")
+    return " ".join(text.split())
+
+
+def check_given(takes: list[tuple[str, str, int]], tensors: tuple[Tensor, ...]) -> None:
+    """Refuses tensors that a file does not take: their number, types and dimensions.
+
+    Raises:
+        TypeError: naming the first.
+    """
+    if len(takes) != len(tensors):
+        names = ", ".join(name for name, _, _ in takes)
+        raise TypeError(f"the file takes {len(takes)} tensors ({names}), got {len(tensors)}")
+    for (name, dtype, dims), tensor in zip(takes, tensors, strict=True):
+        found = str(tensor.dtype).removeprefix("torch.")
+        if found != dtype or tensor.dim() != dims:
+            raise TypeError(
+                f"{name} must be {dtype} of {dims} dimensions, got {found} of shape {tuple(tensor.shape)}"
+            )
+
+
 def open_pt2(file: str | Path) -> Runs:
-    """A compiled package run by torch."""
-    model: Any = torch._inductor.aoti_load_package(str(file))
+    """A compiled package run by torch.
+
+    Raises:
+        ValueError: torch does not take the file. What runs raises TypeError, as that of `open_onnx`.
+    """
+    try:
+        model: Any = torch._inductor.aoti_load_package(str(file))
+        takes: Any = json.loads(model.get_metadata().get("spikeseq_inputs", "null"))
+    except Exception as error:  # of any kind
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"torch {torch.__version__} cannot open {Path(file).name}: {told[0]}") from None
 
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+        if takes is not None:  # the package itself would read other numbers than were given
+            check_given([tuple(one) for one in takes], tensors)
         found = model(*tensors)
         return (found,) if isinstance(found, Tensor) else tuple(found)
 

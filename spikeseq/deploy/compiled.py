@@ -4,6 +4,7 @@ The LIF op stays an op of ours, because its loop over time is native already: wh
 the op and loads its library first, which is written beside it.
 """
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..ops import lif as _lif  # noqa: F401  defines the op
 from ..ops import recurrent as _recurrent  # noqa: F401
 from ..ops.build import backend_info, ensure_native
 from .forms import Recalls
-from .program import Exported, NotExportable, program
+from .program import EXAMPLE, Exported, NotExportable, program
 
 SCHEMA = str(torch.ops.spikeseq.lif.default._schema).removeprefix("spikeseq::")
 """What a process without this package declares the op with."""
@@ -24,7 +25,13 @@ FEEDBACK_SCHEMA = str(torch.ops.spikeseq.lif_recurrent.default._schema).removepr
 """The same of the op of layers with feedback (`recurrent=True`)."""
 
 
-def to_pt2(model: nn.Module | Exported, file: str | Path, *, streaming: bool = False) -> Exported:
+def to_pt2(
+    model: nn.Module | Exported,
+    file: str | Path,
+    *,
+    streaming: bool = False,
+    shape: tuple[int, ...] | None = None,
+) -> Exported:
     """Compiles a model for this kind of processor, for every length and batch, into one file.
 
     Beside it, with the ending ".so", goes the library of the op, which needs torch and nothing of ours.
@@ -33,7 +40,7 @@ def to_pt2(model: nn.Module | Exported, file: str | Path, *, streaming: bool = F
 
     Args:
         model: what `program` takes, or what it returned.
-        streaming: as `program`.
+        streaming, shape: as `program`.
         file: where to; it must end in ".pt2".
     Returns:
         The program that was compiled.
@@ -44,7 +51,7 @@ def to_pt2(model: nn.Module | Exported, file: str | Path, *, streaming: bool = F
     path = Path(file)
     if path.suffix != ".pt2":
         raise ValueError(f"a compiled package must end in .pt2, got {path.name}")
-    exported = model if isinstance(model, Exported) else program(model, streaming=streaming)
+    exported = model if isinstance(model, Exported) else program(model, streaming=streaming, shape=shape)
     if isinstance(exported.module, Recalls):
         kind = type(exported.module.model.rnn).__name__
         raise NotExportable(f"torch compiles an {kind} for one length only; write it with --to onnx")
@@ -52,7 +59,12 @@ def to_pt2(model: nn.Module | Exported, file: str | Path, *, streaming: bool = F
         raise RuntimeError("a compiled package calls the native kernel, which cannot be built here")
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         made = str(Path(folder) / path.name)
-        torch._inductor.aoti_compile_and_package(exported.program, package_path=made)
+        takes = [
+            (name, str(one.dtype).removeprefix("torch."), one.dim())
+            for name, one in zip(exported.inputs.names, exported.module.example(*EXAMPLE), strict=True)
+        ]
+        told = {"aot_inductor.metadata": {"spikeseq_inputs": json.dumps(takes)}}
+        torch._inductor.aoti_compile_and_package(exported.program, package_path=made, inductor_configs=told)
         write_whole(path, Path(made).read_bytes())
     write_whole(path.with_suffix(".so"), Path(backend_info()["native"]["cpu"]).read_bytes())
     return exported

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..models.language import RecurrentLanguageModel, SpikingLanguageModel
 from ..models.sentiment import SpikingClassifier
+from ..nn import SpikingNetwork
 from ..nn.lengths import cut
 from .loops import rnn
 
@@ -39,6 +40,24 @@ class Classifies(nn.Module):
 
     def inputs(self) -> Inputs:
         return Inputs(("tokens", "lengths"), ("logits",), ({0: "length", 1: "batch"}, {0: "batch"}))
+
+
+class Sees(nn.Module):
+    """Images (B, C, H, W), as the network takes them, to what its output has added up (B, classes)."""
+
+    def __init__(self, model: SpikingNetwork, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.model, self.shape = model, shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images)  # type: ignore[no-any-return]
+
+    def example(self, length: int, batch: int) -> tuple[Tensor, ...]:
+        """Random images; they have no length."""
+        return (torch.randn(batch, *self.shape),)
+
+    def inputs(self) -> Inputs:
+        return Inputs(("images",), ("logits",), ({0: "batch"},))
 
 
 class Streams(nn.Module):

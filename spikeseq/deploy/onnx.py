@@ -28,7 +28,12 @@ TRANSLATIONS: dict[str, Any] = {
 
 
 def to_onnx(
-    model: nn.Module | Exported, file: str | Path, *, opset: int | None = None, streaming: bool = False
+    model: nn.Module | Exported,
+    file: str | Path,
+    *,
+    opset: int | None = None,
+    streaming: bool = False,
+    shape: tuple[int, ...] | None = None,
 ) -> Exported:
     """Writes an ONNX file of a model for every length and batch.
 
@@ -38,7 +43,7 @@ def to_onnx(
     Args:
         model: what `program` takes, or what it returned.
         file: where to.
-        streaming: as `program`.
+        streaming, shape: as `program`.
         opset: of the standard operators; default that of torch.
     Returns:
         The program that was written.
@@ -50,7 +55,7 @@ def to_onnx(
     needed("onnxscript", INSTALL)
     if opset is not None and not (type(opset) is int and OLDEST_OPSET <= opset <= known):
         raise NotExportable(f"opset must lie between {OLDEST_OPSET} and {known}, got {opset!r}")
-    exported = model if isinstance(model, Exported) else program(model, streaming=streaming)
+    exported = model if isinstance(model, Exported) else program(model, streaming=streaming, shape=shape)
     check_translated(exported)
     with quiet():
         made: Any = torch.onnx.export(

@@ -51,6 +51,8 @@ def test_a_state_in_and_out(tmp_path, kind):
     exported = to_pt2(model, tmp_path / "model.pt2", streaming=kind == "pieces")
     run = open_pt2(tmp_path / "model.pt2")
     assert agreement(exported, run).largest < 1e-4
+    with pytest.raises(TypeError, match="tokens must be int64 of 2 dimensions, got int32"):
+        run(*(one.int() for one in exported.module.example(4, 2)))
     tokens, state = torch.randint(1, 30, (9, 2)), [one for _, one in exported.module.rest(2)]
     for piece in tokens.split([2, 1, 6]):
         given = (piece, torch.full((2,), len(piece))) if kind == "pieces" else (piece,)
@@ -62,6 +64,12 @@ def test_a_state_in_and_out(tmp_path, kind):
 def test_a_name_that_is_none(tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.pt2, got model\.so"):
         to_pt2(SpikingClassifier(5), tmp_path / "model.so")
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "no.pt2").write_text("no")
+    with pytest.raises(ValueError, match=r"^torch .* cannot open no\.pt2: ."):
+        open_pt2(tmp_path / "no.pt2")
 
 
 @pytest.mark.parametrize(("op", "schema"), [("lif", SCHEMA), ("lif_recurrent", FEEDBACK_SCHEMA)])

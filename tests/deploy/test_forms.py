@@ -96,7 +96,7 @@ def test_what_has_no_such_file(tmp_path):
     lstm = RecurrentLanguageModel(5, kind="lstm", embedding_size=4, hidden_size=4)
     with pytest.raises(NotExportable, match="an LSTM for one length only; write it with --to onnx"):
         to_pt2(lstm, tmp_path / "a.pt2")
-    with pytest.raises(NotExportable, match="streaming is for classifiers"):
+    with pytest.raises(NotExportable, match="streaming is for text classifiers"):
         program(lstm, streaming=True)
     biased = classifier(recurrent=True)
     biased.spiking.layers[1].feedback = nn.Linear(12, 12)

@@ -169,3 +169,38 @@ REFUSED = {
 def test_what_has_no_exported_form(message):
     with pytest.raises(NotExportable, match=message):
         program(REFUSED[message]())
+
+
+def test_files_that_onnxruntime_does_not_take(written, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    _, file = written["classifier"]
+
+    def line(change):
+        model = onnx.load(file)
+        change(model)
+        onnx.save(model, tmp_path / "m.onnx")
+        with pytest.raises(ValueError, match=r"^onnxruntime .* cannot open m\.onnx: ") as told:
+            open_onnx(tmp_path / "m.onnx")
+        return str(told.value)
+
+    assert "IR version: 99" in line(lambda model: setattr(model, "ir_version", 99))
+    assert "Opset 99" in line(lambda model: setattr(model.opset_import[0], "version", 99))
+    (tmp_path / "no.onnx").write_text("no")
+    with pytest.raises(ValueError, match=r"cannot open no\.onnx: Protobuf parsing failed$"):
+        open_onnx(tmp_path / "no.onnx")
+    with pytest.raises(ValueError, match=r"cannot open none\.onnx: File doesn't exist$"):
+        open_onnx(tmp_path / "none.onnx")
+
+
+def test_tensors_that_a_file_does_not_take(written):
+    exported, file = written["classifier"]
+    run = open_onnx(file)
+    tokens, lengths = exported.module.example(4, 2)
+    with pytest.raises(TypeError, match="tokens must be int64 of 2 dimensions, got int32 of shape"):
+        run(tokens.int(), lengths)
+    with pytest.raises(
+        TypeError, match=r"lengths must be int64 of 1 dimensions, got int64 of shape \(1, 2\)"
+    ):
+        run(tokens, lengths.unsqueeze(0))
+    with pytest.raises(TypeError, match=r"takes 2 tensors \(tokens, lengths\), got 1"):
+        run(tokens)

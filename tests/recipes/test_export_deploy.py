@@ -5,6 +5,7 @@ import json
 import numpy
 import pytest
 import torch
+from image_runs import run as image_run
 from recipe_case import LANGUAGE, quick, refused, sets
 
 import spikeseq
@@ -43,6 +44,15 @@ def test_a_text_classifier_in_pieces(cli, text, tmp_path):
     said = json.loads(done.out)
     assert said["takes"] == "tokens, lengths, seen, sum, membrane_0, membrane_1"
     assert said["gives"].startswith("logits, seen_after, sum_after") and said["share_differing"] == 0
+
+
+def test_a_network_that_sees_images(cli, tmp_path):
+    pytest.importorskip("onnxruntime")
+    image_run(tmp_path / "direct", "direct", extra=["model.substeps=2"])
+    said = json.loads(
+        cli("export", tmp_path / "direct", "--to", "onnx", "--out", tmp_path / "a.onnx", "--json").out
+    )
+    assert said["takes"] == "images" and said["largest_difference"] < 1e-4 and said["share_differing"] == 0
 
 
 SIZES = {"snn": "model.neurons=24", "gru": "model.hidden_size=20"}
