@@ -12,7 +12,12 @@ OLDER ?= .venv-older
 OLDER_PYTHON ?= python3.10
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-thirdparty sanitize exchange bench audit fuzz lint types native clean
+# Releases of torch that the core tests run with (docs/pytorch.md), and these tests.
+TORCHES ?= 2.12.1 2.13.0 2.14.1
+CORE ?= tests/ops tests/functional tests/nn tests/models/test_language.py tests/models/test_convolutional.py \
+  tests/test_swap.py
+
+.PHONY: demo test test-torch test-thirdparty sanitize exchange bench audit fuzz lint types native clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,9 +44,9 @@ $(PEERS)/.ready: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python $(PIP) -c constraints.txt torch
 	$(PEERS)/bin/python $(PIP) -c constraints.txt -e '.[exchange]' pytest pytest-timeout \
-	  loguru matplotlib pbr pyparsing scipy tqdm
+	  loguru matplotlib opt-einsum pbr pyparsing scipy tqdm
 	$(PEERS)/bin/python $(PIP) --no-deps nirtorch==2.6 snntorch==1.0.0 norse==1.1.0 spikingjelly==2.0.0 \
-	  sinabs==3.1.3 rockpool==3.1.0 bindsnet==0.3.4
+	  sinabs==3.1.3 rockpool==3.1.0 bindsnet==0.3.4 opacus==1.6.0
 	@touch $@
 
 $(OLDER)/.ready: Makefile
@@ -54,7 +59,7 @@ $(OLDER)/.ready: Makefile
 # What passes through a file to another library and back, and each library's neuron, spike by spike.
 test-thirdparty: $(READY) $(PEERS)/.ready $(OLDER)/.ready
 	OMP_NUM_THREADS=1 SPIKESEQ_THIRDPARTY=$(abspath $(OLDER))/bin/python $(PEERS)/bin/python -m pytest \
-	  tests/exchange tests/evaluation/exchange
+	  tests/exchange tests/evaluation/exchange tests/nn/test_private.py
 	SPIKESEQ_COMPILED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/deploy
 
 # The CPU kernel built with sanitizers: its tests, and random cases of every layer and op, 1,100 of each kind.
@@ -66,6 +71,19 @@ sanitize: $(READY)
 	  $(BIN)/python -m pytest -s -p no:xdist --timeout 3000 tests/functional tests/stdp tests/ops \
 	  --ignore=tests/ops/test_build.py --ignore=tests/ops/test_nvcc.py --ignore=tests/ops/test_cuda_twin.py \
 	  --ignore=tests/ops/test_registration.py
+
+# The kernel and the core tests with each release of torch, in an environment of its own: .venv-torch-2.14.1.
+test-torch: $(TORCHES:%=test-torch-%)
+
+.PRECIOUS: .venv-torch-%/.ready
+.venv-torch-%/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-torch-$*
+	.venv-torch-$*/bin/python $(PIP) torch==$*
+	.venv-torch-$*/bin/python $(PIP) -e . hypothesis omegaconf pytest pytest-timeout
+	@touch $@
+
+test-torch-%: .venv-torch-%/.ready
+	OMP_NUM_THREADS=1 SPIKESEQ_BACKEND=native .venv-torch-$*/bin/python -m pytest $(CORE)
 
 # The tables of docs/exchange.md and docs/neurons.md.
 exchange: $(PEERS)/.ready $(OLDER)/.ready
@@ -104,4 +122,4 @@ native: $(READY)
 	$(BIN)/python -c "import spikeseq; spikeseq.build('cpu')"
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(OLDER) runs build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) $(OLDER) .venv-torch-* runs build dist *.egg-info

@@ -114,6 +114,21 @@ def oddity(module: nn.Module, *kinds: type[nn.Module]) -> str | None:
     return None
 
 
+def check_time_first(module: nn.Module) -> None:
+    """Refuses the hooks of Opacus, which take the first dimension of what comes in for the batch.
+
+    In a layer over time that dimension is time: gradients would be of tokens, and not of samples.
+    """
+    for hook in module._forward_hooks.values():
+        owner = type(getattr(hook, "__self__", None))
+        if any(kind.__module__.startswith("opacus.") for kind in owner.__mro__):
+            raise ValueError(
+                f"{type(module).__name__} has hooks of Opacus, which take its first dimension for the batch,"
+                ' where it is time; use grad_sample_mode="no_op" with per-sample gradients of torch.func'
+                " (docs/pytorch.md)"
+            )
+
+
 def rewritten(module: nn.Module) -> str | None:
     """Why a call runs other code than that of a class of torch's or ours; None if it does not.
 

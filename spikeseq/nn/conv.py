@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..checks import check_tensor, positive_int
 from ..functional.taps import add_taps
+from ..modules import check_time_first
 from ..ops.eager import traced
 
 
@@ -92,6 +93,8 @@ class TokenConv1d(nn.Module):
             state: (K - 1, *, in_channels), the inputs before x; only if causal. Default zeros.
             plus: something to add, such as a residual; broadcast to the output.
         """
+        if self._forward_hooks:
+            check_time_first(self)
         return over_tokens(self, x, state, plus)
 
     def add(self, base: Tensor, x: Tensor, before: int) -> Tensor:

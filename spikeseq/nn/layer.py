@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from ..checks import check_dtype
 from ..functional import spike_of
-from ..modules import oddity
+from ..modules import check_time_first, oddity
 from ..neuron import Run
 from ..ops import linear_lif, recurrent
 from ..ops.dispatch import Op, dispatch
@@ -172,6 +172,7 @@ class SpikingLayer(nn.Module):
         return dispatch(FEEDBACK, self, self._currents(x), state, run)  # type: ignore[no-any-return]
 
     def _currents(self, x: Tensor) -> Tensor:
+        check_time_first(self.input_map)
         current = self.input_map(x)
         return current if self.norm is None else self.norm(current)  # type: ignore[no-any-return]
 

@@ -22,7 +22,7 @@ from ..checks import (
     positive_int,
 )  # fmt: skip
 from ..functional import RESETS, PiecewiseLinear, Surrogate, lif
-from ..modules import of_kind
+from ..modules import check_time_first, of_kind
 from ..neuron import Neuron, Run, planes_start
 from ..ops.lif import fire
 from ..surrogates import check_surrogate
@@ -177,6 +177,8 @@ class LIF(nn.Module):
                 whatever `functional.lif` takes, such as (L, B, *), a leak for every token. Default None.
             Others: as `functional.lif`.
         """
+        if self._forward_hooks:
+            check_time_first(self)
         steps = self.substeps if substeps is None else substeps
         return fire(current, state, self.neuron(leak), Run(steps, window, readout, lengths))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..checks import choice, only_shapes, positive_int, sequence_lengths
 from ..functional.norm_lif import check_currents, normalised
+from ..modules import check_time_first
 from ..ops.dispatch import tell
 from ..ops.norm_lif import EPSILON, NORM_LIF, chains
 from .lengths import cut, inside
@@ -63,6 +64,8 @@ class NormalisedLIF(LIF):
             state: (B, C).
             lengths: (B,) tokens that count.
         """
+        if self._forward_hooks:
+            check_time_first(self)
         neuron = self.neuron()
         if self.norm == "layer":
             return normalised(

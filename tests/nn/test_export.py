@@ -7,6 +7,8 @@ from torch.export import Dim, export
 from torch.utils._pytree import tree_leaves
 from zoo import ROWS
 
+# Before 2.13, torch.export fixes the batch of these by a guard on strides, and says so.
+FIXED = {"SpikingRNN wide", "SpikingConvBlock stream"} if torch.__version__ < "2.13" else set()
 SIZES = [(1, 1), (2, 3), (17, 2), (4, 5)]  # across the 16 sub-steps between saved membranes, and one of each
 BY_TOKENS = [
     "LIF", "Integrator", "SpikingRNN", "SpikingRNN wide", "SpikingRNN recompute", "TokenConv1d",
@@ -48,6 +50,10 @@ def exported(module):
 @pytest.mark.parametrize("name", BY_TOKENS)
 def test_any_length_and_batch_of_an_exported_program(name):
     module = Called(ROWS[name])
+    if name in FIXED:
+        with pytest.raises(Exception, match="Constraints violated"):
+            exported(module)
+        return
     program = exported(module).module()
     for size in SIZES:
         inputs = module.inputs(*size)
