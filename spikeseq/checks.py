@@ -42,7 +42,7 @@ def one_of(value: object) -> str:
     return "one string" if isinstance(value, str) else f"{value!r:.40} ({type(value).__name__})"
 
 
-def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+def choice(name: str, value: str, choices: tuple[str | None, ...]) -> str:
     """`value` if it is one of `choices`; else a ValueError that lists them."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -46,6 +46,15 @@ def test_the_attention_for_the_first_line_is_drawn(cli, runs, tmp_path):
     assert "--attention" in refused(cli("translate", runs / "translation", "--attention", tmp_path / "a.doc"))
 
 
+def test_a_byte_order_mark_before_standard_input(cli, runs):  # case 4.4
+    given = "ein hund schläft .\nein mann \ufeff .\n".encode()
+    plain, marked = (
+        cli("translate", runs / "translation", "--beam", 1, stdin=mark + given)
+        for mark in (b"", b"\xef\xbb\xbf")
+    )
+    assert plain.code == 0 and marked.out == plain.out and plain.out.count("\n") == 2
+
+
 def test_evaluate_writes_the_translations(cli, runs, tmp_path):
     out = tmp_path / "out"
     done = cli("evaluate", runs / "translation", "--split", "validation", "--out", out, "--json")

@@ -78,7 +78,7 @@ PLACES = [
     ("swap in place", rnn, "encoder.0", "read"),
     ("swap", rnn, "encoder", "called"),
     ("swap in place", rnn, "head", "called"),
-    ("fold", classifier, "embedding", "read"),
+    ("fold", classifier, "embedding", "read"),  # case 1.1
     ("fold", classifier, "embedding_dropout", "read"),
     ("fold", classifier, "spiking", "read"),
     ("fold", classifier, "spiking.layers.0", "read"),
@@ -91,7 +91,7 @@ PLACES = [
     ("fold", lstm_classifier, "readout", "called"),
     ("fold", lstm_classifier, "", "code"),
     ("fold sequence", token_table(lambda: nn.Linear(4, 5)), "", "read"),
-    ("fold sequence", token_table(lambda: nn.Linear(4, 5)), "0", "read"),
+    ("fold sequence", token_table(lambda: nn.Linear(4, 5)), "0", "read"),  # case 1.1
     ("fold sequence", token_table(lambda: nn.Linear(4, 5)), "1", "read"),
     ("fold sequence", token_table(lambda: nn.Linear(4, 5)), "2", "called"),
     ("fold sequence", token_table(lambda: TokenConv1d(4, 5, causal=False)), "0", "read"),
@@ -100,7 +100,7 @@ PLACES = [
     ("compile", classifier, "spiking.layers.1.input_map", "read"),
     ("compile", classifier, "spiking.layers.1", "code"),
     ("compile", classifier, "readout", "called"),
-    ("compile rnn", lambda: SpikingRNN(3, 5, num_layers=2), "layers.1.input_map", "read"),
+    ("compile rnn", lambda: SpikingRNN(3, 5, num_layers=2), "layers.1.input_map", "read"),  # case 1.2
     ("compile rnn", lambda: SpikingRNN(3, 5, recurrent=True), "layers.0.feedback", "read"),
     ("compile rnn", lambda: SpikingRNN(3, 5, num_layers=2), "between", "called"),
     ("compile rnn", lambda: SpikingRNN(3, 5, num_layers=2), "", "called"),
@@ -109,7 +109,7 @@ PLACES = [
     ("compile seq2seq", lambda: ConvSeq2Seq(12, 12, channels=4, layers=1), "output_map", "called"),
     ("convert", ann, "0", "read"),
     ("convert", ann, "1", "read"),
-    ("convert", ann, "2", "read"),
+    ("convert", ann, "2", "read"),  # case 1.3
     ("convert", ann, "3", "read"),
     ("convert", ann, "4", "called"),
     ("keep", ann, "0", "called"),

@@ -24,8 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spikeseq.events import EventMap
 from spikeseq.models.sentiment import SpikingClassifier
-from spikeseq.modules import check_plain
+from spikeseq.modules import check_plain, class_of, of_kind
 from spikeseq.nn import LIF
 
 
@@ -47,20 +48,27 @@ class SentimentView(nn.Module):
     Args:
         model: in evaluation mode, one direction, without feedback.
     Raises:
-        ValueError: it is another network, or something is hung onto modules whose parts alone are shown.
+        TypeError: it is another model.
+        ValueError: it is another network, or one of its modules is not exactly what its class says.
     """
 
     def __init__(self, model: SpikingClassifier) -> None:
         super().__init__()
+        if not issubclass(class_of(model), SpikingClassifier):
+            raise TypeError(f"the harness is shown a SpikingClassifier, got {type(model).__name__}")
         odd = model.spiking.norm or model.spiking.recurrent or model.spiking.bidirectional
         if odd or model.context is not None:
             raise ValueError(
                 "the harness is shown networks of one token at a time (kernel_size 1), without normalisation,"
                 " feedback or a second direction"
             )
-        plain: list[tuple[str, Any]] = [("", model), ("spiking", model.spiking)]
-        plain += [(f"spiking.layers.{i}", layer) for i, layer in enumerate(model.spiking.layers)]
-        for path, module in plain:  # whose forward is not run here
+        if of_kind(model, EventMap):
+            raise ValueError(
+                "the harness does not know maps that are driven by events; show it the model before"
+            )
+        # Parts whose forward is not run here; and the harness counts a map with hooks twice, and one with
+        # parametrizations not at all.
+        for path, module in model.named_modules():
             check_plain(path, module, "show the harness a copy without it")
         steps = model.spiking.substeps
         self.embedding, self.integrator, self.readout = model.embedding, model.integrator, model.readout
@@ -77,7 +85,8 @@ class SentimentView(nn.Module):
         for linear, spikes in zip(self.maps, self.spikes, strict=True):
             x = spikes(linear(x))
         _, final = self.integrator(self.to_integrator(x))
-        return self.readout(final / tokens.shape[1] ** 0.5)  # type: ignore[no-any-return]
+        final = (final / tokens.shape[1] ** 0.5).to(self.readout.weight.dtype)
+        return self.readout(final)  # type: ignore[no-any-return]
 
 
 def neurobench(model: SpikingClassifier, texts: Sequence[Tensor]) -> dict[str, Any]:
@@ -88,7 +97,7 @@ def neurobench(model: SpikingClassifier, texts: Sequence[Tensor]) -> dict[str, A
         "Effective_ACs" and "Dense", per text.
     Raises:
         RuntimeError: a metric of the harness failed; its error is the cause.
-        ValueError: as `SentimentView`.
+        TypeError, ValueError: as `SentimentView`; no texts.
         ImportError: the package is not installed; how to install it is said.
     """
     try:
@@ -105,6 +114,8 @@ def neurobench(model: SpikingClassifier, texts: Sequence[Tensor]) -> dict[str, A
             super().__init__(net)
             self.add_activation_module(Spikes)
 
+    if len(texts) == 0:
+        raise ValueError("texts must be one or more, got none")
     errors: list[tuple[str, Exception]] = []
     data = [(text, torch.zeros((), dtype=torch.int64)) for text in texts]
     loader: Any = torch.utils.data.DataLoader(data, batch_size=1)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import choice
 from .needed import nir
 from .parts import Array, Neurons, Shape
 
@@ -212,11 +213,7 @@ def reader_of(name: str | None) -> Reader:
     Raises:
         ValueError: no such reader, with the names of those there are.
     """
-    if name is None:
-        return NO_READER
-    if name not in READERS:
-        raise ValueError(f"reader must be None or one of {', '.join(READERS)}, got {name!r}")
-    return READERS[name]
+    return NO_READER if name is None else READERS[choice("reader", name, (None, *READERS))]
 
 
 def without_feedback(part: Neurons) -> Neurons:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import choice
 from .parts import Array
 
 
@@ -77,8 +78,4 @@ def writer_of(name: str | None) -> Writer:
     Raises:
         ValueError: no such writer, with the names of those there are.
     """
-    if name is None:
-        return EQUATIONS
-    if name not in WRITERS:
-        raise ValueError(f"writer must be None or one of {', '.join(WRITERS)}, got {name!r}")
-    return WRITERS[name]  # type: ignore[no-any-return]
+    return EQUATIONS if name is None else WRITERS[choice("writer", name, (None, *WRITERS))]  # type: ignore[no-any-return]

@@ -224,7 +224,7 @@ class Strange(nir.NIRNode):
 REFUSED = {
     "time step": (lambda: (chain(lif()), {}), "says no time step; give dt= or writer=.*snntorch 0.0001"),
     "bad step": (lambda: (chain(lif()), {"dt": -1.0}), "dt must be a positive number"),
-    "writer": (lambda: (chain(lif()), {"writer": "lava"}), "writer must be None or one of snntorch"),
+    "writer": (lambda: (chain(lif()), {"writer": "lava"}), "writer must be one of None, 'snntorch'"),
     "unknown": (lambda: (chain(Strange()), {"dt": DT}), "n0 is a Strange, which is not among"),
     "units": (lambda: (chain(lif(tau=5e-3)), {"dt": 0.1}), "time constant of 0.005, shorter than"),
     "negative": (lambda: (chain(lif(tau=-1.0)), {"dt": DT}), "time constant of -1; expected positive"),

@@ -241,7 +241,7 @@ def test_what_a_reader_does_not_read_is_named(reader, neuron, message):
 
 def test_arguments_are_checked():
     model = networks()["stack"]
-    with pytest.raises(ValueError, match="reader must be None or one of snntorch, norse"):
+    with pytest.raises(ValueError, match="reader must be one of None, 'snntorch', 'norse'"):
         to_nir(model, reader="nengo")
     with pytest.raises(ValueError, match="dt goes with a plain graph"):
         to_nir(model, reader="norse", dt=1e-3)

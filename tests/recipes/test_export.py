@@ -67,7 +67,7 @@ def test_arguments_that_cannot_be(cli, texts, tmp_path):
     where = tmp_path / "no" / "a.nir"
     assert "there is no folder" in refused(cli("export", run, "--to", "nir", "--out", where))
     line = refused(cli("export", run, "--to", "nir", "--out", out, "--reader", "nengo"))
-    assert "reader must be None or one of snntorch" in line
+    assert "reader must be one of None, 'snntorch'" in line
     done = cli("train", "imdb", "--model", "bow", *sets(quick("bow")), "--out", tmp_path / "bow")
     assert done.code == 0
     line = refused(cli("export", tmp_path / "bow", "--to", "nir", "--out", out))

@@ -4,10 +4,13 @@ import sys
 
 import pytest
 import torch
+from odd_modules import forward_hook, own_forward, pruned, silent_hook, weight_normed
 from torch import nn
 
 from spikeseq.evaluation.energy.counting import count_operations
 from spikeseq.evaluation.energy.neurobench_view import SentimentView, neurobench
+from spikeseq.events import compile_events
+from spikeseq.fold import fold_embeddings
 from spikeseq.models import build_classifier
 
 
@@ -26,6 +29,7 @@ def test_what_is_shown_says_the_same(model):
     for text in TEXTS:
         found = SentimentView(model)(text.unsqueeze(0))
         torch.testing.assert_close(found, model(text.unsqueeze(1), torch.tensor([len(text)])))
+        torch.testing.assert_close(SentimentView(fold_embeddings(model))(text.unsqueeze(0)), found)
 
 
 def test_operations_sparsity_and_footprint(model):
@@ -78,3 +82,27 @@ def test_hooks_that_would_not_run_are_refused(model):
     model.spiking.layers[1].register_forward_hook(lambda module, args, output: None)
     with pytest.raises(ValueError, match=r"spiking.layers.1 \(SpikingLayer\) has forward hooks"):
         SentimentView(model)
+
+
+ODD = {
+    "hook on a map": ("to_integrator", forward_hook, r"\(Linear\) has forward hooks"),
+    "hook on neurons": ("spiking.layers.0.lif", silent_hook, r"\(LIF\) has forward hooks"),
+    "weight_norm": ("spiking.layers.1.input_map", weight_normed, r"\(\w+\) has parametrizations"),
+    "pruned": ("spiking.layers.1.input_map", pruned, r"\(Linear\) has a weight that is made from others"),
+    "own forward": ("readout", own_forward, r"\(Mine\) is a Linear with forward of its own"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_the_harness_would_count_wrong_is_refused(model, odd):
+    path, change, message = ODD[odd]
+    change(model.get_submodule(path))
+    with pytest.raises(ValueError, match=f"^{path} {message}.*show the harness a copy without it"):
+        SentimentView(model)
+
+
+def test_other_models_and_no_texts_are_refused(model):
+    with pytest.raises(TypeError, match="the harness is shown a SpikingClassifier, got LSTM"):
+        SentimentView(torch.nn.LSTM(3, 4))
+    with pytest.raises(ValueError, match="driven by events; show it the model before"):
+        SentimentView(compile_events(model))
