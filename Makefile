@@ -67,7 +67,7 @@ test-thirdparty: $(READY) $(PEERS)/.ready $(OLDER)/.ready
 SANITIZERS = $(foreach name,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(name).so))
 sanitize: $(READY)
 	SPIKESEQ_SANITIZE=address,undefined SPIKESEQ_BACKEND=native SPIKESEQ_CASES=1100 OMP_NUM_THREADS=2 \
-	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$(SANITIZERS)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 LD_PRELOAD="$(SANITIZERS)" \
 	  $(BIN)/python -m pytest -s -p no:xdist --timeout 3000 tests/functional tests/stdp tests/ops \
 	  --ignore=tests/ops/test_build.py --ignore=tests/ops/test_nvcc.py --ignore=tests/ops/test_cuda_twin.py \
 	  --ignore=tests/ops/test_registration.py

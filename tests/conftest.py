@@ -26,12 +26,11 @@ def device(request):
 def session_cache(tmp_path_factory):
     """A cache folder of this session: corpora are built anew, the kernel need not be."""
     from spikeseq.ops.build import ensure_native
-    from spikeseq.ops.cache import cache_folder
+    from spikeseq.ops.cache import share
 
     ensure_native("cpu")  # where it is not there yet, it is built once and not for every session
     folder = tmp_path_factory.mktemp("cache")
-    for path in (*cache_folder().glob("*.so"), *cache_folder().glob("*.sha256")):
-        (folder / path.name).symlink_to(path.resolve())
+    share(folder)
     return folder
 
 

@@ -49,13 +49,11 @@ def main() -> int:
 
 def corpora_in(folder: Path) -> None:
     """Lets corpora be kept there; the kernel need not be built anew."""
-    from spikeseq.ops.build import cache_folder, ensure_native
+    from spikeseq.ops.build import ensure_native
+    from spikeseq.ops.cache import share
 
     ensure_native("cpu")
-    libraries = list(cache_folder().glob("*.so"))
-    folder.mkdir()
-    for library in libraries:
-        (folder / library.name).symlink_to(library.resolve())
+    share(folder)
     os.environ["SPIKESEQ_CACHE"] = str(folder)
 
 

@@ -32,8 +32,8 @@ CSRC = Path(__file__).resolve().parent.parent / "csrc"
 # No fast-math and no contraction into fused multiply-add: results must not depend on the compiler's mood.
 CFLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp"]
 CUDA_FLAGS = ["-O3", "--fmad=false"]
-# The first fault ends the process; vptr needs run-time types of torch, which hides them.
-SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+# vptr, which they then leave out, needs run-time types of torch, which hides them.
+SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer"]
 
 _lock = threading.Lock()
 _loaded: dict[str, Path] = {}

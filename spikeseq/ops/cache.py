@@ -58,6 +58,15 @@ def keep(built: Path, library: Path) -> None:
     os.replace(built, library)
 
 
+def share(folder: Path) -> None:
+    """Lets another cache have the kernels of this one, by links, so that they need not be built anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for library in cache_folder().glob("*.so"):
+        for path in (library, _sum_of(library)):
+            if path.exists():
+                (folder / path.name).symlink_to(path.resolve())
+
+
 def check_private(library: Path) -> None:
     """That nobody but the user, or the system's owner, can have put a library there.
 

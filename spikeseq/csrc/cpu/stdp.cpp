@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -242,7 +243,11 @@ void present(at::TensorList weights, at::TensorList possible, at::TensorList the
   check(given);
   const Network network = read_network(given, constants, whole);
   check(given, network);
-  if (batch_size <= 0) return recall(given, network, first);
+  TORCH_CHECK_VALUE(first <= std::numeric_limits<int64_t>::max() - given.examples, "first must leave room for ",
+                    given.examples, " examples below 2^63, got ", first);
+  TORCH_CHECK_VALUE(batch_size >= 0, "batch must be at least 0, got ", batch_size);
+  batch_size = std::min(batch_size, given.examples);
+  if (batch_size == 0) return recall(given, network, first);
   if (batch_size == 1) return in_order(given, network, first);
   for (int64_t begin = 0; begin < given.examples; begin += batch_size)
     batch(given, network, first, begin, std::min(begin + batch_size, given.examples));
