@@ -25,7 +25,7 @@ def neurons(module: LIF, call: Call) -> Operations:
         given = {**call.arguments, "current": wide, "readout": "rate"}
         out, _ = type(module).forward(module, **given)
     scale = 1.0 if readout == "spikes" else call.arguments.get("window") or steps
-    spikes = float((out.double() * scale).round().sum())
+    spikes = float((out.detach().double() * scale).round().sum())
     tokens = float(rows * batch if lengths is None else lengths.sum())
     windows = steps / (call.arguments.get("window") or steps)
     written = tokens * size * windows if readout == "membrane" else None
