@@ -66,8 +66,8 @@ class SentimentView(nn.Module):
             raise ValueError(
                 "the harness does not know maps that are driven by events; show it the model before"
             )
-        # Parts whose forward is not run here; and the harness counts a map with hooks twice, and one with
-        # parametrizations not at all.
+        # Parts whose forward is not run here; and the harness puts ones into weights and reads the output,
+        # which hooks and parametrizations change.
         for path, module in model.named_modules():
             check_plain(path, module, "show the harness a copy without it")
         steps = model.spiking.substeps
