@@ -1,6 +1,7 @@
-"""Damages files, thousands of them, and tells what became of each:
+"""Damages files and kills trainings, thousands of times, and tells what became of each:
 
 python -m spikeseq.evaluation.reliability fuzz [--cases 20000] [--write docs/reliability.md]
+python -m spikeseq.evaluation.reliability kills [--count 1000] [--write docs/reliability.md]
 """
 
 import argparse
@@ -14,6 +15,8 @@ import torch
 
 from spikeseq.evaluation.pages import between
 from spikeseq.evaluation.reliability.fuzz import faults, fuzz, table, targets_in
+from spikeseq.evaluation.reliability.kills import TINY, kills
+from spikeseq.evaluation.reliability.kills import table as kills_table
 from spikeseq.files import write_whole
 
 
@@ -30,21 +33,39 @@ def main() -> int:
     damages.add_argument("--only", default="", help="targets whose names hold this")
     damages.add_argument("--seed", type=int, default=0, help="of the first case of each target")
     damages.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
+    ends = commands.add_parser("kills", help="trainings that are killed and go on")
+    ends.add_argument("--count", type=int, default=1_000, help="kills in all; default 1,000")
+    ends.add_argument("--recipes", default=",".join(TINY), help="separated by commas; default those that can")
+    ends.add_argument("--seed", type=int, default=0, help="the first operation, and of random moments")
+    ends.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
     given = parser.parse_args()
     torch.set_num_threads(1)
     started, page = time.perf_counter(), None if given.write is None else given.write.resolve()
+    content, wrong = killed(given) if given.command == "kills" else damaged(given)
+    print("\n".join(wrong))
+    print(f"{time.perf_counter() - started:.0f} s, {len(wrong)} wrong")
+    if page is not None:
+        write_whole(page, between(page.read_text(encoding="utf-8"), given.command, content))
+        print(f"wrote {page}", file=sys.stderr)
+    return int(bool(wrong))
+
+
+def killed(given: argparse.Namespace) -> tuple[str, list[str]]:
+    """The table, and a line for each kill that did harm."""
+    with tempfile.TemporaryDirectory() as name:
+        corpora_in(Path(name) / "cache")
+        found = kills(given.recipes.split(","), given.count, Path(name), seed=given.seed)
+    return kills_table(found), [f"{one.recipe}, at {one.at}: {one.fault}" for one in found if one.fault]
+
+
+def damaged(given: argparse.Namespace) -> tuple[str, list[str]]:
+    """The table, and a line for each case that is wrong."""
     with tempfile.TemporaryDirectory() as name:
         corpora_in(Path(name) / "cache")
         targets = [target for target in targets_in(Path(name), given.runs) if given.only in target.name]
         os.chdir(name)
         found = fuzz(targets, given.cases, Path(name) / "work", seed=given.seed)
-    wrong = faults(found)
-    print("\n".join(wrong))
-    print(f"{time.perf_counter() - started:.0f} s, {len(wrong)} wrong")
-    if page is not None:
-        write_whole(page, between(page.read_text(encoding="utf-8"), "fuzz", table(found)))
-        print(f"wrote {page}", file=sys.stderr)
-    return int(bool(wrong))
+    return table(found), faults(found)
 
 
 def corpora_in(folder: Path) -> None:
