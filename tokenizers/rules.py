@@ -82,7 +82,7 @@ class Rules:
         try:
             rules = json.loads(text)
             told = rules.pop("digest")
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise ValueError("it holds no rules of a tokenizer") from None
         if rules.get("format") != FORMAT:
             raise ValueError(f"its format is {rules.get('format')!r}; this version reads {FORMAT}")

@@ -199,7 +199,7 @@ class Vocab:
         that is cut off, of another version, with duplicate tokens or not a vocabulary at all."""
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{path}: not whole, valid JSON ({error})") from error
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error

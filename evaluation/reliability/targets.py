@@ -9,6 +9,7 @@ import struct
 import tempfile
 import wave
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,13 +226,12 @@ def of_texts(folder: Path) -> Iterator[Target]:
         yield Target(f"labelled texts: {name[5:]}", folder, (name,), texts(name))
     yield Target("parallel texts", folder, ("pair.de", "pair.en"), pairs("pair"))
     yield Target("parallel texts: gz", folder, ("packed.de.gz", "packed.en.gz"), pairs("packed"))
+
+    def pieces(name: str, where: Path) -> Any:
+        return list(documents.read(where / name, "text"))
+
     for name in ("long.txt", "long.txt.gz", "mine.csv", "mine.jsonl", "mine.parquet"):
-        yield Target(
-            f"documents: {name}",
-            folder,
-            (name,),
-            lambda where, name=name: list(documents.read(where / name, "text")),
-        )
+        yield Target(f"documents: {name}", folder, (name,), partial(pieces, name))
 
 
 def of_vocabularies(folder: Path) -> Iterator[Target]:
@@ -256,15 +256,13 @@ def of_vocabularies(folder: Path) -> Iterator[Target]:
         lambda f: SubwordTokenizer.from_file(f / "subword.model")("was uneven"), True,
     )  # fmt: skip
 
-    def read_vectors(path: Path) -> Any:
+    def read_vectors(name: str, where: Path) -> Any:
         with tempfile.TemporaryDirectory() as cache:  # not the user's
             noise = torch.Generator().manual_seed(1)
-            return load_vectors(path, vocab, cache=cache, generator=noise)[0].tolist()
+            return load_vectors(where / name, vocab, cache=cache, generator=noise)[0].tolist()
 
     for name in ("vectors.txt", "vectors.txt.gz"):
-        yield Target(
-            f"word vectors: {name[8:]}", folder, (name,), lambda f, name=name: read_vectors(f / name)
-        )
+        yield Target(f"word vectors: {name[8:]}", folder, (name,), partial(read_vectors, name))
     yield Target(
         "rules of a tokenizer",
         folder,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from spikeseq.recipes.manifest import RunError, checked
+from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked
 from spikeseq.recipes.runs import read_metrics
 from spikeseq.tokenizers import Tokenizer, build_tokenizer
 
@@ -27,6 +27,9 @@ def open_tokenizer(path: Path, name: str, **settings: Any) -> Tokenizer:
     metrics = read_metrics(path.parent)  # None in a run that is not finished, and in the cache
     own = tokenizer.signature()
     trained = own if metrics is None else metrics.get("tokenizer", "")
+    if not isinstance(trained, str):
+        told = f"tokenizer is {trained!r:.40}; expected its name"
+        raise RunError(f"{path.with_name(METRICS_FILE)} is damaged: {told}")
     if own in trained.split():
         return tokenizer
     if kept:

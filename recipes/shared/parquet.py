@@ -24,7 +24,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(path) as file:
             yield file
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, UnicodeDecodeError) as error:  # names of columns may be any bytes
         raise DataError(f"{path}: not a readable parquet file ({shown(str(error), 120)})") from None
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from recipe_case import before_manifests
 
 import spikeseq
 from spikeseq.recipes.manifest import LARGEST, RunError, checked, read_json, write_manifest
@@ -131,3 +132,20 @@ def test_files_that_come_are_listed_by_their_content(tmp_path):
         checked(tmp_path / "b")
     (tmp_path / "b").write_text("zwei ü", encoding="utf-8")
     assert checked(tmp_path / "b") == tmp_path / "b" and checked(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("vocab.json", "[" * 100_000), ("classes.json", "[" * 100_000),
+     ("metrics.json", None), ("log.jsonl", '{"epoch": 1, "loss": null, "validation": {"score": 1}}')],
+)  # fmt: skip
+def test_damage_in_a_run_of_before_is_named(run, name, content):
+    """Found by `make fuzz`: what a version without manifests wrote is refused by what it holds."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    before_manifests(run)
+    if content is None:
+        content = json.dumps({**metrics, "tokenizer": ["a"]}).replace('"manifest"', '"other"')
+    (run / name).write_text(content)
+    assert f"{name} is damaged" in refusal(lambda f: (spikeseq.load(f), read_log(f)), run).replace(
+        "vocab.json: not whole, valid JSON", "vocab.json is damaged"
+    )

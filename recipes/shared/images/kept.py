@@ -1,6 +1,5 @@
 """What a run folder keeps of the images that it was trained on."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ def read_images(folder: Path) -> dict[str, Any]:
         kept = read_json(path)
         about = {key: kept[key] for key in ("classes", "channels", "size", "mean", "std")}
         checked_classes(about["classes"])
-        for name, least in (("mean", -math.inf), ("std", 0)):
+        for name, least in (("mean", -1e6), ("std", 0)):
             values = about[name]
-            if len(values) != about["channels"] or not all(least < value < math.inf for value in values):
+            numbers = all(type(value) in (int, float) and least < value < 1e6 for value in values)
+            if len(values) != about["channels"] or not numbers:
                 raise ValueError(f"{name} is {values}; expected a {name} for each channel")
         return about
     except RunError:
