@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -49,7 +49,13 @@ def resident() -> int:
 def written(tokens: int) -> Held:
     """A language model writes, one token at a time, each from the one before."""
     torch.manual_seed(0)
-    sizes = {"embedding_size": 32, "neurons": 128, "kernel_size": 4, "ngrams": [2, 3], "ngram_rows": 100}
+    sizes: dict[str, Any] = {
+        "embedding_size": 32,
+        "neurons": 128,
+        "kernel_size": 4,
+        "ngrams": [2, 3],
+        "ngram_rows": 100,
+    }
     stream = compile_events(SpikingLanguageModel(256, **sizes).eval())
     token, state = torch.zeros(1, 1, dtype=torch.int64), None
 

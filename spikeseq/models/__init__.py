@@ -26,7 +26,7 @@ def build_classifier(config: Mapping[str, Any], vocabulary: int, classes: int) -
         return SpikingClassifier(vocabulary, classes, **with_surrogate(arguments))
     kind = BagOfWords if name == "bow" else RecurrentClassifier
     check_arguments(name, arguments, kind)
-    given = {} if name == "bow" else {"kind": name}
+    given: dict[str, Any] = {} if name == "bow" else {"kind": name}
     return kind(vocabulary, classes, **given, **arguments)
 
 

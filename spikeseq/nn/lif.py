@@ -96,7 +96,8 @@ class LIF(nn.Module):
     ) -> None:
         super().__init__()
         for name in others:  # layers hand on what they do not know
-            raise TypeError(f"neurons take no {name!r}; they take {', '.join(LIF.__init__.__kwdefaults__)}")
+            known = LIF.__init__.__kwdefaults__ or {}
+            raise TypeError(f"neurons take no {name!r}; they take {', '.join(known)}")
         self.channels = None if channels is None else positive_int("channels", channels)
         self.substeps = positive_int("substeps", substeps)
         self.reset = choice("reset", reset, RESETS)

@@ -32,7 +32,7 @@ def build_language_model(config: Mapping[str, Any], vocabulary: int) -> Language
         return SpikingLanguageModel(vocabulary, **with_surrogate(arguments))
     kind = TransformerLanguageModel if name == "transformer" else RecurrentLanguageModel
     check_arguments(name, arguments, kind)
-    given = {} if name == "transformer" else {"kind": name}
+    given: dict[str, Any] = {} if name == "transformer" else {"kind": name}
     return kind(vocabulary, **given, **arguments)
 
 
