@@ -1,7 +1,8 @@
-"""Damages files and kills trainings, thousands of times, and tells what became of each:
+"""Damages files, kills trainings and streams tokens, thousands of times, and tells what became of it:
 
 python -m spikeseq.evaluation.reliability fuzz [--cases 20000] [--write docs/reliability.md]
 python -m spikeseq.evaluation.reliability kills [--count 1000] [--write docs/reliability.md]
+python -m spikeseq.evaluation.reliability long [--tokens 1000000] [--write docs/reliability.md]
 """
 
 import argparse
@@ -17,6 +18,8 @@ from spikeseq.evaluation.pages import between
 from spikeseq.evaluation.reliability.fuzz import faults, fuzz, table, targets_in
 from spikeseq.evaluation.reliability.kills import TINY, kills
 from spikeseq.evaluation.reliability.kills import table as kills_table
+from spikeseq.evaluation.reliability.long import table as long_table
+from spikeseq.evaluation.reliability.long import trained, written
 from spikeseq.files import write_whole
 
 
@@ -38,10 +41,13 @@ def main() -> int:
     ends.add_argument("--recipes", default=",".join(TINY), help="separated by commas; default those that can")
     ends.add_argument("--seed", type=int, default=0, help="the first operation, and of random moments")
     ends.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
+    lasts = commands.add_parser("long", help="memory while tokens pass")
+    lasts.add_argument("--tokens", type=int, default=1_000_000, help="written; a tenth of it is trained on")
+    lasts.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
     given = parser.parse_args()
     torch.set_num_threads(1)
     started, page = time.perf_counter(), None if given.write is None else given.write.resolve()
-    content, wrong = killed(given) if given.command == "kills" else damaged(given)
+    content, wrong = {"fuzz": damaged, "kills": killed, "long": streamed}[given.command](given)
     print("\n".join(wrong))
     print(f"{time.perf_counter() - started:.0f} s, {len(wrong)} wrong")
     if page is not None:
@@ -66,6 +72,14 @@ def damaged(given: argparse.Namespace) -> tuple[str, list[str]]:
         os.chdir(name)
         found = fuzz(targets, given.cases, Path(name) / "work", seed=given.seed)
     return table(found), faults(found)
+
+
+def streamed(given: argparse.Namespace) -> tuple[str, list[str]]:
+    """The table, and a line for each stream whose memory grew."""
+    found = [written(given.tokens), trained(given.tokens // 10)]
+    return long_table(found), [
+        f"{one.name}: {one.most - one.start:,} bytes more" for one in found if one.grew
+    ]
 
 
 def corpora_in(folder: Path) -> None:

@@ -33,6 +33,11 @@ class Held(NamedTuple):
         """Bytes by which a token made memory grow, at most."""
         return max(0, self.most - self.start) / (self.tokens * (1 - 1 / POINTS))
 
+    @property
+    def grew(self) -> bool:
+        """Whether memory grew by more than a heap that settles does."""
+        return self.most - self.start > 16 * 2**20
+
 
 def resident() -> int:
     """Bytes of memory that this process has now.

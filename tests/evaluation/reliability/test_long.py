@@ -25,3 +25,4 @@ def test_the_table_says_what_a_token_costs():
     assert held.per_token == pytest.approx(1.0) and POINTS == 10
     assert "| writing | 1,000 | 1.0 MB | 1.0 MB | 1.00 | 16 B |" in table([held])
     assert held._replace(most=0).per_token == 0
+    assert not held.grew and held._replace(most=2**25).grew
