@@ -16,6 +16,7 @@ from spikeseq.recipes.engine import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
 from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.resume import can_resume
 
 FORMAT = "1"
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.yaml"
@@ -55,7 +56,16 @@ def save_model(folder: Path, model: nn.Module, config: Any) -> None:
         if name not in tied
     }
     about = {"format": FORMAT, "recipe": config.recipe, "model": config.model.name}
-    write_whole(folder / MODEL_FILE, save(tensors, about))
+    write_whole(folder / MODEL_FILE, in_order(save(tensors, about)))
+
+
+def in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: else the same weights have another digest each time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return content[:8] + text.ljust(end - 8) + content[end:]
 
 
 def tied_names(model: nn.Module) -> set[str]:
@@ -122,7 +132,8 @@ def read_config(folder: Path) -> Settings:
 def read_metrics(folder: Path) -> dict[str, Any] | None:
     """`metrics.json`, or None for a run that is not finished."""
     path = folder / METRICS_FILE
-    if not path.exists():
+    # A kill between the manifest and this file leaves what the training goes on from.
+    if not path.exists() and (can_resume(folder) or not checked(path).exists()):
         return None
     try:
         metrics = read_json(path)
@@ -146,7 +157,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / LOG_FILE
     try:
-        lines = checked(path).read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if checked(path).exists() else []
         records = [json.loads(line) for line in lines]
         for record in records:
             check_record(record)
@@ -212,6 +223,7 @@ def load(run: str | Path) -> Any:
     folder = Path(run)
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():
+        checked(folder / MODEL_FILE)  # a manifest that lists it misses it
         raise RunError(f"{folder} has no {MODEL_FILE}: the run is not finished; go on with --resume")
     size = (folder / MODEL_FILE).stat().st_size
     try:

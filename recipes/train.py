@@ -237,9 +237,10 @@ def _finished(folder: Path, config: Any, resume: bool) -> bool:
                 if before.get(key) != now.get(key):
                     values = f"{key}={before.get(key)}, now it is {now.get(key)}"
                     raise runs.RunError(f"{folder} was started with {values}; --resume needs the same")
-            if (folder / runs.METRICS_FILE).exists():
-                return True
-        elif any(not path.name.startswith(".") for path in folder.iterdir()):
+            # What is not trained leaves nothing to go on from: a kill may have come just before its metrics.
+            kept = (folder / runs.METRICS_FILE).exists() or RECIPES[config.recipe].trains(config)
+            return kept and runs.read_metrics(folder) is not None
+        if any(not path.name.startswith(".") for path in folder.iterdir()):
             raise runs.RunError(f"{folder} is not a run folder: it has no {runs.CONFIG_FILE}")
     return False
 

@@ -137,6 +137,7 @@ def test_a_checkpoint_of_another_model(cli, text_runs, copy):
 
 
 def test_an_unfinished_run(cli, copy):
+    before_manifests(copy)
     (copy / "metrics.json").unlink()
     assert "not finished; go on with --resume" in refused(cli("energy", copy))
 

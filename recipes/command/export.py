@@ -62,7 +62,8 @@ def to_pt2(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     from spikeseq.deploy import to_pt2 as write
 
     check_suffix(out, ".pt2")
-    return compared(write(opened.model, out, **options, shape=image(opened)), out, open_pt2, "torch")
+    said = compared(write(opened.model, out, **options, shape=image(opened)), out, open_pt2, "torch")
+    return {**said, "library": str(out.with_suffix(".so"))}  # which goes with the file
 
 
 def image(opened: Any) -> tuple[int, ...] | None:

@@ -17,6 +17,7 @@ from ..ops import recurrent as _recurrent  # noqa: F401
 from ..ops.build import backend_info, ensure_native
 from .forms import Recalls
 from .program import EXAMPLE, Exported, NotExportable, program
+from .quiet import quiet
 
 SCHEMA = str(torch.ops.spikeseq.lif.default._schema).removeprefix("spikeseq::")
 """What a process without this package declares the op with."""
@@ -64,7 +65,9 @@ def to_pt2(
             for name, one in zip(exported.inputs.names, exported.module.example(*EXAMPLE), strict=True)
         ]
         told = {"aot_inductor.metadata": {"spikeseq_inputs": json.dumps(takes)}}
-        torch._inductor.aoti_compile_and_package(exported.program, package_path=made, inductor_configs=told)
+        with quiet():
+            compile_into = torch._inductor.aoti_compile_and_package
+            compile_into(exported.program, package_path=made, inductor_configs=told)
         write_whole(path, Path(made).read_bytes())
     write_whole(path.with_suffix(".so"), Path(backend_info()["native"]["cpu"]).read_bytes())
     return exported

@@ -3,10 +3,6 @@
 The LIF ops become a Scan (`scan.py`), torch's LSTM and GRU those of ONNX (`loops.py`); the rest is torch's.
 """
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from ..exchange.needed import needed
 from ..files import write_whole
 from .loops import rnn_to_onnx
 from .program import Exported, NotExportable, program
+from .quiet import quiet
 from .scan import OLDEST_OPSET, lif, lif_recurrent
 
 INSTALL = "pip install 'spikeseq[onnx]'"
@@ -74,22 +71,6 @@ def to_onnx(
     made.model.metadata_props["spikeseq"] = type(exported.module).__name__
     write_whole(Path(file), made.model_proto.SerializeToString())
     return exported
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without what torch's exporter tells of its own parts, which nobody here can mend."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def op_of(name: str) -> Any:

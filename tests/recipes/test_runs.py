@@ -43,6 +43,17 @@ def run(tmp_path):
     return make
 
 
+def test_the_same_weights_are_the_same_file(run):
+    folder = run()
+    path, config = folder / "model.safetensors", load_config("imdb", model="snn")
+    model = spikeseq.load(folder).model
+    written = set()
+    for _ in range(8):
+        save_model(folder, model, config)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_predictions_depend_on_nothing_but_the_text(run, model):
     classifier = spikeseq.load(run(model))

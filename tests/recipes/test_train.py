@@ -134,6 +134,15 @@ def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     assert said == [f"{tmp_path / 'run'} is finished"]
 
 
+def test_a_finished_run_whose_metrics_are_gone_is_not_trained_again(tmp_path, monkeypatch):
+    train(config(), tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    monkeypatch.setattr(engine, "fit", None)
+    with pytest.raises(RunError, match=r"metrics\.json is missing; manifest\.json lists it: put it back"):
+        train(config(), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "manifest.json").exists()
+
+
 def test_an_empty_folder_and_a_missing_one_can_be_resumed(tmp_path):
     (tmp_path / "empty").mkdir()
     train(config(), tmp_path / "empty", resume=True)
