@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..exchange.needed import needed
-from .program import Exported
+from .program import VOCABULARY, Exported
 
 SIZES = ((1, 1), (9, 2), (33, 4))
 """Lengths and batches; none is that of the example."""
@@ -30,7 +30,8 @@ def open_onnx(file: str | Path, threads: int = 1) -> Runs:
 
     Raises:
         ValueError: onnxruntime does not take the file: none is there, it is no ONNX, or newer than it knows.
-            What runs raises TypeError for other tensors than the file takes.
+            What runs raises TypeError for other tensors than the file takes, and ValueError for ids outside
+            the vocabulary and lengths outside the tokens.
     """
     onnxruntime = needed("onnxruntime", "pip install 'spikeseq[onnx]'")
     options = onnxruntime.SessionOptions()
@@ -40,10 +41,13 @@ def open_onnx(file: str | Path, threads: int = 1) -> Runs:
     except Exception as error:  # of a class of its own for each kind
         known = f"onnxruntime {onnxruntime.__version__}"
         raise ValueError(f"{known} cannot open {Path(file).name}: {reason(str(error))}") from None
-    takes = session.get_inputs()
+    takes, about = session.get_inputs(), session.get_modelmeta().custom_metadata_map
+    vocabulary = int(about[VOCABULARY]) if VOCABULARY in about else None
 
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
-        check_given([(one.name, TYPES.get(one.type, one.type), len(one.shape)) for one in takes], tensors)
+        types = [(one.name, TYPES.get(one.type, one.type), len(one.shape)) for one in takes]
+        check_given(types, tensors)
+        check_numbers([name for name, _, _ in types], tensors, vocabulary)
         given = {one.name: tensor.numpy() for one, tensor in zip(takes, tensors, strict=True)}
         return tuple(torch.from_numpy(found) for found in session.run(None, given))
 
@@ -80,15 +84,36 @@ def check_given(takes: list[tuple[str, str, int]], tensors: tuple[Tensor, ...]) 
             )
 
 
+def check_numbers(names: list[str], tensors: tuple[Tensor, ...], vocabulary: int | None) -> None:
+    """Refuses ids and lengths that runtimes take for others, or end the process with.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    for name, tensor in zip(names, tensors, strict=True):
+        if name == "tokens" and vocabulary is not None:
+            most = vocabulary - 1
+        elif name == "lengths":
+            most = len(tensors[names.index("tokens")])
+        else:
+            continue
+        low, high = map(int, tensor.aminmax()) if tensor.numel() else (0, 0)
+        if low < 0 or high > most:
+            raise ValueError(f"{name} must lie in [0, {most}], got {low if low < 0 else high}")
+
+
 def open_pt2(file: str | Path) -> Runs:
     """A compiled package run by torch.
 
     Raises:
-        ValueError: torch does not take the file. What runs raises TypeError, as that of `open_onnx`.
+        ValueError: torch does not take the file. What runs raises TypeError and ValueError, as that of
+            `open_onnx`.
     """
     try:
         model: Any = torch._inductor.aoti_load_package(str(file))
-        takes: Any = json.loads(model.get_metadata().get("spikeseq_inputs", "null"))
+        about = model.get_metadata()
+        takes: Any = json.loads(about.get("spikeseq_inputs", "null"))
+        vocabulary = int(about[VOCABULARY]) if VOCABULARY in about else None
     except Exception as error:  # of any kind
         told = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"torch {torch.__version__} cannot open {Path(file).name}: {told[0]}") from None
@@ -96,6 +121,7 @@ def open_pt2(file: str | Path) -> Runs:
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
         if takes is not None:  # the package itself would read other numbers than were given
             check_given([tuple(one) for one in takes], tensors)
+            check_numbers([one[0] for one in takes], tensors, vocabulary)
         found = model(*tensors)
         return (found,) if isinstance(found, Tensor) else tuple(found)
 

@@ -16,7 +16,7 @@ from ..ops import lif as _lif  # noqa: F401  defines the op
 from ..ops import recurrent as _recurrent  # noqa: F401
 from ..ops.build import backend_info, ensure_native
 from .forms import Recalls
-from .program import EXAMPLE, Exported, NotExportable, program
+from .program import EXAMPLE, VOCABULARY, Exported, NotExportable, program
 from .quiet import quiet
 
 SCHEMA = str(torch.ops.spikeseq.lif.default._schema).removeprefix("spikeseq::")
@@ -64,7 +64,10 @@ def to_pt2(
             (name, str(one.dtype).removeprefix("torch."), one.dim())
             for name, one in zip(exported.inputs.names, exported.module.example(*EXAMPLE), strict=True)
         ]
-        told = {"aot_inductor.metadata": {"spikeseq_inputs": json.dumps(takes)}}
+        about = {"spikeseq_inputs": json.dumps(takes)}
+        if exported.inputs.vocabulary is not None:
+            about[VOCABULARY] = str(exported.inputs.vocabulary)
+        told = {"aot_inductor.metadata": about}
         with quiet():
             compile_into = torch._inductor.aoti_compile_and_package
             compile_into(exported.program, package_path=made, inductor_configs=told)

@@ -16,11 +16,13 @@ class Inputs(NamedTuple):
     """What a program takes and gives.
 
     names, outputs: of tensors, in order. dynamic: for each input, which dimensions are "length" or "batch".
+    vocabulary: ids lie below it; None where there are none.
     """
 
     names: tuple[str, ...]
     outputs: tuple[str, ...]
     dynamic: tuple[dict[int, str], ...]
+    vocabulary: int | None = None
 
 
 class Classifies(nn.Module):
@@ -39,7 +41,8 @@ class Classifies(nn.Module):
         return tokens, length - torch.arange(batch) * 2 % length
 
     def inputs(self) -> Inputs:
-        return Inputs(("tokens", "lengths"), ("logits",), ({0: "length", 1: "batch"}, {0: "batch"}))
+        dynamic: tuple[dict[int, str], ...] = ({0: "length", 1: "batch"}, {0: "batch"})
+        return Inputs(("tokens", "lengths"), ("logits",), dynamic, self.model.embedding.num_embeddings)
 
 
 class Sees(nn.Module):
@@ -113,7 +116,8 @@ class Streams(nn.Module):
         names = tuple(name for name, _ in self.rest(1))
         dynamic: tuple[dict[int, str], ...] = ({0: "length", 1: "batch"}, *[{0: "batch"}] * (1 + len(names)))
         after = tuple(f"{name}_after" for name in names)
-        return Inputs(("tokens", "lengths", *names), ("logits", *after), dynamic)
+        rows = self.model.embedding.num_embeddings
+        return Inputs(("tokens", "lengths", *names), ("logits", *after), dynamic, rows)
 
 
 class Writes(nn.Module):
@@ -167,7 +171,7 @@ class Writes(nn.Module):
         names = tuple(name for name, _ in self.rest(1))
         dynamic: tuple[dict[int, str], ...] = ({0: "length", 1: "batch"}, *[{0: "batch"}] * len(names))
         after = tuple(f"{name}_after" for name in names)
-        return Inputs(("tokens", *names), ("logits", *after), dynamic)
+        return Inputs(("tokens", *names), ("logits", *after), dynamic, len(self.model.output_bias))
 
 
 class Recalls(Writes):

@@ -12,7 +12,7 @@ from torch import nn
 from ..exchange.needed import needed
 from ..files import write_whole
 from .loops import rnn_to_onnx
-from .program import Exported, NotExportable, program
+from .program import VOCABULARY, Exported, NotExportable, program
 from .quiet import quiet
 from .scan import OLDEST_OPSET, lif, lif_recurrent
 
@@ -69,6 +69,8 @@ def to_onnx(
         raise NotExportable(f"torch {torch.__version__} wrote opset {found} instead of {opset}")
     name_dimensions(made.model.graph, exported)
     made.model.metadata_props["spikeseq"] = type(exported.module).__name__
+    if exported.inputs.vocabulary is not None:
+        made.model.metadata_props[VOCABULARY] = str(exported.inputs.vocabulary)
     write_whole(Path(file), made.model_proto.SerializeToString())
     return exported
 

@@ -17,6 +17,9 @@ from .forms import Classifies, Inputs, Recalls, Sees, Streams, Writes
 EXAMPLE = (5, 3)
 """Length and batch of the example of a trace: different, and not 0 or 1, which traces hold for special."""
 
+VOCABULARY = "spikeseq_vocabulary"
+"""Under this key a file has the number below which its ids lie: runtimes do not look."""
+
 
 class NotExportable(ValueError):
     """A model or a run that the format cannot hold."""

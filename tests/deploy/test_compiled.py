@@ -54,6 +54,11 @@ def test_a_state_in_and_out(tmp_path, kind):
     assert agreement(exported, run).largest < 1e-4
     with pytest.raises(TypeError, match="tokens must be int64 of 2 dimensions, got int32"):
         run(*(one.int() for one in exported.module.example(4, 2)))
+    with pytest.raises(
+        ValueError, match=r"tokens must lie in \[0, \d9\], got -1"
+    ):  # which would end the process
+        tokens, *others = exported.module.example(4, 2)
+        run(-torch.ones_like(tokens), *others)
     tokens, state = torch.randint(1, 30, (9, 2)), [one for _, one in exported.module.rest(2)]
     for piece in tokens.split([2, 1, 6]):
         given = (piece, torch.full((2,), len(piece))) if kind == "pieces" else (piece,)

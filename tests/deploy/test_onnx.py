@@ -204,3 +204,16 @@ def test_tensors_that_a_file_does_not_take(written):
         run(tokens, lengths.unsqueeze(0))
     with pytest.raises(TypeError, match=r"takes 2 tensors \(tokens, lengths\), got 1"):
         run(tokens)
+
+
+def test_numbers_that_no_model_takes(written):
+    exported, file = written["classifier"]
+    run, most = open_onnx(file), exported.inputs.vocabulary - 1
+    tokens, lengths = exported.module.example(4, 2)
+    for wrong in (-1, most + 1):
+        with pytest.raises(ValueError, match=rf"^tokens must lie in \[0, {most}\], got {wrong}$"):
+            run(tokens.clone().fill_(wrong), lengths)
+    for wrong in (-1, 5):
+        with pytest.raises(ValueError, match=rf"^lengths must lie in \[0, 4\], got {wrong}$"):
+            run(tokens, lengths.clone().fill_(wrong))
+    assert len(run(tokens.clone().fill_(most), lengths)) == 1
