@@ -121,11 +121,12 @@ def has_values(tensor: Tensor) -> bool:
 
 
 def unwrapped(tensor: Tensor) -> Tensor:
-    """The values that transforms of torch.func have put something around: of all samples that are mapped."""
+    """The values that something was put around: by torch.func, of all samples that are mapped; by FSDP2, this
+    process's part."""
     inside = torch._C._functorch
     while inside.is_functorch_wrapped_tensor(tensor):
         tensor = inside.get_unwrapped(tensor)
-    return tensor
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def only_shapes(tensor: Tensor) -> bool:

@@ -20,6 +20,7 @@ from ..checks import (
     has_values,
     one_or_each,
     positive_int,
+    unwrapped,
 )  # fmt: skip
 from ..functional import RESETS, PiecewiseLinear, Surrogate, lif
 from ..modules import check_time_first, of_kind
@@ -235,7 +236,7 @@ class LIF(nn.Module):
             if not (isinstance(values, Tensor) and has_values(values)):
                 continue
             low, high = BOUNDS[name]
-            for value in values.flatten().tolist():
+            for value in unwrapped(values).flatten().tolist():
                 if low - slack <= value <= high + slack and math.isfinite(value):
                     continue
                 try:

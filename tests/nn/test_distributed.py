@@ -92,7 +92,11 @@ def trained(model, rank=0, world=1):
 
 def worker(folder):
     """What each of the two processes does: the weights of both ways are left in the folder."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+    from torch.distributed.checkpoint.state_dict import (
+        StateDictOptions,
+        get_model_state_dict,
+        set_model_state_dict,
+    )
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -100,16 +104,23 @@ def worker(folder):
     dist.init_process_group("gloo")
     rank, found = dist.get_rank(), {}
     mesh = init_device_mesh("cpu", (WORLD,))
-    for name in MODELS:
-        parallel = nn.parallel.DistributedDataParallel(made(name))
-        found[name, "ddp"] = trained(parallel, rank, WORLD).module.state_dict()
+    whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    sent = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+
+    def sharded(name):
         model = made(name)
         for layer in [part for part in model.modules() if isinstance(part, SpikingRNN)]:
             fully_shard(layer, mesh=mesh)
-        fully_shard(model, mesh=mesh)
-        trained(model, rank, WORLD)
-        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return fully_shard(model, mesh=mesh)
+
+    for name in MODELS:
+        parallel = nn.parallel.DistributedDataParallel(made(name))
+        found[name, "ddp"] = trained(parallel, rank, WORLD).module.state_dict()
+        model, again = trained(sharded(name), rank, WORLD), sharded(name)
         found[name, "fsdp"] = get_model_state_dict(model, options=whole)
+        given = {key: value.clone() for key, value in found[name, "fsdp"].items()}  # torch changes it
+        set_model_state_dict(again, given, options=sent)
+        found[name, "fsdp, loaded"] = get_model_state_dict(again, options=whole)
     if rank == 0:
         torch.save(found, folder / "found.pt")
     dist.destroy_process_group()
@@ -140,7 +151,7 @@ def found(tmp_path_factory):
     return torch.load(folder / "found.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+@pytest.mark.parametrize("way", ["ddp", "fsdp", "fsdp, loaded"])
 @pytest.mark.parametrize("name", MODELS)
 def test_two_processes_are_one(found, name, way):
     alone = trained(made(name))
