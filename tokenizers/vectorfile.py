@@ -167,7 +167,8 @@ def _user_cache() -> Path | None:
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = Path(home) / "spikeseq" / "vectors"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # kernels may be kept there, too
+        folder.mkdir(exist_ok=True)
         return folder if os.access(folder, os.W_OK) else None
     except OSError:
         return None

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spikeseq.models.gesture.frames import Encoding
-from spikeseq.ops.cache import cache_folder
+from spikeseq.ops.cache import made_cache_folder
 from spikeseq.recipes.gestures import events as gesture_events
 from spikeseq.recipes.gestures import sample as gesture_sample
 from spikeseq.recipes.gestures import scene as gesture_scene
@@ -161,7 +161,7 @@ def _source(settings: Any, say: Say) -> Source:
     if settings.source == "sample":
         folder = _sample(say)
     elif settings.source == "hub":
-        folder = cache_folder() / "tonic"
+        folder = made_cache_folder() / "tonic"
         _download(folder, say)
     else:
         folder = Path(settings.source).expanduser()

@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from spikeseq.ops.cache import cache_folder
+from spikeseq.ops.cache import cache_folder, made_cache_folder
 from spikeseq.recipes.manifest import write_manifest
 
 
@@ -32,6 +32,7 @@ def keep_corpus(folder: Path, write: Callable[[Path], None], say: Callable[[str]
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` with a new folder, adds a manifest and renames that to `folder`: what is in the cache is
     whole."""
+    made_cache_folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent))
     try:

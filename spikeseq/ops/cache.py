@@ -19,6 +19,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SPIKESEQ_CACHE") or Path.home() / ".cache" / "spikeseq")
 
 
+def made_cache_folder() -> Path:
+    """The same, made for its user alone, whatever is kept in it first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
 @contextlib.contextmanager
 def one_process(path: Path) -> Iterator[None]:
     """Holds a lock that the system frees even if its process is killed."""
