@@ -1,13 +1,12 @@
 """The one training loop: any recipe's task in, a trained model and its history out."""
 
 import contextlib
-import json
 import math
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from spikeseq.files import write_whole
 from spikeseq.monitor import Monitor, monitor
 from spikeseq.nn import project_parameters
+from spikeseq.recipes.history import State, checked_state, write_log
 from spikeseq.recipes.resume import can_resume, check_adam, check_alike, check_module, go_on, keep, settle
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.ahead import prepared
@@ -25,8 +24,6 @@ from spikeseq.recipes.shared.optimiser import parameter_groups, rate_at
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-LOG_FILE = "log.jsonl"
 
 
 class Task(ABC):
@@ -79,24 +76,6 @@ class Progress:
     step: Callable[[float, str], None] = lambda loss, what: None
     end_epoch: Callable[[dict[str, Any]], None] = lambda record: None
     say: Callable[[str], None] = lambda text: None
-
-
-@dataclass
-class State:
-    """Where a training stands, beside model, optimiser and random numbers.
-
-    processes: that train together; one update takes a batch from each.
-    """
-
-    processes: int = 1
-    epoch: int = 0
-    best: float = -math.inf
-    best_epoch: int = -1
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    def finished(self, settings: TrainSettings) -> bool:
-        """All epochs done, or no better score for too long."""
-        return self.epoch >= settings.epochs or self.epoch - 1 - self.best_epoch >= settings.patience > 0
 
 
 def dealt(batches: list[Any], processes: int, rank: int) -> list[Any]:
@@ -262,42 +241,6 @@ def _save(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: S
         random["cuda"] = torch.cuda.get_rng_state()
     keep(folder, {**tensors, "best": best, "random": random, "state": vars(state)})
     write_log(folder, state.history)
-
-
-def write_log(folder: Path, history: Iterable[dict[str, Any]]) -> None:
-    """One JSON object per epoch."""
-    write_whole(folder / LOG_FILE, "".join(json.dumps(record) + "\n" for record in history))
-
-
-def check_record(record: Any) -> None:
-    """Raises ValueError, KeyError or TypeError for what is no entry of a log."""
-    for key in ("epoch", "loss"):
-        _check_number(key, record[key])
-    if type(record["epoch"]) is not int:
-        raise ValueError(f"epoch is {record['epoch']!r:.40}; expected an integer")
-    for key, value in record["validation"].items():
-        _check_number(f"validation.{key}", value)
-    record["validation"]["score"]
-    _check_number("seconds", record.get("seconds", 0))
-    for key in ("what", "loss_is"):
-        if not isinstance(record.get(key, ""), str):
-            raise ValueError(f"{key} is {record[key]!r:.40}; expected text")
-
-
-def _check_number(name: str, value: Any) -> None:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r:.40}; expected a number")
-
-
-def checked_state(kept: Any) -> State:
-    """The state that `vars` made a dict of. Raises ValueError for another one."""
-    check_alike({**kept, "history": []}, vars(State(best=0.0)), "state", optional="*")
-    state = State(**kept)
-    for record in state.history:
-        check_record(record)
-    if not 0 <= state.best_epoch < state.epoch == len(state.history):
-        raise ValueError(f"epoch {state.epoch}, the best {state.best_epoch}, {len(state.history)} in the log")
-    return state
 
 
 def _load(

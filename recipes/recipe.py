@@ -122,7 +122,7 @@ class Recipe(ABC):
         progress: Any,
         seed: int,
     ) -> tuple[Any, Any]:
-        """Trains the task's model; the model and its `engine.State`. Arguments are those of `engine.fit`."""
+        """Trains the task's model; the model and its `history.State`. Arguments are those of `engine.fit`."""
         from spikeseq.recipes.engine import fit
 
         return fit(

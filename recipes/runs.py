@@ -12,7 +12,7 @@ from torch import nn
 
 from spikeseq.files import write_whole
 from spikeseq.recipes.budget import Budget, TooLargeError
-from spikeseq.recipes.engine import LOG_FILE, check_record
+from spikeseq.recipes.history import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
 from spikeseq.recipes.registry import RECIPES

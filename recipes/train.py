@@ -17,7 +17,8 @@ from torch import nn
 from spikeseq.files import check_place, clear_leftovers, write_whole
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, to_yaml
-from spikeseq.recipes.engine import LOG_FILE, Progress, State, Task, watch_spikes
+from spikeseq.recipes.engine import Progress, Task, watch_spikes
+from spikeseq.recipes.history import LOG_FILE, State
 from spikeseq.recipes.lock import LOCK_FILE, held
 from spikeseq.recipes.manifest import FORMAT, MANIFEST_FILE, MARK, write_manifest
 from spikeseq.recipes.plain import flat, section

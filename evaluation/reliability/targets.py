@@ -121,7 +121,8 @@ def stepped(parts: dict[str, Any]) -> Any:
 def of_resuming(place: Path) -> Iterator[Target]:
     """`resume.pt` with its checksum and a former one, and as versions before checksums wrote it."""
     from spikeseq.recipes import resume
-    from spikeseq.recipes.engine import Progress, State, _load, _save
+    from spikeseq.recipes.engine import Progress, _load, _save
+    from spikeseq.recipes.history import State
 
     def read(folder: Path) -> Any:
         parts = parts_of(Points())

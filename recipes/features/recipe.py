@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from spikeseq.recipes.engine import Progress, State
+from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.features.energy import account_of
 from spikeseq.recipes.features.model import ConvClassifier, conv_classifier
 from spikeseq.recipes.features.pictures import kernels_picture
 from spikeseq.recipes.features.task import FeatureTask
+from spikeseq.recipes.history import State
 from spikeseq.recipes.recipe import Metrics, Picture, Recipe, Say
 from spikeseq.recipes.shared.images.classifier import PixelClassifier, open_pixel_classifier
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.recipes.engine import Progress, State, write_log
+from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.features.learners import Learner, learner
 from spikeseq.recipes.features.model import ConvClassifier
+from spikeseq.recipes.history import State, write_log
 from spikeseq.recipes.resume import can_resume, check_module
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
 from spikeseq.recipes.shared.parts import load_state, percent, save_state, spread

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from spikeseq.recipes.engine import Progress, State
+from spikeseq.recipes.engine import Progress
+from spikeseq.recipes.history import State
 from spikeseq.recipes.multimodal.classifier import PairClassifier, open_pair_classifier
 from spikeseq.recipes.multimodal.cochlea import CHANNELS
 from spikeseq.recipes.multimodal.data import SIZE, PairData, load_pairs

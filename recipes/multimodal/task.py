@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from spikeseq import stdp
-from spikeseq.recipes.engine import Progress, State
+from spikeseq.recipes.engine import Progress
+from spikeseq.recipes.history import State
 from spikeseq.recipes.multimodal.data import SIZE, PairData
 from spikeseq.recipes.multimodal.model import ANSWERING, LABELLING, PairNetwork
 from spikeseq.recipes.shared.parts import PIECE, PartTask, percent, spread

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.recipes.engine import Progress, State, checked_state, write_log
+from spikeseq.recipes.engine import Progress
+from spikeseq.recipes.history import State, checked_state, write_log
 from spikeseq.recipes.resume import can_resume, check_module, go_on, keep, settle
 
 PIECE = 250  # examples between two moves of the progress bar

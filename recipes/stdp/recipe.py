@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from spikeseq import stdp
-from spikeseq.recipes.engine import Progress, State
+from spikeseq.recipes.engine import Progress
+from spikeseq.recipes.history import State
 from spikeseq.recipes.recipe import Metrics, Picture, Recipe, Say
 from spikeseq.recipes.shared.images.classifier import PixelClassifier, open_pixel_classifier
 from spikeseq.recipes.shared.images.data import ImageData, load_images, open_split

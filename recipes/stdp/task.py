@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from spikeseq import stdp
-from spikeseq.recipes.engine import Progress, State
+from spikeseq.recipes.engine import Progress
+from spikeseq.recipes.history import State
 from spikeseq.recipes.shared.images.data import ImageData, ImageSplit
 from spikeseq.recipes.shared.parts import PIECE, PartTask, percent, spread
 from spikeseq.recipes.shared.pictures import save_weights
