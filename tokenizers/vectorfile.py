@@ -25,6 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikeseq.ops.cache import cache_folder
+
 MARK = "\ufeff"
 LARGEST = torch.finfo(torch.float32).max
 LEAST_DIMENSION = 3  # torchtext does not count rows of one or two numbers, and fails without saying why
@@ -35,8 +37,8 @@ def read_vector_file(path: Path, cache: Path | None) -> tuple[dict[str, int], Te
 
     path: text, or text compressed as `.gz`: per line a word and its numbers, separated by single spaces.
         A first line "rows dim", as word2vec writes it, is a header.
-    cache: folder for the parsed copy; None means `spikeseq/vectors` in the user's cache folder
-        (`$XDG_CACHE_HOME`, else `~/.cache`), or no copy at all where that cannot be written.
+    cache: folder for the parsed copy; None means `vectors` in the user's cache folder (`SPIKESEQ_CACHE`, else
+        `spikeseq` in `$XDG_CACHE_HOME` or `~/.cache`), or no copy at all where that cannot be written.
 
     Raises what `load_vectors` documents.
     """
@@ -164,8 +166,7 @@ def _read_cache(path: Path) -> tuple[dict[str, int], Tensor] | None:
 
 
 def _user_cache() -> Path | None:
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = Path(home) / "spikeseq" / "vectors"
+    folder = cache_folder() / "vectors"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # kernels may be kept there, too
         folder.mkdir(exist_ok=True)

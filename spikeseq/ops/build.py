@@ -3,7 +3,7 @@
 Environment:
     SPIKESEQ_BACKEND: `auto` (default: native, or the Python loop after one warning), `native` (an error
         where the kernels cannot be built) or `python` (never build).
-    SPIKESEQ_CACHE: where built kernels are kept; default ~/.cache/spikeseq.
+    SPIKESEQ_CACHE: where built kernels are kept; default spikeseq in $XDG_CACHE_HOME or ~/.cache.
     SPIKESEQ_SANITIZE: compiles the CPU kernel with sanitizers of the compiler, such as `address,undefined`;
         their libraries must be loaded before Python's (`make sanitize`).
 """

@@ -16,7 +16,9 @@ ELSEWHERE = "set SPIKESEQ_CACHE to a folder of your own"
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("SPIKESEQ_CACHE") or Path.home() / ".cache" / "spikeseq")
+    """SPIKESEQ_CACHE, else `spikeseq` in the user's own cache, $XDG_CACHE_HOME or ~/.cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SPIKESEQ_CACHE") or Path(home) / "spikeseq")
 
 
 def made_cache_folder() -> Path:

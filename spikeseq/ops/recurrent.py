@@ -113,6 +113,8 @@ def as_one_op() -> Iterator[None]:
 
 def stays_one_op() -> bool:
     """Whether a layer with feedback is traced inside `as_one_op`."""
+    if torch.compiler.is_dynamo_compiling():  # which cannot read a ContextVar, and compiles for one length
+        return False
     return _kept.get() and traced() is not None
 
 

@@ -21,6 +21,7 @@ def vocab():
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """A user's cache folder of the test's own."""
+    monkeypatch.delenv("SPIKESEQ_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home-cache"))
     return tmp_path / "home-cache" / "spikeseq" / "vectors"
 
@@ -139,6 +140,12 @@ class TestLoad:
         monkeypatch.setattr(vectorfile, "_parse", lambda *_: pytest.fail("parsed again"))
         again, _ = load_vectors(path, vocab, generator=torch.Generator().manual_seed(0))
         assert torch.equal(first, again)
+
+    def test_the_cache_is_where_that_of_kernels_is(self, vocab, write, home, tmp_path, monkeypatch):
+        monkeypatch.setenv("SPIKESEQ_CACHE", str(tmp_path / "mine"))
+        load_vectors(write(GLOVE), vocab)
+        assert len(list((tmp_path / "mine" / "vectors").glob("glove.txt-*.pt"))) == 1
+        assert not home.exists()
 
     def test_a_given_cache_folder_is_the_only_one(self, vocab, write, home, tmp_path):
         load_vectors(write(GLOVE), vocab, cache=tmp_path / "mine" / "here")
