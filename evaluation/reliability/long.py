@@ -9,6 +9,7 @@ import torch
 from spikeseq import compile_events, release_memory
 from spikeseq.models.language import SpikingLanguageModel
 from spikeseq.nn import SpikingRNN, run_in_chunks
+from spikeseq.nn.state import bytes_of
 
 CHUNK = 500
 POINTS = 10
@@ -95,13 +96,7 @@ def _held(name: str, tokens: int, more: Callable[[int], object]) -> Held:
     for _ in range(POINTS):
         state = more(tokens // POINTS)
         found.append(resident())
-    return Held(name, tokens, found[0], max(found[1:]), sum(t.nbytes for t in _tensors(state)))
-
-
-def _tensors(state: object) -> list[torch.Tensor]:
-    if isinstance(state, torch.Tensor):
-        return [state]
-    return [t for one in state for t in _tensors(one)] if isinstance(state, list | tuple) else []
+    return Held(name, tokens, found[0], max(found[1:]), bytes_of(state))
 
 
 def table(found: list[Held]) -> str:
