@@ -203,7 +203,7 @@ def write_texts(folder: Path) -> None:
 
 def of_texts(folder: Path) -> Iterator[Target]:
     from spikeseq.recipes.language import documents
-    from spikeseq.recipes.text.data import load_text_data
+    from spikeseq.recipes.shared.texts.data import load_text_data
     from spikeseq.recipes.translation.data import load_parallel_data
 
     folder.mkdir(parents=True)

@@ -14,8 +14,8 @@ from spikeseq.recipes.manifest import RunError, checked, read_json
 from spikeseq.recipes.plain import Settings
 from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
 from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, checked_classes, predictions
+from spikeseq.recipes.shared.texts.data import clean
 from spikeseq.recipes.text.corpus import CLASSES_FILE, TOKENIZER_FILE, VOCAB_FILE
-from spikeseq.recipes.text.data import clean
 from spikeseq.recipes.text.task import crop
 from spikeseq.tokenizers import Tokenizer, Vocab
 

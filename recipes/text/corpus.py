@@ -16,7 +16,7 @@ from torch import Tensor
 from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
-from spikeseq.recipes.text.data import TextData, TextSplit, load_text_data, validation_split
+from spikeseq.recipes.shared.texts.data import TextData, TextSplit, load_text_data, validation_split
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
 
 VOCAB_FILE, CLASSES_FILE, TOKENIZER_FILE = "vocab.json", "classes.json", "tokenizer.json"
@@ -142,7 +142,7 @@ def _facts(config: Any, tokenizer: str) -> dict[str, Any]:
             )
             facts[name] = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     if config.source == "sample":
-        from spikeseq.recipes.text import sample as text_sample
+        from spikeseq.recipes.shared.texts import sample as text_sample
 
         facts["source"] = hashlib.sha256(Path(text_sample.__file__).read_bytes()).hexdigest()
     return facts

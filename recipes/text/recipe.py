@@ -10,9 +10,9 @@ from torch import nn
 from spikeseq import evaluation
 from spikeseq.models import build_classifier
 from spikeseq.recipes.recipe import Recipe, Say
+from spikeseq.recipes.shared.texts.data import load_text_data, validation_split
 from spikeseq.recipes.text.classifier import Classifier, open_classifier
 from spikeseq.recipes.text.corpus import Corpus, encode, load_corpus
-from spikeseq.recipes.text.data import load_text_data, validation_split
 from spikeseq.recipes.text.task import TextTask, build_task, crop
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import spikeseq
 from spikeseq.nn import SpikingConvBlock, TokenConv1d
-from spikeseq.recipes.text.sample import make_sample
+from spikeseq.recipes.shared.texts.sample import make_sample
 
 opacus = pytest.importorskip("opacus")
 

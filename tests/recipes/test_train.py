@@ -20,7 +20,7 @@ from spikeseq.recipes import engine
 from spikeseq.recipes.comparison import neighbours
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.runs import METRICS, RunError
-from spikeseq.recipes.text.data import load_text_data
+from spikeseq.recipes.shared.texts.data import load_text_data
 from spikeseq.recipes.text.task import TextTask
 from spikeseq.recipes.train import train
 

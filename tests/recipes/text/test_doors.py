@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from spikeseq.models import build_classifier
 from spikeseq.recipes.command.filters import utf8_lines
 from spikeseq.recipes.shared.errors import DataError
+from spikeseq.recipes.shared.texts.files import read
 from spikeseq.recipes.text.classifier import Classifier
-from spikeseq.recipes.text.files import read
 from spikeseq.recipes.translation.data import load_parallel_data
 from spikeseq.recipes.translation.lines import clean
 from spikeseq.tokenizers import SpacyTokenizer, Vocab

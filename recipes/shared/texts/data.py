@@ -13,8 +13,8 @@ from pathlib import Path
 
 from spikeseq.recipes.shared.errors import DataError, listed, shown
 from spikeseq.recipes.shared.tables import READERS
-from spikeseq.recipes.text import sample as text_sample
-from spikeseq.recipes.text.files import Rows, checked, clean, read
+from spikeseq.recipes.shared.texts import sample as text_sample
+from spikeseq.recipes.shared.texts.files import Rows, checked, clean, read
 
 __all__ = ["DataError", "TextData", "TextSplit", "clean", "load_text_data", "validation_split"]
 

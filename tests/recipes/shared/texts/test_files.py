@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeseq.recipes.shared.errors import DataError
-from spikeseq.recipes.text.files import LINE_BREAK, clean, read
+from spikeseq.recipes.shared.texts.files import LINE_BREAK, clean, read
 
 BOTH = ("text", "label")
 

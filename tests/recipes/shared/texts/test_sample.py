@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeseq.recipes.text.sample import (
+from spikeseq.recipes.shared.texts.sample import (
     ADJECTIVES,
     CLASSES,
     MAX_SIZE,

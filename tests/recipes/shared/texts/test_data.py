@@ -11,8 +11,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spikeseq.recipes.text.data import DataError, TextData, TextSplit, load_text_data, validation_split
-from spikeseq.recipes.text.sample import sample_splits
+from spikeseq.recipes.shared.texts.data import (
+    DataError,
+    TextData,
+    TextSplit,
+    load_text_data,
+    validation_split,
+)
+from spikeseq.recipes.shared.texts.sample import sample_splits
 
 
 def write_csv(path: Path, rows: list[tuple[str, object]], header: str = "text,label") -> Path:
