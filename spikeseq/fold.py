@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .models.ngrams import NGramEmbedding
 from .models.sentiment import RecurrentClassifier, SpikingClassifier
 from .modules import check_plain, is_compiled_around, named, refuse, rewritten
 from .nn import SequenceDropout, SpikingRNN, TokenConv1d
@@ -65,7 +66,9 @@ def _(model: SpikingClassifier) -> nn.Module:
         model.context = FoldedConv(model.embedding, model.context, ("embedding", "context"))
         model.embedding = nn.Identity()  # type: ignore[assignment]
     else:
-        table = folded_table(model.embedding, first.input_map, ("embedding", "spiking.layers.0.input_map"))
+        path = "spiking.layers.0.input_map"
+        table = folded_table(model.embedding, first.input_map, ("embedding", path))
+        fold_ngrams(model, first.input_map.weight)
         first.release_map()
         model.embedding = table
         model.spiking.input_size = model.embedding.embedding_dim
@@ -76,6 +79,7 @@ def _(model: SpikingClassifier) -> nn.Module:
 def _(model: RecurrentClassifier) -> nn.Module:
     check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT, SequenceDropout)
     table, folded = fold_recurrent(model.embedding, model.rnn, ("embedding", "rnn"))
+    fold_ngrams(model, model.rnn.weight_ih_l0)
     zeros = nn.Embedding.from_pretrained(torch.zeros_like(model.embedding.weight[:1]))
     model.behind = fold_recurrent(zeros, model.rnn)[0].weight[0].detach().clone()
     model.embedding, model.rnn = table, folded  # type: ignore[assignment]
@@ -112,6 +116,15 @@ def folded_table(
     check_table(embedding, paths[0])
     check_plain(paths[1], linear, WAY_OUT, nn.Linear)
     return nn.Embedding.from_pretrained(linear(embedding.weight), padding_idx=embedding.padding_idx)
+
+
+def fold_ngrams(model: SpikingClassifier | RecurrentClassifier, weight: Tensor) -> None:
+    """The vectors of n-grams, where there are any, as rows of what `weight` (O, D) makes of them."""
+    if model.ngrams is not None:
+        check_plain("ngrams", model.ngrams, WAY_OUT, NGramEmbedding)
+        check_plain("ngrams.table", model.ngrams.table, WAY_OUT, nn.EmbeddingBag)
+        rows = nn.functional.linear(model.ngrams.table.weight, weight)
+        model.ngrams.table = nn.EmbeddingBag.from_pretrained(rows, mode="sum")
 
 
 def check_table(embedding: nn.Embedding, path: str = "embedding") -> None:

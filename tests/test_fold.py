@@ -8,9 +8,10 @@ from spikeseq.models import build_classifier
 from spikeseq.nn import TokenConv1d
 
 
-def classifier(name, dtype=torch.float64):
+def classifier(name, dtype=torch.float64, **more):
     torch.manual_seed(0)
-    model = build_classifier({"name": name, "embedding_size": 5, "hidden_size": 7}, 20, 2).to(dtype).eval()
+    sizes = {"embedding_size": 5, "hidden_size": 7}
+    model = build_classifier({"name": name, **sizes, **more}, 20, 2).to(dtype).eval()
     return spread(model)
 
 
@@ -52,6 +53,26 @@ def test_what_folding_saves(name, macs, left):
     assert folded.total.acs == pytest.approx(plain.total.acs) and folded.unknown == []
     rows = {"snn": 7, "lstm": 4 * 7, "gru": 3 * 7}[name]
     assert spikeseq.fold_embeddings(model).embedding.weight.shape == (20, rows)
+
+
+@pytest.mark.parametrize(("name", "width"), [("snn", 7), ("lstm", 4 * 7), ("gru", 3 * 7)])
+def test_ngrams_are_folded_too_and_cost_look_ups_and_additions(name, width):
+    model = classifier(name, ngrams=[2, 3], ngram_rows=50)
+    nn.init.normal_(model.ngrams.table.weight)
+    folded = spikeseq.fold_embeddings(model)
+    torch.testing.assert_close(folded(*BATCH), model(*BATCH), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(folded.trace(*BATCH), model.trace(*BATCH), rtol=1e-12, atol=1e-12)
+    assert folded.ngrams.table.weight.shape == (100, width) and model.ngrams.table.weight.shape == (100, 5)
+    nn.init.zeros_(model.ngrams.table.weight)  # so that the spikes are those of the words alone
+    words = classifier(name)
+    words.load_state_dict(model.state_dict(), strict=False)
+    inputs = [(BATCH[0][:, :1], BATCH[1][:1])]
+    found, without = (
+        count_operations(spikeseq.fold_embeddings(m).float(), inputs, tokens=9).total for m in (model, words)
+    )
+    assert found.macs == without.macs
+    assert found.acs - without.acs == pytest.approx(2 * width)
+    assert found.weight_bytes - without.weight_bytes == pytest.approx(2 * width * 4)
 
 
 def test_a_classifier_of_three_tokens_looks_up_three_rows():

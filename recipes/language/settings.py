@@ -1,7 +1,6 @@
 """Settings of the recipe for language models: what they mean, what they accept, and where they do nothing."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from spikeseq.recipes.settings import (
@@ -14,7 +13,6 @@ from spikeseq.recipes.settings import (
     ModelSettings,
     NeuronSettings,
     TrainSettings,
-    accepted,
     always,
     brings_splits,
     dotted,
@@ -23,6 +21,7 @@ from spikeseq.recipes.settings import (
     share,
     whole,
 )
+from spikeseq.recipes.shared.ngrams import IDLE_ROWS, NGramSettings
 
 
 @dataclass(kw_only=True)
@@ -73,23 +72,6 @@ class SizeSettings:
     embedding_dropout: float = share()
     dropout: float = share()
     output_dropout: float = share()
-
-
-NGRAMS = accepted(
-    "empty or rising whole numbers from 2 to 64",
-    lambda orders: all(low < high for low, high in pairwise([1, *orders, 65])),
-)
-
-
-@dataclass(kw_only=True)
-class NGramSettings:
-    """
-    ngrams: numbers of last tokens that have a vector together, added to the token's own; empty for none.
-    ngram_rows: of the table of each, on which n-grams fall by a hash.
-    """
-
-    ngrams: list[int] = field(metadata=NGRAMS)
-    ngram_rows: int = whole(1, WIDEST)
 
 
 @dataclass(kw_only=True)
@@ -176,7 +158,7 @@ IDLE = (
         lambda config: bool(config.model.get("leaks")),
         "with model.leaks, which spreads leaks; model.leaks=[] takes one for all",
     ),
-    Idle(("model.ngram_rows",), lambda config: not config.model.get("ngrams"), "without model.ngrams"),
+    IDLE_ROWS,
     Idle(
         ("model.recurrent",),
         lambda config: config.model.get("decay") == "input",

@@ -22,6 +22,7 @@ from spikeseq.recipes.settings import (
     unit,
     whole,
 )
+from spikeseq.recipes.shared.ngrams import IDLE_ROWS, NGramSettings
 
 
 @dataclass(kw_only=True)
@@ -77,7 +78,7 @@ class SizeSettings:
 
 
 @dataclass(kw_only=True)
-class SpikingModel(NeuronSettings, SizeSettings, ModelSettings):
+class SpikingModel(NeuronSettings, NGramSettings, SizeSettings, ModelSettings):
     """
     kernel_size: tokens that the first map sees; 3 also sees the two before.
     integrators: neurons of the integrating layer.
@@ -92,7 +93,7 @@ class SpikingModel(NeuronSettings, SizeSettings, ModelSettings):
 
 
 @dataclass(kw_only=True)
-class RecurrentModel(SizeSettings, ModelSettings):
+class RecurrentModel(NGramSettings, SizeSettings, ModelSettings):
     """
     pooling: of outputs: mean, over the text, or last, of the last token.
     """
@@ -124,8 +125,8 @@ def sections(model: str) -> dict[str, type]:
 
 
 RENAMED = {"data.longest": "data.kept_tokens", "model.width": "model.surrogate_width"}
-ADDED: dict[str, Any] = {}
-"""Names in run folders of earlier versions, and those of today."""
+ADDED: dict[str, Any] = {"model.ngrams": list[int]()}
+"""Names in run folders of earlier versions, and those of today; what earlier runs have not."""
 
 TRAINED_VECTORS = [one.name for one in fields(TextData) if one.name.startswith("vector_")][:-1]
 
@@ -138,6 +139,7 @@ IDLE = (
     Idle(("train.batch_tokens",), always, "on texts, whose batches are counted in texts"),
     Idle(("train.precision",), always, "on texts, whose products are in float32"),
     NOT_SPIKING,
+    IDLE_ROWS,
     Idle(
         ("train.embedding_rate", "data.vector_scale"),
         lambda config: config.model.name == "bow",

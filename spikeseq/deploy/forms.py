@@ -76,15 +76,17 @@ class Streams(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         model = self.model
         seen, summed, *rest = state
-        x = cut(model.embedding(tokens), lengths)
         after: list[Tensor] = []
+        recent = None
+        if model.ngrams is not None:
+            recent, *rest = rest
+            after = [last(torch.cat((recent.t(), tokens + 1)), lengths, recent.shape[1])]
+        x = cut(model.vectors(tokens, recent), lengths)
         if model.context is not None:
             kept, *rest = rest
             given = torch.cat((kept.transpose(0, 1), x))
             x, _ = model.context(x, kept.transpose(0, 1))
-            # Each row keeps what stands before its own end.
-            at = lengths.unsqueeze(0) + torch.arange(kept.shape[1], device=lengths.device).unsqueeze(1)
-            after = [given.gather(0, at.unsqueeze(2).expand(-1, -1, given.shape[2])).transpose(0, 1)]
+            after = [last(given, lengths, kept.shape[1])]
         rates, membranes = model.spiking(x, torch.stack(rest), lengths=lengths)
         votes = model.to_integrator(rates * model.substeps)
         _, summed = model.integrator(votes, summed, lengths=lengths)
@@ -97,6 +99,9 @@ class Streams(nn.Module):
         model, zeros = self.model, self.model.embedding.weight.new_zeros
         seen = torch.zeros(batch, dtype=torch.int64)
         found = [("seen", seen), ("sum", zeros((batch, model.to_integrator.out_features)))]
+        if model.ngrams is not None:
+            before = model.ngrams.orders[-1] - 1
+            found.append(("recent", torch.zeros((batch, before), dtype=torch.int64)))
         context: Any = model.context
         if context is not None:
             found.append(("kept", zeros((batch, context.kernel_size - 1, context.in_channels))))
@@ -118,6 +123,14 @@ class Streams(nn.Module):
         after = tuple(f"{name}_after" for name in names)
         rows = self.model.embedding.num_embeddings
         return Inputs(("tokens", "lengths", *names), ("logits", *after), dynamic, rows)
+
+
+def last(given: Tensor, lengths: Tensor, count: int) -> Tensor:
+    """What stands before each row's end, (B, count, *): of `given` (count + L, B, *) what follows the first
+    `lengths`."""
+    at = lengths.unsqueeze(0) + torch.arange(count, device=lengths.device).unsqueeze(1)
+    at = at.view(*at.shape, *[1] * (given.dim() - 2)).expand(-1, -1, *given.shape[2:])
+    return given.gather(0, at).transpose(0, 1)
 
 
 class Writes(nn.Module):

@@ -3,26 +3,21 @@
 All take `tokens` (L, B) int64 and `lengths` (B,), and return logits (B, classes).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_share, has_values, positive_int
+from ..checks import has_values, positive_int
 from ..functional.precision import cast
 from ..nn import CausalConv1d, Integrator, SequenceDropout, SpikingRNN
-from ..nn.lengths import cut, inside
+from ..nn.lengths import inside
 from ..nn.start import begin, normal, zero
+from .words import WordModel
 
 
-def drop_words(model: Any, tokens: Tensor) -> Tensor:
-    """Tokens, in training some of them replaced by padding, whose vector is zero: `model.word_dropout`."""
-    if not model.training or not model.word_dropout:
-        return tokens
-    return tokens.masked_fill(torch.rand(tokens.shape, device=tokens.device) < model.word_dropout, 0)
-
-
-class SpikingClassifier(nn.Module):
+class SpikingClassifier(WordModel):
     """Embedding -> two FC + LIF layers -> FC + integrator -> read-out (thesis Fig. 6.3).
 
     Every token is direct-coded for `substeps` sub-steps and passes both LIF layers; membranes persist over
@@ -30,9 +25,9 @@ class SpikingClassifier(nn.Module):
     at which a sum of many small votes grows), goes to the read-out.
 
     Args:
-        vocabulary: rows of the embedding. Row 0 is padding.
+        vocabulary, word_dropout, ngrams, ngram_rows: as `WordModel`.
         classes: number of classes.
-        embedding_size: width of a row; 100 as in the thesis.
+        embedding_size: width of a word's vector; 100 as in the thesis.
         hidden_size: neurons of each LIF layer; 128 gives the thesis's 0.03 M parameters.
         kernel_size: tokens that the first map sees: the last and those before it. 1, as in the thesis, is a
             word at a time; 3 also tells "not good" from "good", and folded into the embedding
@@ -40,11 +35,8 @@ class SpikingClassifier(nn.Module):
         integrators: neurons of the integrating layer.
         substeps: T; the thesis uses 5.
         embedding_dropout, dropout: shares silenced by masks that are fixed over a text.
-        word_dropout: share of the words taken for padding in training (Iyyer et al., 2015).
         neuron: arguments of `LIF`.
     """
-
-    batch_first = False
 
     def __init__(
         self,
@@ -59,11 +51,12 @@ class SpikingClassifier(nn.Module):
         embedding_dropout: float = 0.5,
         dropout: float = 0.2,
         word_dropout: float = 0.0,
+        ngrams: Sequence[int] = (),
+        ngram_rows: int = 1000,
         **neuron: Any,
     ) -> None:
-        super().__init__()
-        self.word_dropout = check_share(word_dropout)
-        self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=0)
+        words = {"word_dropout": word_dropout, "ngrams": ngrams, "ngram_rows": ngram_rows}
+        super().__init__(vocabulary, embedding_size, **words)
         self.embedding_dropout = SequenceDropout(embedding_dropout)
         self.spiking = SpikingRNN(
             embedding_size,
@@ -76,6 +69,8 @@ class SpikingClassifier(nn.Module):
         )
         self.context: nn.Module | None = None
         if positive_int("kernel_size", kernel_size) > 1:
+            if ngrams:
+                raise ValueError(f"ngrams go with kernel_size=1, got kernel_size={kernel_size}")
             linear = self.spiking.layers[0].release_map()  # type: ignore[operator]
             self.context = CausalConv1d(embedding_size, hidden_size, kernel_size)
             # As many times the inputs, and the same currents to start with.
@@ -96,7 +91,7 @@ class SpikingClassifier(nn.Module):
 
     def membrane(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The integrator's membrane (L, B, integrators) after each token, and (B, integrators) at the end."""
-        x, _ = self.embedding_dropout(cut(self.embedding(drop_words(self, tokens)), lengths))
+        x, _ = self.embedding_dropout(self.read(tokens, lengths))
         if self.context is not None:
             x, _ = self.context(x)
         rates, _ = self.spiking(x, lengths=lengths)
@@ -119,7 +114,7 @@ class SpikingClassifier(nn.Module):
 RNNS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
-class RecurrentClassifier(nn.Module):
+class RecurrentClassifier(WordModel):
     """The baseline: embedding -> one nn.LSTM, nn.GRU or nn.RNN layer -> read-out of its last state.
 
     Args:
@@ -129,7 +124,6 @@ class RecurrentClassifier(nn.Module):
         Others as `SpikingClassifier`.
     """
 
-    batch_first = False
     behind: Tensor | None
 
     def __init__(
@@ -144,15 +138,16 @@ class RecurrentClassifier(nn.Module):
         embedding_dropout: float = 0.5,
         dropout: float = 0.2,
         word_dropout: float = 0.0,
+        ngrams: Sequence[int] = (),
+        ngram_rows: int = 1000,
     ) -> None:
-        super().__init__()
-        self.word_dropout = check_share(word_dropout)
+        words = {"word_dropout": word_dropout, "ngrams": ngrams, "ngram_rows": ngram_rows}
+        super().__init__(vocabulary, embedding_size, **words)
         if kind not in RNNS:
             raise ValueError(f"kind must be one of {', '.join(RNNS)}, got {kind!r}")
         if pooling not in ("last", "mean"):
             raise ValueError(f"pooling must be 'last' or 'mean', got {pooling!r}")
         self.pooling = pooling
-        self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=0)
         self.embedding_dropout = SequenceDropout(embedding_dropout)
         self.register_buffer("behind", None)  # what a folded model has behind a text's end in place of zeros
         self.rnn = RNNS[kind](embedding_size, hidden_size)
@@ -161,7 +156,7 @@ class RecurrentClassifier(nn.Module):
 
     def outputs(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The outputs of the recurrent layer (L, B, H). Causal, so what follows a text's end does no harm."""
-        x = cut(self.embedding(drop_words(self, tokens)), lengths)
+        x = self.read(tokens, lengths)
         if self.behind is not None:
             x = torch.where(inside(lengths, x.shape[0]).unsqueeze(2), x, self.behind)
         x, _ = self.embedding_dropout(x)

@@ -16,11 +16,14 @@ def classifier(**changes):
     torch.manual_seed(0)
     model = SpikingClassifier(50, embedding_size=8, hidden_size=12, substeps=3, **changes)
     nn.init.normal_(model.readout.weight)
+    if model.ngrams is not None:
+        nn.init.normal_(model.ngrams.table.weight)
     return model
 
 
 MODELS = {
     "pieces": (lambda: classifier(kernel_size=3), True),
+    "pieces of ngrams": (lambda: classifier(ngrams=(2, 3), ngram_rows=20), True),
     "pieces with feedback": (lambda: classifier(recurrent=True), True),
     "feedback": (
         lambda: SpikingLanguageModel(

@@ -182,6 +182,7 @@ ROWS = {
     "SpikingRNNCell": Row("SpikingRNNCell", lambda: SpikingRNNCell(4, 5, recurrent=True), (3, 4)),
     "SpikingClassifier": classifier("snn", integrators=3),
     "SpikingClassifier context": classifier("snn", integrators=3, kernel_size=3, word_dropout=0.1),
+    "SpikingClassifier ngrams": classifier("snn", integrators=3, ngrams=[2], ngram_rows=5),
     "RecurrentClassifier": classifier("lstm"),
     "RecurrentClassifier mean": classifier("gru", pooling="mean"),
     "BagOfWords": classifier("bow"),

@@ -11,7 +11,7 @@ from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import parameters_without_embeddings
 
 VOCABULARY = 30
-MODELS = ("snn", "snn-of-three", "lstm", "gru", "rnn", "lstm-mean", "bow")
+MODELS = ("snn", "snn-of-three", "snn-ngrams", "lstm", "gru", "rnn", "lstm-mean", "lstm-ngrams", "bow")
 
 
 def build(name, classes=3, dtype=torch.float64):
@@ -22,6 +22,8 @@ def build(name, classes=3, dtype=torch.float64):
     )
     if name.endswith("-of-three"):
         config["kernel_size"] = 3
+    if name.endswith("-ngrams"):
+        config |= {"ngrams": [2, 3], "ngram_rows": 40}
     if name.endswith("-mean"):
         config["pooling"] = "mean"
     model = build_classifier(config, VOCABULARY, classes).to(dtype).eval()
@@ -154,6 +156,27 @@ def test_dropped_words_are_padding_in_training_only(name):
     assert (tokens == 1).all()  # the caller's own
     with pytest.raises(ValueError, match=r"p must lie in \[0, 1\)"):
         build_classifier({"name": name, "word_dropout": 1.0}, VOCABULARY, 2)
+
+
+@pytest.mark.parametrize("name", ["snn", "lstm"])
+def test_ngrams_start_silent_and_are_left_out_like_words(name):
+    config = {"name": name, "word_dropout": 0.3, "ngrams": [2], "ngram_rows": 7, "embedding_size": 3}
+    model = build_classifier(config, VOCABULARY, 2).eval()
+    tokens = torch.ones(300, 4, dtype=torch.int64)
+    words = model.embedding(tokens)
+    assert torch.equal(model.vectors(tokens), words)
+    nn.init.constant_(model.ngrams.table.weight, 5.0)
+    assert torch.equal(model.vectors(tokens), words + 5)
+    nn.init.zeros_(model.embedding.weight)
+    left_out = (model.train().vectors(tokens) == 0).all(2).float().mean()
+    assert 0.2 < left_out < 0.4
+
+
+def test_ngrams_go_with_a_kernel_of_one():
+    with pytest.raises(ValueError, match="ngrams go with kernel_size=1, got kernel_size=3"):
+        SpikingClassifier(5, kernel_size=3, ngrams=[2])
+    with pytest.raises(ValueError, match="ngrams must be ascending numbers from 2 on"):
+        SpikingClassifier(5, ngrams=[1])
 
 
 def test_the_default_sizes_are_the_thesis():

@@ -5,9 +5,9 @@ from typing import Any
 
 from ...nn import LIF
 from ..arguments import by_name, check_arguments, with_surrogate
+from ..ngrams import NGramEmbedding
 from .base import LanguageModel
 from .baselines import RNNS, RecurrentLanguageModel, TransformerLanguageModel
-from .ngrams import NGramEmbedding
 from .sampling import check_sampling, draw
 from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
 from .stream import StreamedLanguageModel

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...checks import WHOLE_NUMBERS, check_tensor, positive_int
 from ...nn.start import begin, normal
-from .ngrams import NGramEmbedding
+from ..ngrams import NGramEmbedding
 
 
 def check_tokens(tokens: Tensor) -> None:

@@ -13,8 +13,8 @@ from ...nn.layer import SpikingLayer
 from ...nn.lif import SMALLEST_THRESHOLD
 from ...ops.dispatch import dispatch
 from ...ops.language import EPSILON, LANGUAGE, Block, Ends, Neurons, State
+from ..ngrams import NGramEmbedding, check_recent
 from .base import check_pair, check_tokens
-from .ngrams import NGramEmbedding, check_recent
 from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
 
 WAY_OUT = "remove that before compiling for events, or leave the model as it is"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...checks import WHOLE_NUMBERS, check_tensor, positive_int
-from ...nn.start import begin, normal
-from ...ops.language import rows_of_ngrams
+from ..checks import WHOLE_NUMBERS, check_tensor, positive_int
+from ..nn.start import begin, normal
+from ..ops.language import rows_of_ngrams
 
 START = 0.1
 """Deviation of a vector at the start; a token's own has 1."""
@@ -22,20 +22,19 @@ class NGramEmbedding(nn.Module):
         embedding_size: D.
         orders: every n, each 2 or more, ascending: `(2, 3, 4)`.
         rows: of the table of each order.
+        std: deviation of a vector at the start. Default 0.1 of a token's own, which has 1.
     Raises:
         TypeError, ValueError: naming the argument.
     """
 
-    def __init__(self, embedding_size: int, orders: Sequence[int], rows: int) -> None:
+    def __init__(self, embedding_size: int, orders: Sequence[int], rows: int, std: float = START) -> None:
         super().__init__()
         self.orders = [positive_int("ngrams", n) for n in orders]
         if not self.orders or self.orders[0] < 2 or self.orders != sorted(set(self.orders)):
             raise ValueError(f"ngrams must be ascending numbers from 2 on, got {list(orders)}")
         self.rows = positive_int("ngram_rows", rows)
         width = positive_int("embedding_size", embedding_size)
-        self.table = begin(
-            nn.EmbeddingBag(len(self.orders) * self.rows, width, mode="sum"), normal, std=START
-        )
+        self.table = begin(nn.EmbeddingBag(len(self.orders) * self.rows, width, mode="sum"), normal, std=std)
 
     def extra_repr(self) -> str:
         return f"orders={self.orders}, rows={self.rows}"
