@@ -137,6 +137,14 @@ class Recipe(ABC):
     def energy(self, config: Any, task: Any, model: Any, split: str) -> dict[str, Any]:
         """The account of `evaluation.energy.measure_energy` over some rows of a split."""
 
+    def vectors(self, source: str, overrides: list[str], say: Say) -> tuple[Any, Any]:
+        """A vocabulary and its word vectors (V, E), trained on the texts of a source.
+
+        Raises:
+            ValueError: the recipe trains none; a setting that has no effect on them.
+        """
+        raise ValueError("this recipe trains no word vectors")
+
     # From a run folder to an opened model.
 
     @abstractmethod

@@ -18,6 +18,9 @@ CLASSES = {
     **dict.fromkeys(("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet"), IMAGES),
 }
 
+OF_WORDS = "imdb"
+"""The recipe that trains word vectors for `spikeseq vectors`."""
+
 
 class Registry(Mapping[str, Recipe]):
     """The recipes of `CLASSES`, each made when it is first asked for; its names are known without that."""

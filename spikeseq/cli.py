@@ -44,7 +44,12 @@ def main() -> NoReturn:
             from spikeseq.recipes.command.start import uncollected
 
             with uncollected():
-                from spikeseq.recipes.command import commands, export, filters  # noqa: F401  that join the app
+                from spikeseq.recipes.command import (  # noqa: F401  that join the app
+                    commands,
+                    export,
+                    filters,
+                    vectors,
+                )
                 from spikeseq.recipes.command.app import app
         except ImportError as error:
             fail(f"the command line needs more packages ({error}): pip install 'spikeseq[recipes]'")

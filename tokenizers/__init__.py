@@ -7,6 +7,7 @@ From texts to what a model reads::
     vocab = Vocab.build(token_lists, max_size=20_000)
     ids = vocab.encode(token_lists[0])
     rows, found = load_vectors("glove.6B.100d.txt", vocab)   # or train_vectors(token_lists, vocab)
+    save_vectors("vectors.txt", vocab, rows)
 
 For translation, `SubwordTokenizer` splits raw text into pieces of words, and makes text of them again.
 
@@ -15,7 +16,7 @@ error says what to install.
 """
 
 from .subword import SubwordTokenizer
-from .vectors import load_vectors, train_vectors
+from .vectors import load_vectors, save_vectors, train_vectors, vector_words
 from .vocab import Vocab
 from .words import SpacyTokenizer, Tokenizer, WhitespaceTokenizer, build_tokenizer
 
@@ -27,5 +28,7 @@ __all__ = [
     "WhitespaceTokenizer",
     "build_tokenizer",
     "load_vectors",
+    "save_vectors",
     "train_vectors",
+    "vector_words",
 ]

@@ -1,4 +1,4 @@
-"""Reading a text file of word vectors (GloVe's or word2vec's format) through torchtext 0.6, with a cache.
+"""Text files of word vectors (GloVe's or word2vec's format): written, or read by torchtext 0.6, with a cache.
 
 torchtext does the parsing. What it leaves open is done here: the file is checked first, so that an error
 names its line; the cache belongs to one version of one file and is never half-written; it is read back as
@@ -18,13 +18,14 @@ import pickle
 import ssl
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from spikeseq.files import write_whole
 from spikeseq.ops.cache import cache_folder
 
 MARK = "\ufeff"
@@ -63,6 +64,28 @@ def read_vector_file(path: Path, cache: Path | None) -> tuple[dict[str, int], Te
         (written,) = work.iterdir()
         os.replace(written, cache / kept_as)
     return _without_mark(stoi, rows)
+
+
+def write_vector_file(path: Path, words: Sequence[str], rows: Tensor) -> None:
+    """A line "rows dim", then a line for each word with its numbers, in six digits; `.gz` is compressed.
+
+    Raises what `save_vectors` documents.
+    """
+    if rows.dim() != 2 or len(rows) != len(words) or not len(rows) or rows.shape[1] < LEAST_DIMENSION:
+        shape = f"rows has the shape {tuple(rows.shape)} for {len(words)} words"
+        raise ValueError(f"{shape}; expected a row for each, of {LEAST_DIMENSION} numbers or more")
+    if len(set(words)) < len(words):
+        twice = next(word for place, word in enumerate(words) if word in words[:place])
+        raise ValueError(f"the word {twice!r} is there twice; expected one row for each word")
+    lines = [f"{len(words)} {rows.shape[1]}"]
+    for word, row in zip(words, rows.detach().cpu().float(), strict=True):
+        if word.split() != [word] or word.startswith(MARK):
+            raise ValueError(f"the word {word!r} cannot stand in a file whose fields are parted by spaces")
+        if not row.isfinite().all():
+            raise ValueError(f"the vector of {word!r} has numbers that are not finite")
+        lines.append(f"{word} {' '.join(map('%.6g'.__mod__, row.tolist()))}")
+    content = ("\n".join(lines) + "\n").encode()
+    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def _without_mark(stoi: dict[str, int], rows: Tensor) -> tuple[dict[str, int], Tensor]:

@@ -1,7 +1,8 @@
-"""Word vectors for a vocabulary: read from a file (`load_vectors`) or trained on a corpus (`train_vectors`).
+"""Word vectors for a vocabulary: trained on a corpus (`train_vectors`), kept in a file (`save_vectors`) and
+read from one (`load_vectors`).
 
-Both give `(rows, found)`: rows (len(vocab), dim) float32, to copy into an `nn.Embedding`, and the share of
-the vocabulary's words, specials not counted, that have a vector of their own.
+Trained or read, they are `(rows, found)`: rows (len(vocab), dim) float32, to copy into an `nn.Embedding`, and
+the share of the vocabulary's words, specials not counted, that have a vector of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .vectorfile import read_vector_file
+from .vectorfile import read_vector_file, write_vector_file
 from .vocab import PAD, Vocab
 
 LONGEST_SENTENCE = 10_000  # gensim silently leaves out what comes after this many tokens of one list
@@ -53,6 +54,27 @@ def load_vectors(
         example = next((token for token in vocab if token not in vocab.specials), None)
         raise ValueError(f"{path}: none of the vocabulary's words (such as {example!r}) is in this file")
     return result
+
+
+def vector_words(path: str | os.PathLike[str]) -> list[str]:
+    """The words of a file of vectors, in its order. Raises and caches as `load_vectors`."""
+    return list(read_vector_file(Path(path), None)[0])
+
+
+def save_vectors(path: str | os.PathLike[str], vocab: Vocab, rows: Tensor) -> None:
+    """Writes a text file that `load_vectors` reads, gensim and torchtext, too (word2vec's text format).
+
+    path: the file, compressed where it ends in `.gz`; it is written whole or not at all.
+    rows: (V, dim), in the order of the vocabulary. `<pad>`, which has no vector, is left out. Numbers are
+        written in six digits, so what is read is equal to 1e-5 of its size.
+
+    Raises ValueError for rows of another shape, for numbers that are not finite and for a word with white
+    space in it, which such a file cannot hold, naming the word; OSError where it cannot be written.
+    """
+    if len(rows) != len(vocab):
+        raise ValueError(f"rows has {len(rows)} rows; the vocabulary has {len(vocab)} tokens")
+    kept = [place for place, token in enumerate(vocab) if token != PAD]
+    write_vector_file(Path(path), [vocab.tokens[place] for place in kept], rows[kept])
 
 
 def train_vectors(

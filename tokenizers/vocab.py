@@ -95,6 +95,15 @@ class Vocab:
         kept = [*specials, *words][:max_size]
         return cls(kept, frequencies={token: counts[token] for token in kept}, specials=specials)
 
+    def with_words(self, words: Iterable[str], max_size: int | None = None) -> Vocab:
+        """This vocabulary and, behind it, those of `words` that it lacks, in their order; frequency 0.
+
+        max_size: the most entries in all (default None: no limit).
+        """
+        more = [word for word in dict.fromkeys(words) if word not in self]
+        room = None if max_size is None else max(0, max_size - len(self))
+        return Vocab([*self.tokens, *more[:room]], frequencies=self.frequencies, specials=self.specials)
+
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Ids of `tokens`. One that is not in the vocabulary gets `<unk>`'s id, or, where there is no
         `<unk>`, raises KeyError naming it. TypeError if `tokens` is a plain string."""

@@ -50,6 +50,10 @@ class Opened:
     writes: bool = False
     reads: str = "text"
 
+    def vectors(self) -> tuple[Any, Tensor]:
+        """The vocabulary and the rows of the embedding of words. Raises TypeError if there is none."""
+        raise TypeError(f"model {self.config.model.name!r} has no embedding of words")
+
     def check_trace(self) -> None:
         """Raises TypeError if there is nothing to draw: no answer that forms step by step."""
         raise TypeError(f"model {self.config.model.name!r} has no answer that forms step by step to draw")

@@ -60,6 +60,12 @@ class Classifier(Opened):
             )
         return [*model.spiking.layers, model.to_integrator], (model.embedding.embedding_dim,)
 
+    def vectors(self) -> tuple[Vocab, Tensor]:
+        table = getattr(self.model, "embedding", None)
+        if not isinstance(table, nn.Embedding):  # as `bow`
+            super().vectors()
+        return self.vocab, table.weight.detach()
+
     @torch.no_grad()
     def predict(self, texts: list[str], batch_size: int = 64) -> list[Prediction]:
         """One prediction a text, in order.

@@ -16,8 +16,9 @@ from torch import Tensor
 from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.recipes.recipe import SPLITS, Say
 from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
-from spikeseq.recipes.shared.texts.data import TextData, TextSplit, load_text_data, validation_split
-from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors
+from spikeseq.recipes.shared.texts.data import TextData, load_text_data
+from spikeseq.recipes.shared.texts.splits import TextSplit
+from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors, vector_words
 
 VOCAB_FILE, CLASSES_FILE, TOKENIZER_FILE = "vocab.json", "classes.json", "tokenizer.json"
 
@@ -65,9 +66,10 @@ class Corpus:
 def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
     """The corpus that the section `data` of a configuration describes.
 
-    Validation texts are cut from the training texts. Vocabulary and vectors come from training, validation
-    and unlabelled texts, never from the test split. With `vectors: train` skip-gram vectors are trained on
-    them; else `vectors` is a GloVe or word2vec text file, or null for none.
+    Validation texts are cut from the training texts where the source has none. Vocabulary and vectors come
+    from training, validation and unlabelled texts, never from the test split. With `vectors: train` skip-gram
+    vectors are trained on them; else `vectors` is a GloVe or word2vec text file, such as `spikeseq vectors`
+    writes, or null for none; with `vector_words`, words of the file join the vocabulary, in its order.
     """
     if config.kept_tokens is not None and config.kept_tokens < 1:
         raise ValueError(f"data.kept_tokens must be at least 1, or null, got {config.kept_tokens}")
@@ -83,6 +85,8 @@ def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
         text_column=config.text_column,
         label_column=config.label_column,
         test_share=config.test_share,
+        folds=config.folds,
+        fold=config.fold,
         seed=config.split_seed,
         limit=config.limit,
     )
@@ -93,8 +97,7 @@ def load_corpus(config: Any, say: Say = lambda text: None) -> Corpus:
 
 def build_corpus(data: TextData, config: Any, tokenizer: Any, say: Say) -> Corpus:
     """Tokenises, builds the vocabulary and the vectors, and encodes every split."""
-    train, validation = validation_split(data.train, config.validation_share, config.split_seed)
-    texts = {"train": train, "validation": validation, "test": data.test}
+    texts = data.splits(config.validation_share, config.split_seed)
     say(f"tokenising {sum(len(split.texts) for split in texts.values()) + len(data.unlabelled):,} texts")
     many = len(data.unlabelled) + len(data.train.texts) > 20_000
     processes = min(4, os.cpu_count() or 1) if many else 1
@@ -113,7 +116,10 @@ def build_corpus(data: TextData, config: Any, tokenizer: Any, say: Say) -> Corpu
         )  # fmt: skip
     elif config.vectors is not None:
         noise = torch.Generator().manual_seed(config.split_seed)  # for words without a vector
-        vectors, found = load_vectors(os.path.expanduser(config.vectors), vocab, generator=noise)
+        path = os.path.expanduser(config.vectors)
+        if config.vector_words:
+            vocab = vocab.with_words(vector_words(path), config.vocabulary)
+        vectors, found = load_vectors(path, vocab, generator=noise)
     splits = {name: encode(tokens[name], split, vocab) for name, split in texts.items()}
     signature, kept = tokenizer.signature(), tokenizer.kept()
     return Corpus(data.name, data.classes, vocab, signature, vectors, found, splits, kept)
@@ -130,7 +136,7 @@ def encode(tokens: list[list[str]], split: TextSplit, vocab: Vocab) -> Encoded:
 def _facts(config: Any, tokenizer: str) -> dict[str, Any]:
     """What the corpus depends on: the settings, the tokenizer's version, and the files' sizes and dates."""
     facts: dict[str, Any] = {name: config[name] for name in sorted(config)}
-    facts["tokenizer"], facts["format"] = tokenizer, 2
+    facts["tokenizer"], facts["format"] = tokenizer, 3
     for name in ("source", "vectors"):
         path = Path(os.path.expanduser(str(config[name])))
         if path.exists():

@@ -10,10 +10,12 @@ from torch import nn
 from spikeseq import evaluation
 from spikeseq.models import build_classifier
 from spikeseq.recipes.recipe import Recipe, Say
-from spikeseq.recipes.shared.texts.data import load_text_data, validation_split
+from spikeseq.recipes.shared.texts.data import load_text_data
 from spikeseq.recipes.text.classifier import Classifier, open_classifier
 from spikeseq.recipes.text.corpus import Corpus, encode, load_corpus
 from spikeseq.recipes.text.task import TextTask, build_task, crop
+from spikeseq.recipes.text.vectors import trained_vectors
+from spikeseq.tokenizers import Vocab
 
 
 class TextClassification(Recipe):
@@ -27,6 +29,10 @@ class TextClassification(Recipe):
 
     example = "In the first half the acting was charming and funny, but by the last scene it was flat."
     rows = (*Recipe.rows, "text_column", "label_column", "test_share")
+
+    def used(self, config: Any, metrics: dict[str, Any]) -> dict[str, Any]:
+        folds = {f"data.{key}": config.data[key] for key in ("folds", "fold") if config.data.folds}
+        return super().used(config, metrics) | folds
 
     def load(self, config: Any, say: Say) -> Corpus:
         """The tokenised and encoded data, read once the other settings are known to be good."""
@@ -77,27 +83,29 @@ class TextClassification(Recipe):
                 account["variants"][name]["accuracy"] = accuracy
         return account
 
+    def vectors(self, source: str, overrides: list[str], say: Say) -> tuple[Vocab, torch.Tensor]:
+        return trained_vectors(source, overrides, say)
+
     def open(self, folder: Path, config: Any) -> Classifier:
         return open_classifier(folder, config)
 
     def reopen(self, opened: Classifier, folder: Path, source: str, split: str, say: Say) -> TextTask:
         """Raises ValueError for data with other classes."""
         config = opened.config
+        folds = config.data.folds if source == config.data.source else None  # others' splits are their own
         texts = load_text_data(
             source, text_column=config.data.text_column, label_column=config.data.label_column,
-            test_share=config.data.test_share, seed=config.data.split_seed, limit=config.data.limit,
+            test_share=config.data.test_share, folds=folds, fold=config.data.fold,
+            seed=config.data.split_seed, limit=config.data.limit,
         )  # fmt: skip
         if texts.classes != opened.classes:
             raise ValueError(
                 f"{source} has the classes {texts.classes}, the model was trained on {opened.classes}"
             )
-        if split == "test":
-            chosen = texts.test
-        else:
-            train, validation = validation_split(
-                texts.train, config.data.validation_share, config.data.split_seed
-            )
-            chosen = train if split == "train" else validation
+        splits = {"test": texts.test}
+        if split != "test":
+            splits = texts.splits(config.data.validation_share, config.data.split_seed)
+        chosen = splits[split]
         say(f"tokenising {len(chosen.texts):,} texts")
         encoded = encode(opened.tokenizer.tokenize_all(chosen.texts), chosen, opened.vocab)
         signature = opened.tokenizer.signature()

@@ -30,12 +30,16 @@ class TextData(DataSettings):
     """
     text_column, label_column: names of the columns in files that have columns.
     test_share: share of the rows held out where a user's file has no test split.
-    validation_share: share of the training texts that chooses the epoch.
+    folds: parts of a cross-validation, for data without a test split; null for none. --folds trains them all.
+    fold: the part that is tested on, from 1; the others are trained on.
+    validation_share: share of the training texts that chooses the epoch, where there is no validation split.
     tokenizer: spacy-en, spacy-de, spacy-fr or whitespace.
     min_frequency: occurrences; rarer words become <unk>.
     vocabulary: words at most.
     kept_tokens: of a text, its head and tail, half each, as opinions stand at either end; null for all.
-    vectors: "train", skip-gram on the training and unlabelled texts; a GloVe file; or null.
+    vectors: "train", skip-gram on the training and unlabelled texts; a file, of GloVe or `spikeseq vectors`;
+        or null.
+    vector_words: whether all words of that file join the vocabulary, known though training texts lack them.
     vector_size: numbers of a trained vector.
     vector_epochs: passes that train them.
     vector_window: words to either side that a word is learnt from.
@@ -47,12 +51,15 @@ class TextData(DataSettings):
     text_column: str = field()
     label_column: str = field()
     test_share: float = part()
+    folds: int | None = whole(2, WIDEST)
+    fold: int = whole(1, WIDEST)
     validation_share: float = part()
     tokenizer: str = field()
     min_frequency: int = whole()
     vocabulary: int = whole()
     kept_tokens: int | None = whole()
     vectors: str | None = field()
+    vector_words: bool = field()
     vector_size: int = whole(1, WIDEST)
     vector_epochs: int = whole()
     vector_window: int = whole(1, WIDEST)
@@ -128,11 +135,19 @@ RENAMED = {"data.longest": "data.kept_tokens", "model.width": "model.surrogate_w
 ADDED: dict[str, Any] = {"model.ngrams": list[int]()}
 """Names in run folders of earlier versions, and those of today; what earlier runs have not."""
 
-TRAINED_VECTORS = [one.name for one in fields(TextData) if one.name.startswith("vector_")][:-1]
+OF_ANY_VECTORS = ("vector_words", "vector_scale")
+
+TRAINED_VECTORS = [
+    one.name for one in fields(TextData) if one.name.startswith("vector_") and one.name not in OF_ANY_VECTORS
+]
 
 
 def no_vectors(config: Any) -> bool:
     return config.data.vectors is None
+
+
+def in_folds(config: Any) -> bool:
+    return config.data.folds is not None
 
 
 IDLE = (
@@ -157,7 +172,14 @@ IDLE = (
     ),
     Idle(("data.vector_scale",), no_vectors, "without data.vectors"),
     Idle(
-        dotted("data", ("text_column", "label_column", "test_share")),
+        ("data.vector_words",),
+        lambda config: config.data.vectors in (None, "train"),
+        "without a file as data.vectors",
+    ),
+    Idle(("data.test_share",), in_folds, "with data.folds"),
+    Idle(("data.fold",), lambda config: not in_folds(config), "without data.folds"),
+    Idle(
+        dotted("data", ("text_column", "label_column", "test_share", "folds", "fold")),
         brings_splits,
         "on --data {data.source}, which has columns and splits of its own",
     ),

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from spikeseq.tokenizers import Vocab, load_vectors, train_vectors, vectorfile
+from spikeseq.tokenizers import Vocab, load_vectors, save_vectors, train_vectors, vector_words, vectorfile
 
 GLOVE = "the 0.1 0.2 0.3 0.4\nfilm -1 0 1 2\nprix\u00a0noir 5 5 5 5\nüber 1e-1 0 0 -2.5\n"
 
@@ -36,6 +36,48 @@ def write(tmp_path):
         return path
 
     return write
+
+
+class TestSave:
+    @pytest.mark.parametrize("name", ["kept.txt", "kept.txt.gz"])
+    def test_what_is_saved_is_loaded(self, vocab, tmp_path, name):
+        pytest.importorskip("torchtext.vocab")
+        rows = torch.randn(len(vocab), 5, generator=torch.Generator().manual_seed(0)) * 1e-3
+        rows[vocab.pad_id] = 0
+        path = tmp_path / name
+        save_vectors(path, vocab, rows)
+        loaded, found = load_vectors(path, vocab)
+        assert found == 1
+        assert torch.allclose(loaded, rows, rtol=1e-5, atol=0)
+        assert vector_words(path) == list(vocab)[1:]
+        first = path.read_bytes()
+        save_vectors(path, vocab, rows)
+        assert path.read_bytes() == first
+        assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == [name]
+
+    def test_gensim_reads_it(self, vocab, tmp_path):
+        models = pytest.importorskip("gensim.models")
+        rows = torch.arange(4.0 * len(vocab)).view(-1, 4)
+        save_vectors(tmp_path / "kept.txt", vocab, rows)
+        read = models.KeyedVectors.load_word2vec_format(str(tmp_path / "kept.txt"))
+        assert read["über"].tolist() == rows[vocab["über"]].tolist() and len(read) == len(vocab) - 1
+
+    @pytest.mark.parametrize(
+        ("tokens", "rows", "message"),
+        [
+            (["a", "b"], torch.zeros(3, 4), "rows has 3 rows; the vocabulary has 2 tokens"),
+            (["a", "b"], torch.zeros(2, 2), r"shape \(2, 2\) for 2 words; expected a row for each, of 3"),
+            (["<pad>"], torch.zeros(1, 4), r"shape \(0, 4\) for 0 words"),
+            (["a", "b c"], torch.zeros(2, 4), "'b c' cannot stand in a file"),
+            (["a", ""], torch.zeros(2, 4), "'' cannot stand in a file"),
+            (["a", "b"], torch.tensor([[1.0] * 4, [1, 2, float("nan"), 3]]), "'b' has numbers that are not"),
+        ],
+        ids=["rows", "dimension", "no words", "space", "empty", "nan"],
+    )
+    def test_refusals(self, tmp_path, tokens, rows, message):
+        with pytest.raises(ValueError, match=message):
+            save_vectors(tmp_path / "kept.txt", Vocab(tokens), rows)
+        assert not list(tmp_path.iterdir())
 
 
 class TestLoad:

@@ -216,3 +216,12 @@ def test_without_torchtext_the_error_says_what_to_install(vocab, monkeypatch):
 def test_a_corpus_of_something_else_than_strings(token):  # case 4.7
     with pytest.raises(TypeError, match=r"token_lists\[1\]\[2\] is .*, not a str"):
         Vocab.build([["a"], ["b", "c", token]])
+
+
+def test_words_join_behind_those_that_are_there():
+    vocab = Vocab.build([["a", "b", "a"]])
+    more = vocab.with_words(["c", "b", "d", "c"])
+    assert more.tokens == ("<pad>", "<unk>", "a", "b", "c", "d") and more.specials == vocab.specials
+    assert more.frequencies["a"] == 2 and more.frequencies["c"] == 0
+    assert vocab.with_words(["c", "d"], 5).tokens == (*vocab.tokens, "c")
+    assert vocab.with_words(["c"], 2) == vocab

@@ -158,6 +158,22 @@ def test_a_file_of_vectors_gives_the_same_rows_each_time(tmp_path, cache):
         load(path, **{"data.vectors": str(tmp_path / "nowhere.txt")})
 
 
+def test_words_of_a_file_of_vectors_join_the_vocabulary(tmp_path):
+    write_rows(tmp_path / "set" / "train.csv")
+    write_rows(tmp_path / "set" / "test.csv", [("a gripping film", "good"), ("another", "bad")])
+    file = tmp_path / "kept.txt"
+    file.write_text("gripping 1 2 3\nfilm 4 5 6\nunheard 7 8 9\n")
+    changes = {"data.vectors": str(file), "data.min_frequency": 1}
+    without, _ = load(tmp_path / "set", **changes)
+    corpus, _ = load(tmp_path / "set", **changes | {"data.vector_words": True})
+    assert corpus.vocab.tokens == (*without.vocab.tokens, "gripping", "unheard")
+    assert corpus.vectors[corpus.splits["test"].text(0)[1]].tolist() == [1, 2, 3]
+    assert corpus.vectors[corpus.vocab["film"]].tolist() == [4, 5, 6]
+    size = len(without.vocab) + 1
+    some, _ = load(tmp_path / "set", **changes | {"data.vector_words": True, "data.vocabulary": size})
+    assert some.vocab.tokens == (*without.vocab.tokens, "gripping")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -8,17 +8,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
-from spikeseq.recipes.shared.texts.data import (
-    DataError,
-    TextData,
-    TextSplit,
-    load_text_data,
-    validation_split,
-)
+from spikeseq.recipes.shared.texts.data import DataError, TextData, load_text_data
 from spikeseq.recipes.shared.texts.sample import sample_splits
+from spikeseq.recipes.shared.texts.splits import TextSplit, validation_split
 
 
 def write_csv(path: Path, rows: list[tuple[str, object]], header: str = "text,label") -> Path:
@@ -49,6 +42,42 @@ def test_the_sample():
     small = load_text_data("sample", limit=50)
     assert Counter(small.train.labels) == Counter(small.test.labels) == {0: 25, 1: 25}
     assert not set(small.train.texts) & set(small.test.texts)
+
+
+def test_a_validation_file_is_the_validation_split(tmp_path):
+    write_csv(tmp_path / "train.csv", numbered({"a": 9, "b": 9}))
+    write_csv(tmp_path / "validation.csv", [("v", "b"), ("hm", -1)])
+    data = load_text_data(tmp_path)
+    splits = data.splits(0.1, 1)
+    assert splits["validation"] == TextSplit(["v"], [1]) and data.unlabelled == ["hm"]
+    assert splits["train"] == data.train and Counter(data.train.labels) == {0: 7, 1: 7}
+    (tmp_path / "validation.csv").unlink()
+    splits = load_text_data(tmp_path).splits(0.3, 1)
+    assert (splits["train"], splits["validation"]) == validation_split(data.train, 0.3, 1)
+    assert splits["test"] == data.test
+
+
+def test_a_file_of_everything_goes_into_folds(tmp_path):
+    rows = numbered({"a": 9, "b": 12})
+    write_csv(tmp_path / "all.csv", rows)
+    tested = []
+    for fold in (1, 2, 3):
+        data = load_text_data(tmp_path, folds=3, fold=fold)
+        assert Counter(data.test.labels) == {0: 3, 1: 4} and data.name == tmp_path.name
+        assert sorted(data.train.texts + data.test.texts) == sorted(text for text, _ in rows)
+        tested += data.test.texts
+    assert sorted(tested) == sorted(text for text, _ in rows)
+    assert load_text_data(tmp_path / "all.csv", folds=3, fold=3).test == data.test
+    assert load_text_data(tmp_path, folds=3, fold=3, seed=2).test != data.test
+
+
+def test_folds_that_cannot_be(tmp_path):
+    path = write_csv(tmp_path / "all.csv", numbered({"a": 9, "b": 3}))
+    assert "data.fold=4: expected 1 to 3, as data.folds=3" in failure(path, folds=3, fold=4)
+    assert f"{path}: different texts of class 'b': 3; expected 4 for data.folds=4" in failure(path, folds=4)
+    for name in ("validation", "test"):
+        file = write_csv(tmp_path / f"{name}.csv", [("x", "a")])
+        assert f"{file}: with a split of its own goes no data.folds=3" in failure(tmp_path, folds=3)
 
 
 def parquet_folder(folder: Path) -> Path:
@@ -125,31 +154,6 @@ def test_limit_keeps_a_stratified_part_and_more_rows_for_more(tmp_path):
     assert some == load_text_data(tmp_path, limit=40) != load_text_data(tmp_path, limit=40, seed=2)
     assert some.classes == full.classes
     assert full == load_text_data(tmp_path, limit=1000)
-
-
-labelled_text = st.tuples(st.integers(0, 12).map(str), st.integers(0, 2))
-
-
-@given(st.lists(labelled_text, min_size=2, max_size=60), st.floats(0.01, 0.99), st.integers(0, 99))
-def test_a_validation_split_is_a_partition_that_keeps_equal_texts_together(rows, share, seed):
-    split = TextSplit([text for text, _ in rows], [label for _, label in rows])
-    first = {text: label for text, label in reversed(rows)}
-    assume(all(list(first.values()).count(label) >= 2 for label in set(split.labels)))
-    train, validation = validation_split(split, share, seed)
-    assert Counter(pairs(train)) + Counter(pairs(validation)) == Counter(rows)
-    assert not set(train.texts) & set(validation.texts)
-    assert (train, validation) == validation_split(split, share, seed)
-    for label in set(first.values()):
-        assert any(first[text] == label for text in train.texts)
-        assert any(first[text] == label for text in validation.texts)
-
-
-@given(st.integers(2, 60), st.integers(2, 60), st.floats(0.05, 0.9))
-def test_without_repeats_each_class_gives_its_share(zeros, ones, share):
-    split = TextSplit([str(i) for i in range(zeros + ones)], [0] * zeros + [1] * ones)
-    held = Counter(validation_split(split, share)[1].labels)
-    for label, count in ((0, zeros), (1, ones)):
-        assert held[label] == min(max(1, round(share * count)), count - 1)
 
 
 def test_too_few_texts_to_split(tmp_path):
