@@ -1,6 +1,7 @@
 """The commands that train, test and measure, one function each."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,10 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many epochs.")] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validation: train once for each of so many parts, in DIR/fold-1 and so on."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 1,
     out: Annotated[
         Path | None,
@@ -54,6 +59,7 @@ def train(
     """Train a model of a recipe, test it once, and leave a run folder."""
     from spikeseq.recipes.comparison import neighbours, split_of
     from spikeseq.recipes.config import check_once, load_config
+    from spikeseq.recipes.folds import fold_settings, told, train_folds
     from spikeseq.recipes.plain import ConfigError, check_recipe
     from spikeseq.recipes.runs import cut_off, load, run_name
     from spikeseq.recipes.shared.progress import bars
@@ -80,21 +86,35 @@ def train(
             start.source if data is None else data,
             [*start.settings, *settings],
         )
-    config = load_config(
-        recipe,
-        model=model,
-        method=method,
-        data="sample" if data is None else data,
-        seed=seed,
-        epochs=epochs,
-        overrides=settings,
-    )
-    if from_ is not None:
-        config.model.start = str(from_.resolve())
-    folder = out or Path("runs") / run_name(recipe, config.model.name, config.model.get("method"), seed)
+    if folds is not None and folds < 2:
+        raise ConfigError(f"--folds must be at least 2, got {folds}")
+    configs = []
+    for fold in range(1, (folds or 1) + 1):
+        of_fold = [] if folds is None else fold_settings(folds, fold)
+        config = load_config(
+            recipe,
+            model=model,
+            method=method,
+            data="sample" if data is None else data,
+            seed=seed,
+            epochs=epochs,
+            overrides=[*settings, *of_fold],
+        )
+        if from_ is not None:
+            config.model.start = str(from_.resolve())
+        configs.append(config)
+    name = run_name(recipe, config.model.name, config.model.get("method"), seed)
+    folder = out or Path("runs") / (name if folds is None else f"{name}-folds")
     with bars(people()) as progress:
-        metrics = run(config, folder, resume=resume, device=device, say=say, progress=progress)
+        train_one = partial(run, resume=resume, device=device, say=say, progress=progress)
+        metrics = train_one(config, folder) if folds is None else train_folds(configs, folder, train_one)
     if not metrics:  # one of several processes, of which the first one plots and prints
+        return
+    if folds is not None:
+        say(told(metrics))
+        say(f"wrote {folder}")
+        if json_:
+            emit(metrics)
         return
     from spikeseq.recipes.shared.plots import plot_history  # late: a start need not wait for it
 
