@@ -1,5 +1,7 @@
-# `make demo` and `make test` do all of their own set-up: a virtual environment, torch first, then the package;
-# last the harness that judges our counts, without the torchaudio that it names, and tonic without its librosa.
+# `make demo` and `make test` do all of their own set-up. Where there is a lock for this Python and platform: everything
+# but torch as it is pinned there by hash, then torch, then the package; `LOCK=` does without. Elsewhere: a virtual
+# environment, torch first, then the package; last the harness that judges our counts, without the torchaudio that it
+# names, and tonic without its librosa.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -12,19 +14,36 @@ OLDER ?= .venv-older
 OLDER_PYTHON ?= python3.10
 PIP := -m pip install --quiet --disable-pip-version-check
 
+TAG := $(shell $(PYTHON) -c 'import platform as p, sys; print(f"py{sys.version_info[0]}{sys.version_info[1]}-{sys.platform}-{p.machine()}")')
+LOCK ?= $(wildcard .ci/lock-$(TAG).txt)
+
 # Releases of torch that the core tests run with (docs/pytorch.md), and these tests.
 TORCHES ?= 2.12.1 2.13.0 2.14.1
 CORE ?= tests/ops tests/functional tests/nn tests/models/test_language.py tests/models/test_convolutional.py \
   tests/test_swap.py
 
-.PHONY: demo test test-torch test-thirdparty sanitize exchange bench audit fuzz lint types native clean
+.PHONY: demo test test-torch test-thirdparty sanitize exchange bench audit fuzz lint types native lock clean
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
+ifneq ($(LOCK),)
+	$(BIN)/python $(PIP) --require-hashes --no-deps -r $(LOCK)
+	$(BIN)/python $(PIP) --no-warn-conflicts -c constraints.txt torch
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
+else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'neurobench>=2.3' 'snntorch>=1.0' 'tonic>=1.7'
+endif
 	@touch $@
+
+# The lock of this Python and platform anew: the newest that go together, with the hash of every file of theirs.
+lock:
+	rm -rf .venv-lock
+	$(MAKE) VENV=.venv-lock LOCK= .venv-lock/.ready
+	.venv-lock/bin/python $(PIP) uv
+	.venv-lock/bin/python .ci/lock.py .ci/lock-$(TAG).txt
+	rm -rf .venv-lock
 
 # Three models on the embedded sample, a comparison table, and plots in runs/demo.
 demo: $(READY)
@@ -122,4 +141,4 @@ native: $(READY)
 	$(BIN)/python -c "import spikeseq; spikeseq.build('cpu')"
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(OLDER) .venv-torch-* runs build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) $(OLDER) .venv-lock .venv-torch-* runs build dist *.egg-info

@@ -1,6 +1,7 @@
 """`compile_events`: inference that reads only the weights of neurons that fired."""
 
 from functools import singledispatch
+from threading import Lock
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from .ops.taps import flat, ranges
 from .outside import copied, outside
 
 WEIGHTS = ("float32", "int8")
+_counting = Lock()  # several threads may use one model
 
 
 class EventMap(nn.Module):
@@ -47,7 +49,12 @@ class EventMap(nn.Module):
 
     def add_rows(self, base: Tensor, x: Tensor, k: int = 0) -> None:
         """base (R, O) += x (R, I) through matrix k."""
-        self.reads += add_events(base, x, self.weight[k], None if self.scale is None else self.scale[k])
+        self.count(add_events(base, x, self.weight[k], None if self.scale is None else self.scale[k]))
+
+    def count(self, reads: int) -> None:
+        """Adds to the weights that were read."""
+        with _counting:
+            self.reads += reads
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, {str(self.weight.dtype).removeprefix('torch.')}"
@@ -181,8 +188,9 @@ def weights_read(model: nn.Module, reset: bool = False) -> int:
         reset: start at zero again.
     """
     maps = of_kind(check_module("model", model), EventMap).values()
-    total = sum(one.reads for one in maps)
-    if reset:
-        for one in maps:
-            one.reads = 0
+    with _counting:
+        total = sum(one.reads for one in maps)
+        if reset:
+            for one in maps:
+                one.reads = 0
     return total

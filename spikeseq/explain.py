@@ -74,7 +74,8 @@ def explain(model: nn.Module, *inputs: Any, **kwargs: Any) -> Explanation:
     that it falls back to as well. A compiled model runs uncompiled, in the ways that would be traced.
 
     The model is afterwards as it was: its buffers, the attributes of its modules, gradients, and random
-    numbers (torch's own, and generators among the arguments). A monitor that is open counts the call.
+    numbers (torch's own, and generators among the arguments). A monitor that is open counts the call. Other
+    threads may call it meanwhile; what they change in it is put back, too.
 
     Returns:
         The records, whose `str` is a line for each.
@@ -160,7 +161,11 @@ def _unchanged(model: nn.Module, inputs: tuple[Any, ...]) -> Iterator[None]:
             yield
     finally:
         for held, before in attributes:
-            if held.keys() != before.keys() or any(held[key] is not value for key, value in before.items()):
+            # One by one: another thread may be calling the model.
+            for key in held.keys() - before.keys():
+                del held[key]
+            held.update({key: value for key, value in before.items() if held.get(key, held) is not value})
+            if list(held) != list(before):  # in another order
                 held.clear()
                 held.update(before)
         with torch.no_grad():

@@ -1,7 +1,7 @@
 """`monitor`: spike rates, silent and saturated neurons and a spike penalty in a user's own training loop."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from .modules import of_kind
 from .nn.layer import SpikingLayer
 from .nn.lif import LIF
 from .spikes import again, handed_on, in_time, substeps_of, wide
-from .watch import Call, Watcher
+from .watch import SEEING, Call, Watcher
 
 
 @dataclass
@@ -120,11 +120,12 @@ class Monitor:
         """
         if not self._wants_penalty:
             raise ValueError("penalty() needs monitor(model, penalty=True)")
-        taken = [entry for count in self._counts.values() for entry in count.penalty]
+        with SEEING:
+            taken = [entry for count in self._counts.values() for entry in count.penalty]
+            for count in self._counts.values():
+                count.penalty = []
         if not taken:
             raise ValueError("penalty() found no forward pass with gradients since it was last called")
-        for count in self._counts.values():
-            count.penalty = []
         device = taken[0][0].device
         spikes = sum((fired.to(device) for fired, _ in taken), start=torch.zeros((), device=device))
         places = sum(
@@ -146,7 +147,8 @@ class Monitor:
 
     def reset(self) -> None:
         """Starts counting anew."""
-        self._counts = {name: _Count() for name in self._counts}
+        with SEEING:
+            self._counts = {name: _Count() for name in self._counts}
 
     def close(self) -> None:
         """Watches no longer; what was counted can still be read."""
@@ -159,8 +161,10 @@ class Monitor:
         self.close()
 
     def _ran(self) -> list[tuple[str, Tensor, _Count]]:
-        """Layers that have seen at least one sub-step."""
-        return [(n, c.spikes, c) for n, c in self._counts.items() if c.spikes is not None and float(c.seen)]
+        """Layers that have seen at least one sub-step, as they are now: other threads may go on counting."""
+        with SEEING:
+            counts = {name: replace(count) for name, count in self._counts.items()}
+        return [(n, c.spikes, c) for n, c in counts.items() if c.spikes is not None and float(c.seen)]
 
 
 def monitor(

@@ -89,7 +89,7 @@ class Neuron(NamedTuple):
             leak, threshold = leak.expand(channels), threshold.expand(channels)
         full = self.rest(current, dtype) if state is None else check_state(state, current, dtype, self.planes)
         lengths = None if run.lengths is None else check_lengths(run.lengths, current)
-        if debugging() and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and debugging():
             counted = None if lengths is None else lengths.cpu()
             check_values(current.shape[0], leak.cpu(), threshold.cpu(), counted)
         reset, *rest = self.kind()

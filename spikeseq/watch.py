@@ -166,7 +166,7 @@ _eyes: dict[int, tuple[_Eye, ...]] = {}
 WATCHED = _eyes
 """Changes whenever a module begins or ceases to be watched."""
 _plain: Callable[..., Any] = nn.Module.__call__
-_changing, _seeing = RLock(), RLock()  # who is watched; what is seen in several threads
+_changing, SEEING = RLock(), RLock()  # who is watched; what is seen in several threads
 
 
 def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
@@ -203,7 +203,7 @@ def _show(watcher: Watcher, see: See | None, call: Call) -> None:
     if see is None or watcher.closed:
         return
     alone = watcher.thread is not None or torch.compiler.is_compiling()
-    with nullcontext() if alone else _seeing, _kept_apart():
+    with nullcontext() if alone else SEEING, _kept_apart():
         see(call)
 
 

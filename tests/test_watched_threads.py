@@ -1,31 +1,11 @@
 """Watchers where a model is run in several threads."""
 
-from threading import Thread
-
 import pytest
+from threads_case import in_threads
 from torch import nn
 from watched_case import LOOKS, ROUTES, Host, X, image_network, nothing
 
 from spikeseq.monitor import monitor
-
-
-def in_threads(count, work):
-    """Runs `work(number)` in so many threads at once; the first error of any is raised."""
-    errors = []
-
-    def guarded(number):
-        try:
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [Thread(target=guarded, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -53,9 +53,11 @@ class Apart:
     """
 
     def __init__(self, module: nn.Module, run: Any) -> None:
-        self.module, self.run = module, run
+        self.module, self.run, self.thread = module, run, get_ident()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.thread != get_ident():  # another thread calls the module; what waits here is not for it
+            return type(self.module).forward(self.module, *args, **kwargs)
         vars(self.module).pop("forward", None)
         return self.run(self.module, args, kwargs)
 

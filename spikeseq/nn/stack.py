@@ -70,6 +70,8 @@ def _plan(rnn: Any, parts: Parts) -> None:
     call = make(
         modules, [rnn._modules, *states, *held, *EVERYWHERE, WATCHED], tensors, SMALLEST_THRESHOLD, reset
     )
+    if WATCHED:  # since then, by another thread: what the plan compares with must be that nothing is
+        return
     forget = partial(_plans.pop, key, None)
     _plans[key] = Plan(weakref.ref(rnn, lambda _: forget()), call)
 

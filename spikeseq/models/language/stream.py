@@ -80,7 +80,7 @@ class StreamedLanguageModel(nn.Module):
         logits, state, spikes = self.run(tokens, state)
         parts: list[Any] = list(self.blocks)
         for block, count in zip(parts, spikes.tolist() if has_values(spikes) else [], strict=False):
-            block.back.reads += count * block.back.out_features
+            block.back.count(count * block.back.out_features)
         return logits, state
 
     @torch.no_grad()
