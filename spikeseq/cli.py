@@ -48,6 +48,7 @@ def main() -> NoReturn:
                     commands,
                     export,
                     filters,
+                    results,
                     vectors,
                 )
                 from spikeseq.recipes.command.app import app

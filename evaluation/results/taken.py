@@ -1,0 +1,167 @@
+"""Keeping what a finished run, or a bench, says: small files without places of the machine that it ran on."""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spikeseq.evaluation.results.evidence import FORMAT, SEEDED, EvidenceError
+from spikeseq.files import write_whole
+
+PLACE = re.compile(r"(?<![\w.~:/])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@ -]+[/\\])+[\w.+@-]*")
+"""A path that begins at the root of a machine."""
+LEFT_OUT = {"layers", "signatures", "manifest", "by_image", "records"}
+LONGEST = 64  # numbers in a list of figures
+
+
+def take(path: Path) -> tuple[str, str]:
+    """What is kept of a run folder, or of a file of `spikeseq bench --json`: a file's name and its text.
+
+    Raises:
+        ValueError: naming the path: no finished run, a file that cannot be read, or one of something else.
+    """
+    kept, name = (take_bench(path), f"{path.stem}.bench") if path.is_file() else take_run(path)
+    return f"{name}.json", json.dumps(portable(kept), indent=1, ensure_ascii=False) + "\n"
+
+
+def take_run(folder: Path) -> tuple[dict[str, Any], str]:
+    """What is kept of a finished run, and its name, which ends in the seed."""
+    from spikeseq.recipes.config import changes
+    from spikeseq.recipes.runs import finished, read_config
+
+    metrics, config = finished(folder), read_config(folder)
+    start = config.model.get("start")
+    settings, inherited = changes(config), given_by(start, config)
+    kept = {
+        "format": FORMAT,
+        "recipe": config.recipe,
+        "model": config.model.name,
+        "method": config.model.get("method"),
+        "seed": config.seed,
+        "settings": settings,
+        "from": named(Path(start), config.seed, config.data.source == "sample") if start else None,
+    }
+    own = {key: value for key, value in settings.items() if key not in inherited or inherited[key] != value}
+    name = named(folder, config.seed, config.data.source == "sample")
+    origin = Path(start).name if start else None
+    kept["command"] = command(kept, own, str(config.data.source), origin, folder.resolve().name)
+    kept["figures"] = short(metrics)
+    return kept, name
+
+
+def named(folder: Path, seed: int, sample: bool) -> str:
+    """NAME-SEED for a run folder; NAME-sample-SEED for one of the sample, which is not the data."""
+    name = re.sub(r"[^\w.+-]", "_", folder.resolve().name)
+    match = SEEDED.fullmatch(name)
+    name = match["name"] if match and int(match["seed"]) == seed else name
+    return f"{name}-sample-{seed}" if sample and "sample" not in name else f"{name}-{seed}"
+
+
+def given_by(start: str | None, config: Any) -> dict[str, Any]:
+    """Settings that a run has from the one that it started from, which may be gone."""
+    import yaml
+
+    from spikeseq.recipes.registry import RECIPES
+
+    if not start:
+        return {}
+    try:
+        recipe = RECIPES[config.recipe]
+        taken = recipe.inherited(Path(start), config.recipe, config.model.name, config.model.get("method"))
+    except ValueError:
+        return {}
+    pairs = (text.partition("=") for text in taken.settings)
+    return {key: yaml.safe_load(value) for key, _, value in pairs}
+
+
+def command(
+    kept: Mapping[str, Any], settings: Mapping[str, Any], source: str, start: str | None, folder: str
+) -> str:
+    """The command that trains such a run, in folders of the names that it had."""
+    from spikeseq.recipes.runs import run_name
+
+    words = ["spikeseq", "train", kept["recipe"]]
+    if start:
+        words += ["--method", kept["method"], "--from", f"runs/{start}"]
+    else:
+        words += ["--model", kept["model"], *(["--method", kept["method"]] if kept["method"] else [])]
+        words += ["--data", source if source in ("sample", "hub") else "DIR"]
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={written(value)}")]
+    words += ["--seed", str(kept["seed"])] * (kept["seed"] != 1)
+    usual = run_name(kept["recipe"], kept["model"], kept["method"], kept["seed"])
+    words += ["--out", f"runs/{folder}"] * (folder != usual)
+    return shlex.join(words)
+
+
+def written(value: Any) -> str:
+    """A setting as `--set` reads it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else str(value)
+
+
+def short(metrics: Any) -> Any:
+    """Metrics without what is long: figures by layer, signatures, lists of more than LONGEST."""
+    if isinstance(metrics, Mapping):
+        return {
+            key: short(value)
+            for key, value in metrics.items()
+            if key not in LEFT_OUT and not (isinstance(value, list) and len(value) > LONGEST)
+        }
+    return metrics
+
+
+def portable(kept: Any) -> Any:
+    """The same, DIR in the place of every path of a machine."""
+    if isinstance(kept, Mapping):
+        return {key: portable(value) for key, value in kept.items()}
+    if isinstance(kept, list):
+        return [portable(value) for value in kept]
+    if isinstance(kept, str):
+        return "DIR" if os.path.isabs(kept) else PLACE.sub("DIR", kept)
+    return kept
+
+
+def take_bench(path: Path) -> dict[str, Any]:
+    """What is kept of a file of `spikeseq bench --json`: the machine, times and ratios, goals."""
+    try:
+        bench = json.loads(path.read_text(encoding="utf-8"))
+        figures = {
+            one["title"]: {
+                name: {key: value for key, value in contender.items() if not isinstance(value, list)}
+                for name, contender in one["contenders"].items()
+            }
+            for one in bench["benchmarks"]
+        }
+        goals = {goal["goal"]: goal["measured"] for goal in bench["goals"] if goal["measured"] is not None}
+        machine = bench["machine"]
+    except OSError as error:
+        raise EvidenceError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise EvidenceError(f"{path} is no run folder and no file of `spikeseq bench --json`") from None
+    return {"format": FORMAT, "machine": machine, "figures": figures | {"goals": goals}}
+
+
+def keep(paths: list[Path], runs: Path) -> list[Path]:
+    """Writes what is kept of all of `paths` into a folder, once all of them can be read; the files."""
+    content: dict[str, str] = {}
+    for path in paths:
+        if not path.exists():
+            raise EvidenceError(f"{path}: no such run folder or file")
+        name, text = take(path)
+        if content.get(name, text) != text:
+            raise EvidenceError(f"{path}: another run of those is to be {name}; rename one of the folders")
+        content[name] = text
+    for name, text in content.items():
+        known = runs / name
+        if known.exists() and known.read_text(encoding="utf-8") != text:
+            raise EvidenceError(f"{known} is of another run; take it away first, or rename the folder")
+    runs.mkdir(exist_ok=True)
+    for name, text in content.items():
+        write_whole(runs / name, text)
+    return [runs / name for name in content]
