@@ -61,6 +61,11 @@ def one_of(*choices: str, **default: Any) -> Any:
     return accepts(text, lambda value: value in choices, **default)
 
 
+def few_bits(**default: Any) -> Any:
+    """Widths of operands that are rounded in training; null is float32."""
+    return accepts("null, 8, 4 or 3", lambda value: value in (8, 4, 3), **default)
+
+
 def check_values(section: str, settings: Any) -> None:
     """Raises ValueError naming the first field of `section` whose value is not accepted."""
     for one in fields(settings):

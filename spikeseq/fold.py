@@ -16,6 +16,7 @@ from .modules import check_plain, is_compiled_around, named, refuse, rewritten
 from .nn import SequenceDropout, SpikingRNN, TokenConv1d
 from .nn.layer import Passed, SpikingLayer
 from .outside import copied
+from .quantisation import QuantisedRNN, QuantisedTable
 
 WAY_OUT = "remove that before folding, or leave the model as it is"
 
@@ -78,11 +79,25 @@ def _(model: SpikingClassifier) -> nn.Module:
 @fold.register
 def _(model: RecurrentClassifier) -> nn.Module:
     check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT, SequenceDropout)
+    if isinstance(model.rnn, QuantisedRNN):
+        return fold_quantised(model, model.rnn)
     table, folded = fold_recurrent(model.embedding, model.rnn, ("embedding", "rnn"))
     fold_ngrams(model, model.rnn.weight_ih_l0)
     zeros = nn.Embedding.from_pretrained(torch.zeros_like(model.embedding.weight[:1]))
     model.behind = fold_recurrent(zeros, model.rnn)[0].weight[0].detach().clone()
     model.embedding, model.rnn = table, folded  # type: ignore[assignment]
+    return model
+
+
+def fold_quantised(model: RecurrentClassifier, rnn: QuantisedRNN) -> nn.Module:
+    """The table holds what the recurrence is given, in its bits."""
+    check_table(model.embedding)
+    check_plain("rnn", rnn, WAY_OUT, QuantisedRNN)
+    check_plain("rnn.input_map", rnn.input_map, WAY_OUT, nn.Linear)
+    table = QuantisedTable(rnn.rows(model.embedding.weight), rnn.inputs.step, rnn.recurrence.bits)
+    zero = torch.zeros_like(model.embedding.weight[0])
+    model.behind = rnn.rows(zero).detach().clone()
+    model.embedding, model.rnn = table, rnn.recurrence  # type: ignore[assignment]
     return model
 
 

@@ -79,7 +79,7 @@ class Counter(TorchDispatchMode):
         self.guessed: dict[str, None] = {}
         self.values = Known()
         self.outside = Frame("", "model")
-        self.packed_bytes = 0
+        self.packed_bytes = 0.0
         self.busy = False
         self.rules: dict[int, rules.Known] = {}  # by identity: modules may define equality
         self.open: list[nn.Module] = []  # those whose forward is seen apart from their hooks
@@ -276,8 +276,10 @@ def transformed() -> bool:
     return torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined,no-any-return]
 
 
-def packed_bytes(module: Any) -> int:
-    """Bytes of 8-bit weights, which torch hides from `parameters`."""
+def packed_bytes(module: Any) -> float:
+    """Bytes of 8-bit weights, which torch hides from `parameters`; less those that few bits do without."""
+    if class_of(module).__module__.startswith("spikeseq.quantisation."):
+        return -float(getattr(module, "spare_bytes", 0.0))
     if "quantized.dynamic" not in class_of(module).__module__:
         return 0
     if hasattr(module, "out_features"):

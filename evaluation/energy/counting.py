@@ -1,5 +1,6 @@
 """Counting by measurement: a model runs on real inputs, and what every layer does is written down."""
 
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -136,5 +137,5 @@ def count_operations(
         list(counter.unknown),
         list(counter.guessed),
         sum(p.numel() for p in parameters),
-        stored + counter.packed_bytes,
+        math.ceil(stored + counter.packed_bytes),
     )

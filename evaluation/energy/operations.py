@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikeseq.quantisation import STATE_BITS
+
 FLOAT = 4  # bytes
+STATE = STATE_BITS / 8  # bytes of a state beside operands of few bits
 
 
 @dataclass
@@ -17,19 +20,28 @@ class Operations:
     Args:
         macs: analog value times weight, added to a sum.
         acs: one spike into one weight, added to a sum. A look-up that is added is none or one per feature.
-        int8_macs: multiply-accumulates of 8-bit values.
+        int8_macs, int4_macs, int3_macs: multiply-accumulates of values of so many bits.
+        int_acs: as acs, into a sum of whole numbers. int_updates: as updates, of membranes of 16 bits.
+        int_multiplies, int_adds: as multiplies and adds, of whole numbers of 16 bits.
         updates: of neurons, per sub-step: leak multiply, add, compare.
         multiplies, adds: of single values: normalisation, gates, biases, resets. A function such as exp or
             tanh counts as one multiply, which is too cheap for it.
         weight_bytes: read from weights, once for every use, as where one token comes after the other.
         state_bytes: membranes and other states, read and written.
         activation_bytes: what goes in and comes out: 4 bytes a value; a spike is 4 bytes too, its address.
+            Of few bits both are smaller: a value has its bits, a neuron a bit in every sub-step.
         spikes: of neurons, and `neurons` of that layer: eq. 6.6 needs both.
     """
 
     macs: float = 0.0
     acs: float = 0.0
     int8_macs: float = 0.0
+    int4_macs: float = 0.0
+    int3_macs: float = 0.0
+    int_acs: float = 0.0
+    int_updates: float = 0.0
+    int_multiplies: float = 0.0
+    int_adds: float = 0.0
     updates: float = 0.0
     multiplies: float = 0.0
     adds: float = 0.0
@@ -145,6 +157,11 @@ def spikes_of_height(x: Tensor, height: float) -> float | None:
 def rows_of(x: Tensor) -> float:
     """Vectors in (*, features)."""
     return float(prod(x.shape[:-1]))
+
+
+def macs_of_bits(bits: int) -> str:
+    """The name of products of operands of so many bits."""
+    return f"int{bits}_macs"
 
 
 def product(x: Tensor, fan_out: int, *, bias: bool, spikes: float | None, size: int = FLOAT) -> Operations:

@@ -1,17 +1,46 @@
 """Energy models: what each kind of operation costs. Energy is counts times prices."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spikeseq.evaluation.energy.operations import COUNTS, Operations
+from spikeseq.quantisation import STATE_BITS
 
 PRICED = tuple(name for name in COUNTS if name != "spikes")
 
 MULTIPLY, ADD = 3.7, 0.9  # pJ, float32, 45 nm CMOS; thesis table 6.7, after Horowitz (2014)
 MAC, AC = MULTIPLY + ADD, ADD
-INT8_MAC = 0.2 + 0.1  # an 8-bit product, a 32-bit sum
+
+
+def whole_number(at_8: float, at_32: float, bits: int) -> float:
+    """pJ of an operation on whole numbers of `bits` bits: a power law through the two that are measured.
+
+    Horowitz (2014) has 8 and 32 bits: products 0.2 and 3.1 pJ, which is nearly the square of the width, and
+    sums 0.03 and 0.1.
+    """
+    return float(at_8 * (bits / 8) ** (math.log(at_32 / at_8) / math.log(32 / 8)))
+
+
+def int_multiply(bits: int) -> float:
+    return whole_number(0.2, 3.1, bits)
+
+
+def int_add(bits: int) -> float:
+    return whole_number(0.03, 0.1, bits)
+
+
+def int_mac(bits: int) -> float:
+    """A product of two values of `bits` bits, and a 32-bit sum."""
+    return int_multiply(bits) + int_add(32)
+
+
+INT8_MAC = int_mac(8)  # 0.2 + 0.1
+WHOLE = {
+    "int8_macs": INT8_MAC, "int4_macs": int_mac(4), "int3_macs": int_mac(3), "int_acs": int_add(32),
+}  # fmt: skip
 LEVELS = {"8KB": 10 / 8, "32KB": 20 / 8, "1MB": 100 / 8, "DRAM": 1300 / 8}
 """pJ per byte. M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014: 45 nm,
 0.9 V, accesses of 64 bits: cache of 8 KB 10 pJ, 32 KB 20 pJ, 1 MB 100 pJ; DRAM 1.3 to 2.6 nJ, here 1.3."""
@@ -53,10 +82,10 @@ class EnergyModel:
 
 THESIS = EnergyModel(
     "thesis",
-    {"macs": MAC, "acs": AC, "int8_macs": INT8_MAC},
+    {"macs": MAC, "acs": AC, **WHOLE},
     "eq. 6.3-6.8, 45 nm, measured; without biases, neuron updates, normalisation and memory",
 )
-"""The thesis's, and for 8-bit baselines the price of their products, with a 32-bit sum."""
+"""The thesis's, and for models of few bits the price of their products, with a 32-bit sum."""
 
 
 def full(level: str = "32KB") -> EnergyModel:
@@ -74,8 +103,10 @@ def full(level: str = "32KB") -> EnergyModel:
     return EnergyModel(
         f"full at {level}",
         {
-            "macs": MAC, "acs": AC, "int8_macs": INT8_MAC, "updates": MULTIPLY + 2 * ADD,
+            "macs": MAC, "acs": AC, **WHOLE, "updates": MULTIPLY + 2 * ADD,
             "multiplies": MULTIPLY, "adds": ADD,
+            "int_updates": int_multiply(STATE_BITS) + 2 * int_add(STATE_BITS),
+            "int_multiplies": int_multiply(STATE_BITS), "int_adds": int_add(STATE_BITS),
             "weight_bytes": byte, "state_bytes": byte, "activation_bytes": byte,
         },
         "all operations and all reads and writes, each use a fetch",

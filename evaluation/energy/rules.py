@@ -19,6 +19,8 @@ from spikeseq.evaluation.energy.rules_maps import (
     folded_convolution,
     linear,
     quantised_linear,
+    rounded,
+    rounded_table,
     token_convolution,
     token_shift,
 )
@@ -30,7 +32,12 @@ from spikeseq.evaluation.energy.rules_neurons import (
     normalised_neurons,
     rectified,
 )
-from spikeseq.evaluation.energy.rules_recurrent import folded_recurrent, quantised_recurrent, recurrent
+from spikeseq.evaluation.energy.rules_recurrent import (
+    folded_recurrent,
+    quantised_recurrent,
+    recurrent,
+    rounded_recurrent,
+)
 from spikeseq.events import EventConv1d, EventLinear
 from spikeseq.fold import FoldedConv, FoldedRecurrent
 from spikeseq.models.language import TokenShift
@@ -51,6 +58,7 @@ from spikeseq.nn import (
     TimedDropout,
     TokenConv1d,
 )
+from spikeseq.quantisation import QuantisedRecurrence, QuantisedTable, Quantiser
 
 
 class Known(NamedTuple):
@@ -106,6 +114,9 @@ RULES: dict[type[nn.Module], Known] = {
     nn.EmbeddingBag: Known(bag),
     FoldedRecurrent: Known(folded_recurrent, core=True),
     FoldedConv: Known(folded_convolution, core=True),
+    QuantisedRecurrence: Known(rounded_recurrent, core=True, parts=("",)),
+    QuantisedTable: Known(rounded_table),
+    Quantiser: Known(rounded),
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), gated),
     DotAttention: Known(dot_attention),
     AdditiveAttention: Known(additive_attention, parts=("score",)),

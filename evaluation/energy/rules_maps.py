@@ -13,6 +13,7 @@ from spikeseq.fold import FoldedConv
 from spikeseq.models.language import TokenShift
 from spikeseq.nn import TokenConv1d
 from spikeseq.ops.taps import ranges
+from spikeseq.quantisation import QuantisedTable, Quantiser
 
 
 def linear(module: Any, call: Call) -> Operations:
@@ -137,6 +138,20 @@ def embedding(module: Any, call: Call) -> Operations:
     looked_up = ids.numel() if module.padding_idx is None else float((ids != module.padding_idx).sum())
     values = FLOAT * module.embedding_dim * looked_up
     return Operations(weight_bytes=values, activation_bytes=values)
+
+
+def rounded_table(module: QuantisedTable, call: Call) -> Operations:
+    """A look-up of values of few bits."""
+    ids = call.input
+    mask = None if call.ragged is None or ids.dim() != 2 else call.ragged.mask(ids)
+    values = float(ids.numel() if mask is None else mask.sum()) * module.embedding_dim * module.bits / 8
+    return Operations(weight_bytes=values, activation_bytes=values)
+
+
+def rounded(module: Quantiser, call: Call) -> Operations:
+    """Each value brought to its step; weights are rounded once and for all."""
+    values = 0.0 if module.constant else float(call.rows(call.input).numel())
+    return Operations(int_multiplies=values, activation_bytes=module.bits / 8 * values)
 
 
 def bag(module: Any, call: Call) -> Operations:

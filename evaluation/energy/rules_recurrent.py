@@ -1,13 +1,15 @@
-"""What LSTMs, GRUs and RNNs do: as torch has them, with their input folded away, and in 8 bits."""
+"""What LSTMs, GRUs and RNNs do: as torch has them, with their input folded away, and in few bits."""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from spikeseq.evaluation.energy.call import Call
-from spikeseq.evaluation.energy.operations import FLOAT, Operations, rows_of
+from spikeseq.evaluation.energy.operations import FLOAT, STATE, Operations, macs_of_bits, rows_of
 from spikeseq.fold import FoldedRecurrent, recurrent_kind
+from spikeseq.quantisation import QuantisedRecurrence
 
 # Gates of a recurrent layer, and per hidden value: products and functions, sums, states kept.
 RECURRENT = {"LSTM": (4, 8, 1, 2), "GRU": (3, 6, 2, 1), "RNN": (1, 1, 0, 1)}
@@ -55,6 +57,28 @@ def folded_recurrent(module: FoldedRecurrent, call: Call) -> Operations:
         weight_bytes=FLOAT * tokens * (weights + biases),
         state_bytes=FLOAT * tokens * 2 * states * hidden,
         activation_bytes=FLOAT * tokens * hidden * (gates + 1),
+    )
+
+
+def rounded_recurrent(module: QuantisedRecurrence, call: Call) -> Operations:
+    """`folded_recurrent` with operands of few bits, of which zeros are skipped.
+
+    A row of weights is read for each state that is not zero. Sums of products are brought to the scale of
+    the input, and states to theirs, by a product each. Kept are a state of 16 bits and its rounded form.
+    """
+    out = call.output[0]
+    fed = call.rows(torch.cat((torch.zeros_like(out[:1]), out[:-1])))
+    tokens, active = rows_of(call.rows(call.input)), float((fed != 0).sum())
+    gates, functions, sums, _ = RECURRENT[module.kind.upper()]
+    hidden, size = tokens * module.hidden_size, module.bits / 8
+    products, biases = active * gates * module.hidden_size, 0.0 if module.bias is None else hidden * gates
+    return Operations(
+        **{macs_of_bits(module.bits): products},
+        int_multiplies=hidden * (functions + gates + 1),
+        int_adds=hidden * (sums + gates) + biases,
+        weight_bytes=size * products + STATE * biases,
+        state_bytes=2 * hidden * (size + STATE),
+        activation_bytes=size * hidden * (gates + 1),
     )
 
 

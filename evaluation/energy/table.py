@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from spikeseq.evaluation.energy.operations import COUNTS, Operations
+from spikeseq.evaluation.energy.operations import COUNTS, Operations, macs_of_bits
 from spikeseq.evaluation.energy.prices import LEVELS, EnergyModel, full
+from spikeseq.quantisation import BITS
 from spikeseq.recipes.registry import RECIPES
 
 LEGEND = (
     "MACs, ACs: millions per {unit}, as they happen (thesis rows: ACs times spike rate). spikes: per"
     " neuron and {unit}. times: energy relative to the first spiking row (or the first), in thesis rows by"
-    " its equations and, in brackets, as printed. The MACs of int8 rows are 8-bit ones, and cheaper."
+    " its equations and, in brackets, as printed. The MACs of models of few bits"
+    " have so many, and are cheaper."
 )
 
 
@@ -56,8 +58,9 @@ def scopes(runs: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any
 
 
 def macs_of(account: dict[str, Any]) -> float:
-    """MACs, those of 8 bits with them."""
-    return float(account["macs"] + account.get("operations", {}).get("int8_macs", 0.0))
+    """MACs, those of few bits with them."""
+    counts = account.get("operations", {})
+    return float(account["macs"] + sum(counts.get(macs_of_bits(bits), 0.0) for bits in BITS))
 
 
 def row(

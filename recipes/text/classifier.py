@@ -16,6 +16,7 @@ from spikeseq.recipes.shared.kept_tokenizer import open_tokenizer
 from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, checked_classes, predictions
 from spikeseq.recipes.shared.texts.data import clean
 from spikeseq.recipes.text.corpus import CLASSES_FILE, TOKENIZER_FILE, VOCAB_FILE
+from spikeseq.recipes.text.start import shape
 from spikeseq.recipes.text.task import crop
 from spikeseq.tokenizers import Tokenizer, Vocab
 
@@ -120,6 +121,6 @@ def open_classifier(folder: Path, config: Settings) -> Classifier:
     """The classifier of a run folder, its weights still to be loaded."""
     vocab = Vocab.from_json(checked(folder / VOCAB_FILE))
     classes = read_classes(folder / CLASSES_FILE)
-    model = build_classifier(config.model, len(vocab), len(classes))
+    model = build_classifier(shape(config.model), len(vocab), len(classes))
     tokenizer = open_tokenizer(folder / TOKENIZER_FILE, config.data.tokenizer)
     return Classifier(model.eval(), vocab, classes, config, tokenizer)

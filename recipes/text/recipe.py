@@ -9,11 +9,12 @@ from torch import nn
 
 from spikeseq import evaluation
 from spikeseq.models import build_classifier
-from spikeseq.recipes.recipe import Recipe, Say
+from spikeseq.recipes.recipe import Recipe, Say, Start
 from spikeseq.recipes.shared.texts.data import load_text_data
 from spikeseq.recipes.text.classifier import Classifier, open_classifier
 from spikeseq.recipes.text.corpus import Corpus, encode, load_corpus
-from spikeseq.recipes.text.task import TextTask, build_task, crop
+from spikeseq.recipes.text.start import check_start, inherited, shape, taken_over
+from spikeseq.recipes.text.task import TextTask, build_task, crop, fresh_model
 from spikeseq.recipes.text.vectors import trained_vectors
 from spikeseq.tokenizers import Vocab
 
@@ -34,9 +35,22 @@ class TextClassification(Recipe):
         folds = {f"data.{key}": config.data[key] for key in ("folds", "fold") if config.data.folds}
         return super().used(config, metrics) | folds
 
+    def inherited(self, start: Path, name: str, model: str | None, method: str | None) -> Start:
+        return inherited(start, name, model)
+
+    def taken_over(self, config: Any) -> Start:
+        return taken_over(config)
+
+    def check_start(self, config: Any) -> None:
+        check_start(config)
+
+    def blank(self, config: Any, corpus: Corpus) -> nn.Module:
+        """Without the weights of the run that it started from, which may be gone."""
+        return fresh_model(config, corpus, begins=False)
+
     def load(self, config: Any, say: Say) -> Corpus:
         """The tokenised and encoded data, read once the other settings are known to be good."""
-        build_classifier(config.model, vocabulary=2, classes=2)
+        build_classifier(shape(config.model), vocabulary=2, classes=2)
         if config.data.vectors == "train" and config.data.vector_size != config.model.embedding_size:
             sizes = f"{config.data.vector_size} and {config.model.embedding_size}"
             raise ValueError(f"data.vector_size and model.embedding_size must be equal, got {sizes}")

@@ -15,6 +15,7 @@ from spikeseq.recipes.settings import (
     always,
     brings_splits,
     dotted,
+    few_bits,
     one_of,
     part,
     positive,
@@ -103,9 +104,15 @@ class SpikingModel(NeuronSettings, NGramSettings, SizeSettings, ModelSettings):
 class RecurrentModel(NGramSettings, SizeSettings, ModelSettings):
     """
     pooling: of outputs: mean, over the text, or last, of the last token.
+    bits: of the recurrence's operands, rounded in training as they are deployed; null: float32.
+    rectified: with bits, states that are zero unless they pass a learnt threshold.
+    start: the run that --from names, of the same model in float32.
     """
 
     pooling: str = one_of("mean", "last")
+    bits: int | None = few_bits()
+    rectified: bool = field()
+    start: str | None = field()
 
 
 @dataclass(kw_only=True)
@@ -169,6 +176,16 @@ IDLE = (
         dotted("data", TRAINED_VECTORS),
         lambda config: config.data.vectors != "train",
         "without data.vectors=train",
+    ),
+    Idle(
+        ("model.bits", "model.rectified"),
+        lambda config: config.model.name == "rnn",
+        "on rnn; lstm and gru have operands of few bits",
+    ),
+    Idle(
+        ("model.rectified",),
+        lambda config: config.model.get("bits") is None,
+        "without model.bits",
     ),
     Idle(("data.vector_scale",), no_vectors, "without data.vectors"),
     Idle(

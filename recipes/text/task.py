@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.models import BagOfWords, build_classifier
 from spikeseq.recipes.engine import Task
 from spikeseq.recipes.text.corpus import Corpus, Encoded
+from spikeseq.recipes.text.start import shape, take_weights
 
 
 def crop(ids: Tensor, longest: int | None) -> Tensor:
@@ -118,10 +120,13 @@ def build_task(config: Any, corpus: Corpus, model: nn.Module | None = None) -> T
     return TextTask(model, corpus, train.batch_size, longest, config.seed, train.label_smoothing)
 
 
-def fresh_model(config: Any, corpus: Corpus) -> nn.Module:
-    """A model to be trained, its embedding set to the corpus's word vectors if it has any."""
+def fresh_model(config: Any, corpus: Corpus, *, begins: bool = True) -> nn.Module:
+    """A model to be trained, its embedding set to the corpus's word vectors if it has any.
+
+    begins: with the weights of the run that `--from` names, if one is named.
+    """
     torch.manual_seed(config.seed)
-    model = build_classifier(config.model, len(corpus.vocab), len(corpus.classes))
+    model = build_classifier(shape(config.model), len(corpus.vocab), len(corpus.classes))
     if isinstance(model, BagOfWords):
         model.idf.copy_(inverse_document_frequencies(corpus.splits["train"], len(corpus.vocab)))
     elif corpus.vectors is not None:
@@ -132,6 +137,9 @@ def fresh_model(config: Any, corpus: Corpus) -> nn.Module:
         vectors = standardised(corpus.vectors, torch.tensor(list(corpus.vocab.frequencies.values())))
         with torch.no_grad():
             model.embedding.weight.copy_(vectors * config.data.vector_scale)  # type: ignore[union-attr,operator]
+    start = config.model.get("start")
+    if begins and start is not None:
+        take_weights(model, Path(start), corpus.vocab)
     return model
 
 

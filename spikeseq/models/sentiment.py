@@ -14,6 +14,7 @@ from ..functional.precision import cast
 from ..nn import CausalConv1d, Integrator, SequenceDropout, SpikingRNN
 from ..nn.lengths import inside
 from ..nn.start import begin, normal, zero
+from ..quantisation import KINDS, QuantisedRNN
 from .words import WordModel
 
 
@@ -121,6 +122,9 @@ class RecurrentClassifier(WordModel):
         kind: "lstm", "gru" or "rnn".
         hidden_size: 200 gives the LSTM the thesis's 0.24 M parameters.
         pooling: "last" reads the last state, "mean" the average over the text.
+        bits: None, or 8, 4 or 3: operands of the recurrence, rounded in training as they would be deployed
+            (`quantisation.QuantisedRNN`); of an LSTM or GRU.
+        rectified: with `bits`, states that are zero unless they pass a learnt threshold.
         Others as `SpikingClassifier`.
     """
 
@@ -140,6 +144,8 @@ class RecurrentClassifier(WordModel):
         word_dropout: float = 0.0,
         ngrams: Sequence[int] = (),
         ngram_rows: int = 1000,
+        bits: int | None = None,
+        rectified: bool = False,
     ) -> None:
         words = {"word_dropout": word_dropout, "ngrams": ngrams, "ngram_rows": ngram_rows}
         super().__init__(vocabulary, embedding_size, **words)
@@ -150,7 +156,17 @@ class RecurrentClassifier(WordModel):
         self.pooling = pooling
         self.embedding_dropout = SequenceDropout(embedding_dropout)
         self.register_buffer("behind", None)  # what a folded model has behind a text's end in place of zeros
-        self.rnn = RNNS[kind](embedding_size, hidden_size)
+        if bits is not None and kind not in KINDS:
+            raise ValueError(f"bits go with {' or '.join(KINDS)}, got {kind!r}")
+        if rectified and bits is None:
+            raise ValueError("rectified goes with bits: give 8, 4 or 3")
+        if bits is not None and ngrams:
+            raise ValueError(f"bits go without ngrams, got {list(ngrams)}")
+        self.rnn: nn.Module = (
+            RNNS[kind](embedding_size, hidden_size)
+            if bits is None
+            else QuantisedRNN(kind, embedding_size, hidden_size, bits=bits, rectified=rectified)
+        )
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden_size, classes)
 

@@ -73,7 +73,7 @@ class QuantisedLinear(Packed):
 
 
 def best_step(values: Tensor, bits: int, tries: int = 60) -> Tensor:
-    """Of `tries` steps, up to that at which the largest value is the largest level, the one of least error."""
+    """Of `tries` steps, up to the largest value over the largest level, that of the least squared error."""
     values = values.detach()
     high = levels(bits)[1]
     largest = (values.abs().max() / high).clamp(min=torch.finfo(values.dtype).tiny)

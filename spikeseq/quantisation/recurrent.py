@@ -108,7 +108,7 @@ class QuantisedRNN(nn.Module):
 
     @torch.no_grad()
     def take(self, rnn: Any) -> None:
-        """Starts from a trained nn.LSTM or nn.GRU of the same sizes: its weights, and steps that suit them."""
+        """Starts from a trained nn.LSTM or nn.GRU of the same sizes: weights, and steps that suit them."""
         recurrence = self.recurrence
         bias = rnn.bias_ih_l0 if recurrence.bias is not None else rnn.bias_ih_l0 + rnn.bias_hh_l0
         self.input_map.weight.copy_(rnn.weight_ih_l0)

@@ -167,7 +167,7 @@ SMALL_MODEL = {
 OTHERS = {"pooling": ("mean", "last"), "norm": ("layer", "none"), "reset": ("soft", "hard"),
           "surrogate": ("piecewise_linear", "sigmoid"), "kernel_size": (3, 5),
           "decay": ("fixed", "input"), "heads": (2, 3), "context": (8, 6),
-          "embedding_size": (6, 12), "ngrams": ([], [2])}  # fmt: skip
+          "embedding_size": (6, 12), "ngrams": ([], [2]), "bits": (None, 3)}  # fmt: skip
 
 
 def another(name, value):
@@ -211,11 +211,15 @@ def test_every_setting_of_a_model_changes_it_or_is_refused(recipe):
             continue  # as with attention; this takes time
         config = load_config(recipe, model=model, method=method)
         config.model.update({k: v for k, v in SMALL_MODEL.items() if k in config.model})
-        cases = [(config.model, [name for name in config.model if name != "name"])]
+        cases = [(config.model, [name for name in config.model if name not in ("name", "start")])]
         if "leaks" in config.model:
             one = config.model.copy()
             one.leaks = []
             cases += [(one, ["leak"])]
+        if "rectified" in config.model and model != "rnn":
+            one = config.model.copy()
+            one.bits = 4
+            cases += [(one, ["bits", "rectified"])]
         if "ngrams" in config.model:
             one = config.model.copy()
             one.ngrams = [2]
