@@ -15,7 +15,7 @@ def sigmoid(x):
 def in_whole_numbers(layer, rows):
     """As a chip would: products of whole numbers, one scale for their sum, token by token."""
     states, weights = layer.states, layer.weights
-    weight_step, state_step = float(weights.step), float(states.step)
+    weight_step, state_step = weights.step.item(), states.step.item()
     weight = np.rint(layer.weight.detach().numpy() / weight_step).clip(weights.low, weights.high).astype(int)
     bias = 0.0 if layer.bias is None else layer.bias.detach().numpy()
     kept = np.zeros((rows.shape[1], layer.hidden_size))
