@@ -6,6 +6,7 @@ from importlib import import_module
 
 from spikeseq.recipes.recipe import Recipe
 
+SEQUENCES = "spikeseq.recipes.sequences.recipe:SequenceClassification"
 IMAGES = "spikeseq.recipes.images.recipe:ImageClassification"
 CLASSES = {
     "imdb": "spikeseq.recipes.text.recipe:TextClassification",
@@ -15,6 +16,7 @@ CLASSES = {
     "cifar10-stdp": "spikeseq.recipes.features.recipe:FeaturesByStdp",
     "mnist-stdp": "spikeseq.recipes.stdp.recipe:DigitsByStdp",
     "digits-multimodal": "spikeseq.recipes.multimodal.recipe:DigitsBySightAndSound",
+    **dict.fromkeys(("psmnist", "scifar", "imdb-bytes"), SEQUENCES),
     **dict.fromkeys(("cifar10", "cifar100", "mnist", "svhn", "imagenette", "imagenet"), IMAGES),
 }
 

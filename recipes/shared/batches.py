@@ -1,4 +1,4 @@
-"""Batches of a training split whose rows are all of one size."""
+"""Batches of a training split: rows of one size, or texts of like length."""
 
 import random
 
@@ -14,4 +14,24 @@ def shuffled(count: int, size: int, seed: str) -> list[list[int]]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         alone = batches.pop()
         batches[-1] += alone
+    return batches
+
+
+def buckets(lengths: list[int], size: int, rng: random.Random | None, chunk: int = 100) -> list[list[int]]:
+    """Indices in batches of texts of like length, so that little is padding.
+
+    With `rng`, texts are shuffled, sorted by length inside chunks of `chunk` batches, and the batches
+    shuffled again; without, all are sorted by length.
+    """
+    order = list(range(len(lengths)))
+    if rng is None:
+        order.sort(key=lambda i: lengths[i])
+    else:
+        rng.shuffle(order)
+    batches = []
+    for start in range(0, len(order), size * chunk):
+        part = sorted(order[start : start + size * chunk], key=lambda i: lengths[i])
+        batches += [part[i : i + size] for i in range(0, len(part), size)]
+    if rng is not None:
+        rng.shuffle(batches)
     return batches

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.models import BagOfWords, build_classifier
 from spikeseq.recipes.engine import Task
+from spikeseq.recipes.shared.batches import buckets
 from spikeseq.recipes.text.corpus import Corpus, Encoded
 from spikeseq.recipes.text.start import shape, take_weights
 
@@ -21,26 +22,6 @@ def crop(ids: Tensor, longest: int | None) -> Tensor:
         return ids
     head = longest // 2
     return torch.cat((ids[:head], ids[len(ids) - (longest - head) :]))
-
-
-def buckets(lengths: list[int], size: int, rng: random.Random | None, chunk: int = 100) -> list[list[int]]:
-    """Indices in batches of texts of like length, so that little is padding.
-
-    With `rng`, texts are shuffled, sorted by length inside chunks of `chunk` batches, and the batches
-    shuffled again; without, all are sorted by length.
-    """
-    order = list(range(len(lengths)))
-    if rng is None:
-        order.sort(key=lambda i: lengths[i])
-    else:
-        rng.shuffle(order)
-    batches = []
-    for start in range(0, len(order), size * chunk):
-        part = sorted(order[start : start + size * chunk], key=lambda i: lengths[i])
-        batches += [part[i : i + size] for i in range(0, len(part), size)]
-    if rng is not None:
-        rng.shuffle(batches)
-    return batches
 
 
 @dataclass

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from spikeseq.models import build_classifier
 from spikeseq.models.language import build_language_model
 from spikeseq.models.seq2seq import build_seq2seq
+from spikeseq.models.sequence import build_sequence_classifier
 from spikeseq.recipes.config import OPTIONS, load_config, type_name
 from spikeseq.recipes.engine import Task
 from spikeseq.recipes.images import start
@@ -40,8 +41,16 @@ QUICK = {
                           "train.part=18"],
     "cifar10-stdp": ["data.limit=40", "model.neurons=4", "model.stride=13", "model.pool=2",
                      "train.images=20"],
+    "psmnist": ["data.limit=40", "train.batch_size=4", "evaluate.energy_sequences=1",
+                "evaluate.streamed_sequences=1"],
+    "imdb-bytes": ["data.limit=40", "data.longest=40", "train.batch_size=4", "evaluate.energy_sequences=1",
+              "evaluate.streamed_sequences=1", "model.ngram_rows=50"],
     "mnist-stdp": ["data.limit=40", "model.neurons=4", "model.time=20.0", "train.epochs=1", "train.part=18"],
 }  # fmt: skip
+
+
+WHOLE = ("imdb", "lm", "multi30k", "psmnist", "imdb-bytes")
+"""Recipes whose models are built from the section `model` as a whole."""
 
 
 def variants(recipe):
@@ -127,11 +136,13 @@ def read_in(recipe, config, corpora, folder, final):
         ("cifar10-stdp", ["pairs", "powerlaw", "switching", "random", "backprop"]),
         ("mnist-stdp", ["pairs", "powerlaw", "switching"]),
         ("digits-multimodal", ["both", "image", "sound"]),
+        ("psmnist", ["snn", "lstm"]),
+        ("imdb-bytes", ["snn", "gru"]),
     ],
 )
 def test_every_setting_is_read_or_refused(recipe, models, fresh_start, request, tmp_path):
     source = request.getfixturevalue("recordings") if recipe == "dvs128" else "sample"
-    corpora, evaluated, whole = {}, set(), recipe in ("imdb", "lm", "multi30k")
+    corpora, evaluated, whole = {}, set(), recipe in WHOLE
     for model, method in variants(recipe):
         if model not in models:
             continue
@@ -162,12 +173,14 @@ def test_a_recipe_of_every_room_is_looked_at():
 SMALL_MODEL = {
     "embedding_size": 6, "hidden_size": 6, "channels": 6, "layers": 2, "integrators": 5, "positions": 9,
     "dropout": 0.3, "embedding_dropout": 0.3, "word_dropout": 0.3, "output_dropout": 0.3,
-    "neurons": 8, "heads": 2, "context": 8, "mixer": 4,
+    "neurons": 8, "heads": 2, "context": 8, "mixer": 4, "front_dropout": 0.3, "stride": 4,
+    "recent": 5, "modes": 3, "span": 9,
 }  # fmt: skip
 OTHERS = {"pooling": ("mean", "last"), "norm": ("layer", "none"), "reset": ("soft", "hard"),
           "surrogate": ("piecewise_linear", "sigmoid"), "kernel_size": (3, 5),
           "decay": ("fixed", "input"), "heads": (2, 3), "context": (8, 6),
-          "embedding_size": (6, 12), "ngrams": ([], [2]), "bits": (None, 3)}  # fmt: skip
+          "embedding_size": (6, 12), "ngrams": ([], [2]), "readout": ("mean", "last"),
+          "bits": (None, 3)}  # fmt: skip
 
 
 def another(name, value):
@@ -192,6 +205,11 @@ def outcome(recipe, settings):
         if hasattr(model, "readout"):  # which starts at zero, and nothing reaches what is before it
             torch.nn.init.normal_(model.readout.weight)
         loss = model(tokens, lengths).square().sum()
+    elif recipe in ("psmnist", "imdb-bytes"):
+        model = build_sequence_classifier(settings, 2, vocabulary=12 if recipe == "imdb-bytes" else None)
+        torch.nn.init.normal_(model.to_classes.weight)
+        x = tokens.repeat(4, 1) if recipe == "imdb-bytes" else torch.randn(24, 5, 1, generator=generator)
+        loss = model(x)[0].square().sum()
     elif recipe == "lm":
         model = build_language_model(settings, 12)
         first, state = model(tokens)
@@ -204,7 +222,7 @@ def outcome(recipe, settings):
     return [loss.item(), *grads]
 
 
-@pytest.mark.parametrize("recipe", ["imdb", "lm", "multi30k"])
+@pytest.mark.parametrize("recipe", WHOLE)
 def test_every_setting_of_a_model_changes_it_or_is_refused(recipe):
     for model, method in variants(recipe):
         if model.startswith("vanilla") and "lstm" in model:

@@ -65,28 +65,27 @@ class RecurrentLanguageModel(LanguageModel):
     def hidden(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """As `LanguageModel`; the state is that of the RNN, (B, layers, H), of an LSTM two of these."""
         if state is not None:
-            self.check_state(state, x)
+            check_rnn_state(self.rnn, self.kind, self.sizes, state, x)
         x, state = self.rnn(self.embedding_dropout(x), turned(state))
         return self.back(self.output_dropout(x)), turned(state)
-
-    def check_state(self, state: Any, x: Tensor) -> None:
-        """Refuses a state of another model, or of another batch than that of `x` (L, B, width)."""
-        pair = self.kind == "lstm"
-        if pair != isinstance(state, tuple | list) or (pair and len(state) != 2):
-            wanted = "hidden and cell state" if pair else "one Tensor"
-            raise ValueError(
-                f"state of {type(self.rnn).__name__} must be {wanted}; got that of another model"
-            )
-        shape = (x.shape[1], *self.sizes)
-        # The membranes of a spiking layer in the RNN's place are never below float32.
-        dtype = x.dtype if isinstance(self.rnn, nn.RNNBase) and not autocast_dtype(x) else None
-        for part in state if pair else [state]:
-            check_shape("state", part, shape, x, dtype)
 
     def memory(self, state: Any) -> dict[str, Tensor]:
         """Cells of an LSTM, hidden values of a GRU."""
         cells = state[1] if self.kind == "lstm" else state
         return {f"layer {i}": held for i, held in enumerate(cells[0])}
+
+
+def check_rnn_state(rnn: nn.Module, kind: str, sizes: tuple[int, int], state: Any, x: Tensor) -> None:
+    """Refuses a state of another model than an RNN of this kind and (layers, units), or of another batch than
+    that of `x` (L, B, width)."""
+    pair = kind == "lstm"
+    if pair != isinstance(state, tuple | list) or (pair and len(state) != 2):
+        wanted = "hidden and cell state" if pair else "one Tensor"
+        raise ValueError(f"state of {type(rnn).__name__} must be {wanted}; got that of another model")
+    # The membranes of a spiking layer in the RNN's place are never below float32.
+    dtype = x.dtype if isinstance(rnn, nn.RNNBase) and not autocast_dtype(x) else None
+    for part in state if pair else [state]:
+        check_shape("state", part, (x.shape[1], *sizes), x, dtype)
 
 
 def turned(state: Any) -> Any:

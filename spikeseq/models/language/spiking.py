@@ -202,6 +202,37 @@ def gate(module: Any, centres: list[float]) -> None:
     module.bias.copy_(start.to(module.bias))
 
 
+class SpikingBlocks(nn.ModuleList):
+    """Blocks on one stream, one after the other.
+
+    Args:
+        width: of the stream. neurons: of a block. layers: blocks.
+        block: further arguments of `SpikingBlock`.
+    """
+
+    def __init__(self, width: int, neurons: int, layers: int, **block: Any) -> None:
+        count = positive_int("layers", layers)
+        super().__init__(SpikingBlock(width, neurons, depth=count, **block) for _ in range(count))
+        self.width = width
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, list[Any]]:
+        """The stream (L, B, width) behind the last block, and the state of every block.
+
+        Raises:
+            ValueError: `state` is that of other blocks.
+        """
+        states = [None] * len(self) if state is None else state
+        if not isinstance(states, tuple | list) or len(states) != len(self):
+            raise ValueError(
+                f"state must be a list with one of every block, {len(self)}; got that of another model"
+            )
+        found = []
+        for block, before in zip(self, states, strict=True):
+            x, after = block(x, before)
+            found.append(after)
+        return x, found
+
+
 class SpikingLanguageModel(LanguageModel):
     """Embedding -> blocks on a residual stream -> normalise -> the tied output map.
 
@@ -234,27 +265,15 @@ class SpikingLanguageModel(LanguageModel):
         **block: Any,
     ) -> None:
         super().__init__(vocabulary, embedding_size, ngrams, ngram_rows)
-        count = positive_int("layers", layers)
-        self.blocks = nn.ModuleList(
-            SpikingBlock(embedding_size, neurons, depth=count, **block) for _ in range(count)
-        )
+        self.blocks = SpikingBlocks(embedding_size, neurons, layers, **block)
         self.norm = nn.LayerNorm(embedding_size)
         self.embedding_dropout = nn.Dropout(check_share(embedding_dropout))
         self.output_dropout = nn.Dropout(check_share(output_dropout))
 
     def hidden(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """As `LanguageModel`; the state is that of every block."""
-        x = self.embedding_dropout(x)
-        states = [None] * len(self.blocks) if state is None else state
-        if not isinstance(states, tuple | list) or len(states) != len(self.blocks):
-            raise ValueError(
-                f"state must be a list with one of every block, {len(self.blocks)}; got that of another model"
-            )
-        found = []
-        for block, before in zip(self.blocks, states, strict=True):
-            x, after = block(x, before)
-            found.append(after)
-        return self.output_dropout(self.norm(x)), found
+        x, state = self.blocks(self.embedding_dropout(x), state)
+        return self.output_dropout(self.norm(x)), state
 
     def memory(self, state: Any) -> dict[str, Tensor]:
         """Membranes; what a surrogate remembers comes behind them, in planes before the batch."""
