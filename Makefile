@@ -19,10 +19,12 @@ LOCK ?= $(wildcard .ci/lock-$(TAG).txt)
 
 # Releases of torch that the core tests run with (docs/pytorch.md), and these tests.
 TORCHES ?= 2.12.1 2.13.0 2.14.1
+# Releases of torch that `make wheel` compiles the CPU kernel for; more than one brings environments as test-torch's.
+WHEEL_TORCHES ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 CORE ?= tests/ops tests/functional tests/nn tests/models/test_language.py tests/models/test_convolutional.py \
   tests/test_swap.py
 
-.PHONY: demo test test-torch test-thirdparty sanitize exchange bench audit fuzz lint types native lock clean
+.PHONY: demo test test-torch test-thirdparty wheel sanitize exchange bench audit fuzz lint types native lock clean
 
 $(READY): pyproject.toml constraints.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
@@ -103,6 +105,14 @@ test-torch: $(TORCHES:%=test-torch-%)
 
 test-torch-%: .venv-torch-%/.ready
 	OMP_NUM_THREADS=1 SPIKESEQ_BACKEND=native .venv-torch-$*/bin/python -m pytest $(CORE)
+
+# A wheel in dist/ that needs no compiler: it brings the CPU kernel for each of WHEEL_TORCHES (docs/installing.md).
+wheel: $(READY) $(WHEEL_TORCHES:%=.venv-torch-%/.ready)
+	rm -rf spikeseq/kernels build dist
+	for torch in $(WHEEL_TORCHES); do \
+	  .venv-torch-$$torch/bin/python -c "from spikeseq.ops.build import ship; print(ship())" || exit; done
+	$(BIN)/python -m build --wheel --config-setting=--build-option=--plat-name=linux_x86_64
+	rm -rf spikeseq/kernels
 
 # The tables of docs/exchange.md and docs/neurons.md.
 exchange: $(PEERS)/.ready $(OLDER)/.ready

@@ -1,6 +1,7 @@
 """The command line where all goes well, and in a process of its own: streams, pipes, Ctrl-C."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -228,3 +229,19 @@ def test_ctrl_c_while_objects_are_cleared_up_is_not_lost(cli, monkeypatch):
     hook, started = sys.unraisablehook, time.monotonic()
     assert cli("info").code == 130
     assert time.monotonic() - started < 4.5 and sys.unraisablehook is hook
+
+
+def test_version_and_completion(cli):
+    import spikeseq
+
+    told = cli("--version")
+    assert (told.code, told.out, told.err) == (0, f"{spikeseq.__version__}\n", "")
+    environment = {
+        "_SPIKESEQ_COMPLETE": "complete_bash",
+        "COMP_WORDS": "spikeseq train im",
+        "COMP_CWORD": "2",
+    }
+    done = subprocess.run(
+        [SPIKESEQ], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["imdb", "imagenette", "imagenet"]

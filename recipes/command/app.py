@@ -6,11 +6,27 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Sequence learning on spiking layers: train, test and measure.",
 )
+
+
+def told_version(asked: bool) -> None:
+    if asked:
+        import spikeseq
+
+        print(spikeseq.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=told_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What all commands share. Its help is the app's."""
 
 
 def path(text: str) -> Path:

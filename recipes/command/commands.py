@@ -17,7 +17,7 @@ from spikeseq.recipes.registry import RECIPES
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(help=f"{', '.join(RECIPES)}."),
+        typer.Argument(help=f"{', '.join(RECIPES)}.", autocompletion=lambda: list(RECIPES)),
     ],
     model: Annotated[
         str | None,

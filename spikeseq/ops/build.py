@@ -27,6 +27,7 @@ from typing import Any
 import torch
 
 from .cache import building_place, cache_folder, check_private, is_whole, keep, one_process
+from .shipped import FOLDER, SHIPPED_LEVEL, shipped, shipped_path
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
 # No fast-math and no contraction into fused multiply-add: results must not depend on the compiler's mood.
@@ -52,8 +53,10 @@ def requested_backend() -> str:
     return backend
 
 
-def ensure_native(device: str) -> bool:
-    """Whether a native kernel serves `device` ("cpu", "cuda"); builds and loads it at the first call.
+def ensure_native(device: str, own: bool = False) -> bool:
+    """Whether a native kernel serves `device` ("cpu", "cuda"); finds or builds it at the first call.
+
+    With `own`, one that came with the package is passed over.
 
     Raises:
         BackendError: SPIKESEQ_BACKEND is `native` and the kernel cannot be had.
@@ -67,7 +70,7 @@ def ensure_native(device: str) -> bool:
             return False
         if device not in _failed:
             try:
-                _loaded[device] = _load(device)
+                _loaded[device] = _load(device, own)
                 return True
             except Exception as error:
                 _failed[device] = reason(str(error))
@@ -98,18 +101,25 @@ def is_loaded(device: str) -> bool:
     return device in _loaded
 
 
-def build(device: str | None = None) -> None:
-    """Builds and loads the native kernels now instead of at the first call.
+def build(device: str | None = None, *, own: bool = False) -> None:
+    """Loads the native kernels now instead of at the first call, building them where none are there yet.
 
     Args:
         device: "cpu" or "cuda"; by default the CPU, and CUDA where there is a GPU.
+        own: build for this very machine and Python even where a kernel came with the package. Default False;
+            from then on the built one is taken, in which streams cost less (`docs/installing.md`).
     Raises:
-        BackendError: a kernel cannot be built; the message holds the compiler's errors.
+        BackendError: a kernel cannot be built, the message holds the compiler's errors; or, with `own`,
+            another is loaded already, which cannot be exchanged while the process lives.
     """
     devices = [device] if device else ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     for name in devices:
         _sources(name)
-        if not ensure_native(name):
+        if own and name in _loaded and _loaded[name].parent == FOLDER:
+            raise BackendError(
+                f"spikeseq: {_loaded[name]} is loaded already; call build(own=True) before it is used"
+            )
+        if not ensure_native(name, own):
             raise BackendError(f"spikeseq: no native {name} kernel: {missing(name)}")
 
 
@@ -146,6 +156,18 @@ def _sanitizers() -> list[str]:
     return [*SANITIZE, f"-fsanitize={asked}", "-fno-sanitize=vptr"] if asked else []
 
 
+def _march(level: str) -> list[str]:
+    return [f"-march={level}"] if platform.machine() in ("x86_64", "AMD64") else []
+
+
+def _sources_digest() -> Any:
+    """Of all sources, the headers in all folders among them."""
+    key = hashlib.sha256()
+    for path in sorted(CSRC.rglob("*.[hc]*")):
+        key.update(f"{path.relative_to(CSRC)}\n".encode() + path.read_bytes())
+    return key
+
+
 def _sources(device: str) -> list[Path]:
     """What is compiled: every source file in the device's folder."""
     if device not in ("cpu", "cuda"):
@@ -153,17 +175,18 @@ def _sources(device: str) -> list[Path]:
     return sorted(path for path in (CSRC / device).iterdir() if path.suffix in (".cpp", ".cu"))
 
 
-def _load(device: str) -> Path:
-    """Builds the kernels unless they are there, loads them, and defines every op that they are for."""
-    for found in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        import_module(f"{__package__}.{found.name}")
-    sources = _sources(device)
-    flags = [*CFLAGS, "-march=native"] if platform.machine() in ("x86_64", "AMD64") else CFLAGS
+def _load(device: str, own: bool = False) -> Path:
+    """Loads the kernels, and defines every op that they are for.
+
+    They are those that were built for this machine, else those that came with the package (not with `own`),
+    else they are built.
+    """
+    _define()
+    flags = [*CFLAGS, *_march("native")]
     if device == "cpu":
         flags = [*flags, *_python(), *_sanitizers()]
-    key = hashlib.sha256()
-    for path in sorted(CSRC.rglob("*.[hc]*")):  # headers, too, in all folders
-        key.update(f"{path.relative_to(CSRC)}\n".encode() + path.read_bytes())
+    key = _sources_digest()
+    digest = key.hexdigest()
     versions = (torch.__version__, torch.version.cuda)
     identity = (device, flags, CUDA_FLAGS, *versions, _processor(), platform.machine())
     key.update(repr(identity).encode())
@@ -171,34 +194,67 @@ def _load(device: str) -> Path:
         # torch builds for these, whichever card is current.
         cards = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
         key.update(repr((sorted(set(cards)), os.environ.get("TORCH_CUDA_ARCH_LIST"))).encode())
-    name = f"spikeseq_{device}_{key.hexdigest()[:16]}"
-    library = cache_folder() / f"{name}.so"
+    library = cache_folder() / f"spikeseq_{device}_{key.hexdigest()[:16]}.so"
+    if not (own or _sanitizers() or is_whole(library)):
+        came, why = shipped(device, digest, _processor())
+        if came is not None:
+            torch.ops.load_library(came)
+            return came
+        if why:
+            print(f"spikeseq: {why}", file=sys.stderr, flush=True)
 
     with one_process(library.with_suffix(".lock")):
         check_private(library)
-        if not is_whole(library):
+        if is_whole(library):
+            torch.ops.load_library(library)
+        else:
             print(
                 f"spikeseq: building the {device} kernel (once, some minutes of computing) ...",
                 file=sys.stderr,
                 flush=True,
             )
-            from torch.utils import cpp_extension  # late: where a kernel is there already, nothing needs it
-
-            with building_place(library) as folder, ninja_on_path():
-                cpp_extension.load(
-                    name,
-                    [str(path) for path in sources],
-                    extra_cflags=flags,
-                    extra_cuda_cflags=CUDA_FLAGS,
-                    build_directory=folder,
-                    is_python_module=False,
-                )
-                # The process keeps using the file it has loaded; others find the finished copy.
-                shutil.copyfile(Path(folder) / f"{name}.so", Path(folder) / "finished")
-                keep(Path(folder) / "finished", library)
-        else:
-            torch.ops.load_library(library)
+            _compile(_sources(device), flags, library)
     return library
+
+
+def ship() -> Path:
+    """Compiles the CPU kernel for this torch into the package (`ops/shipped.py`), for every Python: without
+    what is compiled with one's headers.
+
+    Raises:
+        BackendError: none are shipped for this kind of machine.
+    """
+    library = shipped_path(_sources_digest().hexdigest())
+    if library is None:
+        raise BackendError(f"no kernels are shipped for {platform.machine()}")
+    library.parent.mkdir(exist_ok=True)
+    _define()
+    _compile(_sources("cpu"), [*CFLAGS, *_march(SHIPPED_LEVEL)], library)
+    return library
+
+
+def _define() -> None:
+    """The schemas of all ops, which kernels are registered for as they are loaded."""
+    for found in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        import_module(f"{__package__}.{found.name}")
+
+
+def _compile(sources: list[Path], flags: list[str], library: Path) -> None:
+    """Compiles and loads a library, and keeps it there."""
+    from torch.utils import cpp_extension  # late: where a kernel is there already, nothing needs it
+
+    with building_place(library) as folder, ninja_on_path():
+        cpp_extension.load(
+            library.stem,
+            [str(path) for path in sources],
+            extra_cflags=flags,
+            extra_cuda_cflags=CUDA_FLAGS,
+            build_directory=folder,
+            is_python_module=False,
+        )
+        # The process keeps using the file it has loaded; others find the finished copy.
+        shutil.copyfile(Path(folder) / f"{library.stem}.so", Path(folder) / "finished")
+        keep(Path(folder) / "finished", library)
 
 
 @contextlib.contextmanager

@@ -6,18 +6,15 @@ Where the building is what is tested, a small source stands in for the kernels, 
 import os
 import signal
 import stat
-import subprocess
-import sys
-import textwrap
 import time
 
 import pytest
+from fresh_process import LIMIT, run, start
 
 from spikeseq.ops.cache import check_private, one_process
 
 # The first use of the kernels builds all of them, on machines where others compute, too.
 pytestmark = pytest.mark.timeout(900)
-LIMIT = 800
 
 CALL = """
 import torch, spikeseq
@@ -34,21 +31,6 @@ import ctypes, spikeseq
 spikeseq.build("cpu")
 print(ctypes.CDLL(spikeseq.backend_info()["native"]["cpu"]).answer())
 """
-
-
-def start(code, **environment):
-    """A process of its own that runs `code`, in its own group so that its compilers can be stopped too."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def run(code, timeout=LIMIT, **environment):
-    process = start(code, **environment)
-    out, err = process.communicate(timeout=timeout)
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")
