@@ -236,12 +236,6 @@ def test_version_and_completion(cli):
 
     told = cli("--version")
     assert (told.code, told.out, told.err) == (0, f"{spikeseq.__version__}\n", "")
-    environment = {
-        "_SPIKESEQ_COMPLETE": "complete_bash",
-        "COMP_WORDS": "spikeseq train im",
-        "COMP_CWORD": "2",
-    }
-    done = subprocess.run(
-        [SPIKESEQ], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
-    )
+    asked = {"_SPIKESEQ_COMPLETE": "complete_bash", "COMP_WORDS": "spikeseq train im", "COMP_CWORD": "2"}
+    done = subprocess.run([SPIKESEQ], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["imdb", "imagenette", "imagenet"]
