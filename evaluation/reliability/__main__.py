@@ -6,6 +6,7 @@ python -m spikeseq.evaluation.reliability long [--tokens 1000000] [--write docs/
 """
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -16,10 +17,11 @@ import torch
 
 from spikeseq.evaluation.pages import between
 from spikeseq.evaluation.reliability.fuzz import faults, fuzz, table, targets_in
-from spikeseq.evaluation.reliability.kills import TINY, kills
+from spikeseq.evaluation.reliability.kills import kills
 from spikeseq.evaluation.reliability.kills import table as kills_table
 from spikeseq.evaluation.reliability.long import table as long_table
 from spikeseq.evaluation.reliability.long import trained, written
+from spikeseq.evaluation.reliability.tiny import TINY
 from spikeseq.files import write_whole
 
 
@@ -38,7 +40,8 @@ def main() -> int:
     damages.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
     ends = commands.add_parser("kills", help="trainings that are killed and go on")
     ends.add_argument("--count", type=int, default=1_000, help="kills in all; default 1,000")
-    ends.add_argument("--recipes", default=",".join(TINY), help="separated by commas; default those that can")
+    ends.add_argument("--only", default="", help="trainings whose names hold this")
+    ends.add_argument("--minutes", type=float, default=math.inf, help="after which no other is begun")
     ends.add_argument("--seed", type=int, default=0, help="the first operation, and of random moments")
     ends.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
     lasts = commands.add_parser("long", help="memory while tokens pass")
@@ -58,10 +61,11 @@ def main() -> int:
 
 def killed(given: argparse.Namespace) -> tuple[str, list[str]]:
     """The table, and a line for each kill that did harm."""
-    with tempfile.TemporaryDirectory() as name:
-        corpora_in(Path(name) / "cache")
-        found = kills(given.recipes.split(","), given.count, Path(name), seed=given.seed)
-    return kills_table(found), [f"{one.recipe}, at {one.at}: {one.fault}" for one in found if one.fault]
+    with tempfile.TemporaryDirectory() as place:
+        corpora_in(Path(place) / "cache")
+        names = [name for name in TINY if given.only in name]
+        found = kills(names, given.count, Path(place), seed=given.seed, seconds=60 * given.minutes)
+    return kills_table(found), [f"{one.name}, {one.blows}: {one.fault}" for one in found if one.fault]
 
 
 def damaged(given: argparse.Namespace) -> tuple[str, list[str]]:

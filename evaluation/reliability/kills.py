@@ -1,194 +1,138 @@
 """Trainings that are killed at every operation on their files, and go on: they end as undisturbed ones do."""
 
+import contextlib
+import importlib
 import json
 import os
 import random
 import shutil
 import signal
+import sys
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-IMAGES = ["data.limit=120", "model.width=0.125", "model.hidden=16", "train.batch_size=16", "model.substeps=2"]
-TINY: dict[str, tuple[str, str | None, str | None, list[str]]] = {
-    "imdb": ("imdb", "snn", None, [
-        "data.limit=120", "data.tokenizer=whitespace", "train.warmup=2", "train.average=0.5",
-        "train.batch_size=16", "train.epochs=2", "evaluate.energy_texts=5", "model.hidden_size=12",
-        "model.embedding_size=8",
-    ]),
-    "lm": ("lm", "snn", None, [
-        "data.limit=60", "train.epochs=2", "train.batch_size=4", "train.chunk=32", "train.warmup=2",
-        "train.average=0.5", "evaluate.energy_tokens=40", "model.embedding_size=16", "model.layers=1",
-        "model.neurons=24",
-    ]),
-    "multi30k": ("multi30k", "conv-snn-snn", None, [
-        "data.limit=40", "data.pieces=330", "train.epochs=2", "train.batch_tokens=300", "train.warmup=2",
-        "evaluate.energy_texts=3", "evaluate.beam=2", "model.channels=16", "model.layers=2",
-    ]),
-    "mnist": ("mnist", None, "direct", [*IMAGES, "train.epochs=2", "evaluate.energy_images=4"]),
-    "mnist-stdp": ("mnist-stdp", None, None, [
-        "data.limit=300", "model.neurons=30", "train.part=150", "train.epochs=2", "evaluate.quick=20",
-    ]),
-    "cifar10-stdp": ("cifar10-stdp", None, None, [
-        "data.limit=100", "model.neurons=6", "model.stride=6", "model.pool=2", "evaluate.quick=20",
-        "train.images=30", "train.patches=400", "train.part=200",
-    ]),
-    "digits-multimodal": ("digits-multimodal", None, None, [
-        "data.limit=120", "model.neurons=40", "model.frames=8", "model.cross_after=100", "train.part=50",
-        "train.epochs=2", "train.pairs=100", "evaluate.quick=20",
-    ]),
-}  # fmt: skip
-"""Recipe, model, method and settings of a training of about a second on generated data."""
+from spikeseq.evaluation.reliability.children import NEVER, counted, in_children
+from spikeseq.evaluation.reliability.tiny import TINY, train_tiny, write_recordings
+
+
+class Blow(NamedTuple):
+    """A kill: before an operation of the first process, or `seconds` after the start. victims: processes."""
+
+    operation: int | None
+    seconds: float = NEVER
+    victims: tuple[int, ...] = (0,)
 
 
 class Killed(NamedTuple):
-    """A training that was killed before operation `at`, or `at` seconds after its start, and how it ended."""
+    """A training that was killed `kills` times, by these blows, and how it ended."""
 
-    recipe: str
-    at: float
+    name: str
+    blows: list[Blow]
+    kills: int
     fault: str
 
 
-def train_tiny(name: str, folder: Path, resume: bool = False) -> None:
-    from spikeseq.recipes.config import load_config
-    from spikeseq.recipes.train import train
+class Undisturbed(NamedTuple):
+    """What a training does to files when nobody kills it, the seconds that it takes, and what it leaves."""
 
-    recipe, model, method, settings = TINY[name]
-    config = load_config(recipe, model=model, method=method, overrides=settings)
-    train(config, folder, resume=resume, device="cpu")
-
-
-def counted(folder: Path, does: Callable[[int, str], None]) -> None:
-    """Calls `does(number, name)` before each of this process's operations on files of a folder: opening to
-    write, each write, sync, rename and removal."""
-    number = iter(range(10**9))
-
-    def inside(path: Any) -> bool:
-        return isinstance(path, str | os.PathLike) and folder in (Path(path), *Path(path).parents)
-
-    def wrapped(module: Any, name: str, about: Callable[..., bool]) -> None:
-        own = getattr(module, name)
-
-        def call(*given: Any, **named: Any) -> Any:
-            if about(*given, **named):
-                does(next(number), name)
-            return own(*given, **named)
-
-        setattr(module, name, call)
-
-    for name in ("replace", "rename", "unlink", "remove", "mkdir", "rmdir"):
-        wrapped(os, name, lambda path, *given, **named: inside(path))
-    wrapped(os, "fsync", lambda handle: inside(os.readlink(f"/proc/self/fd/{handle}")))
-    opened = Path.open
-
-    def opens(self: Path, mode: str = "r", *given: Any, **named: Any) -> Any:
-        file = opened(self, mode, *given, **named)
-        if not inside(self) or mode == "r" or mode == "rb":
-            return file
-        write = file.write
-
-        class Half:
-            """Writes the first half of what it is given, then asks, then writes the rest."""
-
-            def write(self, content: Any) -> int:
-                middle = len(content) // 2
-                write(content[:middle])
-                file.flush()
-                does(next(number), "write")
-                write(content[middle:])
-                return len(content)
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(file, name)
-
-            def __enter__(self) -> "Half":
-                return self
-
-            def __exit__(self, *given: object) -> None:
-                file.close()
-
-        does(next(number), "open")
-        return Half()
-
-    Path.open = opens  # type: ignore[method-assign, assignment]
+    operations: list[str]
+    seconds: float
+    result: list[Any]
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Does it in a child of this process, which must not have trained: the signal that ended it, 0 where it
-    came to its end, 1 where it raised."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            for number in (1, 2):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+def run(name: str, folder: Path, resume: bool = False, blow: Blow | None = None) -> list[int]:
+    """A training in a process or several, and how each ended; `blow` kills some."""
+    blow = blow or Blow(None)
+
+    def first(others: list[int]) -> None:
+        def does(number: int, what: str) -> None:
+            if number == blow.operation:
+                for rank in sorted(blow.victims, reverse=True):  # itself the last
+                    os.kill(others[rank - 1] if rank else os.getpid(), signal.SIGKILL)
+
+        counted(folder, does)
+        train_tiny(name, folder, resume)
+
+    others = [lambda others: train_tiny(name, folder, resume)] * (TINY[name].processes - 1)
+    return in_children([first, *others], kill_after=blow.seconds, victims=blow.victims)
 
 
-def result(folder: Path) -> list[Any]:
-    """What must be equal however a run came to its end: all but times."""
-    metrics = json.loads((folder / "metrics.json").read_text())
-    test = {key: value for key, value in metrics.pop("test").items() if not key.endswith("per_second")}
-    del metrics["seconds"]
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    timed = ("seconds", "per_second", "shown")
-    log = [{k: v for k, v in record.items() if not k.endswith(timed)} for record in records]
-    return [metrics, test, log, (folder / "model.safetensors").read_bytes()]
+def undisturbed(name: str, folder: Path) -> Undisturbed:
+    """Trains twice, and leaves the run in `folder`. What the first training imports is imported here, so that
+    those that come need not."""
+    note = folder.with_name("note")
 
-
-def left(folder: Path) -> list[str]:
-    """What a finished run does not have."""
-    names = (path.name for path in folder.iterdir())
-    return sorted(name for name in names if name.startswith((".", "resume")))
-
-
-def operations(name: str, folder: Path) -> list[str]:
-    """What an undisturbed training does to files, which it leaves in `folder`."""
-    list_of = folder.with_name("operations")
-
-    def work() -> None:
+    def first(others: list[int]) -> None:
         noted: list[str] = []
         counted(folder, lambda number, what: noted.append(what))
         train_tiny(name, folder)
-        list_of.write_text("\n".join(noted))
+        note.write_text("\n".join([" ".join(sys.modules), *noted]))
 
-    if in_child(work):
+    others = [lambda others: train_tiny(name, folder)] * (TINY[name].processes - 1)
+    if any(in_children([first, *others])):
         raise RuntimeError(f"the training of {name} did not come to its end")
-    return list_of.read_text().split("\n")
+    modules, *operations = note.read_text().split("\n")
+    for module in modules.split():
+        with contextlib.suppress(Exception):  # some are names only
+            importlib.import_module(module)
+    wanted, started = result(folder), time.monotonic()
+    shutil.rmtree(folder)
+    if any(run(name, folder)) or result(folder) != wanted:
+        raise RuntimeError(f"two trainings of {name} end otherwise")
+    return Undisturbed(operations, time.monotonic() - started, wanted)
 
 
-def kill(name: str, place: Path, at: float, wanted: list[Any], *, seconds: bool = False) -> Killed:
-    """Kills a training, lets it go on, and compares."""
-    folder = place / "killed"
+def result(folder: Path) -> list[Any]:
+    """What must be equal however a run came to its end: all but times. Its manifest must be right."""
+    from spikeseq.recipes.manifest import checked, read_manifest
+
+    listed = read_manifest(folder) or {}
+    for name in listed:
+        checked(folder / name)
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    metrics, log = json.loads(files.pop("metrics.json")), files.pop("log.jsonl", b"").splitlines()
+    test = {key: value for key, value in metrics.pop("test").items() if not key.endswith("per_second")}
+    del metrics["seconds"], files["manifest.json"]
+    timed = ("seconds", "per_second", "shown")
+    records = [{k: v for k, v in json.loads(line).items() if not k.endswith(timed)} for line in log]
+    return [metrics, test, records, sorted(listed), files]
+
+
+def kill(name: str, place: Path, blows: list[Blow], wanted: list[Any]) -> Killed:
+    """Kills a training by the first blow, what goes on by the next, and so on; lets it end and compares."""
+    folder, kills = place / "killed", 0
     shutil.rmtree(folder, ignore_errors=True)
+    for number, blow in enumerate(blows):
+        kills += run(name, folder, number > 0, blow).count(-signal.SIGKILL) > 0
+    told = partial(Killed, name, blows, kills)
+    if statuses := [status for status in run(name, folder, True) if status]:
+        return told(f"did not go on: status {statuses}")
+    try:
+        return told("" if result(folder) == wanted else "ended otherwise")
+    except (OSError, ValueError, KeyError) as error:
+        return told(f"ended damaged: {error}")
 
-    def work() -> None:
-        if seconds:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, at)
-        else:
-            counted(
-                folder, lambda number, what: os.kill(os.getpid(), signal.SIGKILL) if number == at else None
-            )
-        train_tiny(name, folder)
 
-    in_child(work)
-    status = in_child(lambda: train_tiny(name, folder, resume=True))
-    if status:
-        return Killed(name, at, f"did not go on: status {status}")
-    if result(folder) != wanted:
-        return Killed(name, at, "ended otherwise")
-    return Killed(name, at, f"left {', '.join(left(folder))}" if left(folder) else "")
+def planned(turn: int, done: Undisturbed, processes: int, rng: random.Random, seed: int) -> list[Blow]:
+    """Every operation in turn; every fourth blow comes at a random moment, and every fifth training is killed
+    again when it goes on."""
+    ranks = (0,) if processes == 1 else [(0,), (1,), (0, 1)][turn % 3]
+    if turn % 4 == 3:
+        blows = [Blow(None, rng.uniform(0.02, done.seconds), ranks)]
+    else:
+        blows = [Blow((turn - turn // 4 + seed) % len(done.operations), victims=ranks)]
+    if turn % 5 == 4:
+        blows.append(Blow(rng.randrange(len(done.operations)), victims=ranks))
+    return blows
 
 
 def warm() -> None:
     """Imports what trainings do, which children then need not."""
     import accelerate  # noqa: F401
+    import torch._dynamo  # which optimisers import, for seconds
     import torch.utils.tensorboard  # noqa: F401
 
     import spikeseq.recipes.config
@@ -196,34 +140,56 @@ def warm() -> None:
 
 
 def kills(
-    names: Sequence[str], count: int, place: Path, *, seed: int = 0, say: Callable[[str], None] = print
+    names: Sequence[str],
+    count: int,
+    place: Path,
+    *,
+    seed: int = 0,
+    seconds: float = NEVER,
+    say: Callable[[str], None] = print,
 ) -> list[Killed]:
-    """`count` kills in all: of each recipe at every operation in turn, and every fourth at a random moment.
+    """At least `count` kills in all, `planned` for each training in turn.
 
-    place: a folder for the runs.
+    place: a folder for the runs. seconds: after which no other is begun.
     """
-    found: list[Killed] = []
+    started = time.monotonic()
     warm()
+    if any(TINY[name].recipe == "dvs128" for name in names):
+        write_recordings(place / "recordings")
+    for name in dict.fromkeys(chain(names)):
+        run(name, place / name)
+    done = {}
     for name in names:
-        whole = place / name
-        done = operations(name, whole)
-        wanted, own = result(whole), []
-        rng, each = random.Random(f"{seed} {name}"), -(-count // len(names))
-        for turn in range(each):
-            if turn % 4 == 3:
-                own.append(kill(name, place, rng.uniform(0.05, 2.0), wanted, seconds=True))
-            else:
-                own.append(kill(name, place, (turn - turn // 4 + seed) % len(done), wanted))
-        wrong = sum(bool(one.fault) for one in own)
-        say(f"{name}: {len(own)} kills, {len(done)} operations, {wrong} wrong")
-        found += own
+        folder = place / name if name in chain(names) else place / "undisturbed"
+        shutil.rmtree(folder, ignore_errors=True)
+        done[name] = undisturbed(name, folder)
+        say(f"{name}: {len(done[name].operations)} operations on files, {done[name].seconds:.1f} s")
+    found: list[Killed] = []
+    draws = {name: random.Random(f"{seed} {name}") for name in names}
+    for turn in range(2 * count):
+        for name in names:
+            if sum(one.kills for one in found) >= count or time.monotonic() - started > seconds:
+                return found
+            blows = planned(turn, done[name], TINY[name].processes, draws[name], seed)
+            found.append(kill(name, place, blows, done[name].result))
+            if found[-1].fault:
+                say(f"{name}: {found[-1].fault} after {blows}")
+        ended, wrong = sum(one.kills for one in found), sum(bool(one.fault) for one in found)
+        say(f"{ended} kills of {len(found)} trainings, {wrong} wrong, {time.monotonic() - started:.0f} s")
     return found
+
+
+def chain(names: Sequence[str]) -> list[str]:
+    """The trainings that others of `names` start from, the first of each chain first."""
+    before = [start for name in names if (start := TINY[name].start) is not None]
+    return [*chain(before), *before] if before else []
 
 
 def table(found: Sequence[Killed]) -> str:
     """For the page."""
-    lines = ["| recipe | kills | ended otherwise, or not at all |", "|---|--:|--:|"]
-    for name in dict.fromkeys(one.recipe for one in found):
-        own = [one for one in found if one.recipe == name]
-        lines.append(f"| `{name}` | {len(own):,} | {sum(bool(one.fault) for one in own)} |")
+    lines = ["| training | trained | kills | ended otherwise, or not at all |", "|---|--:|--:|--:|"]
+    for name in [*dict.fromkeys(one.name for one in found), "all"]:
+        own = [one for one in found if name in (one.name, "all")]
+        ended, wrong = sum(one.kills for one in own), sum(bool(one.fault) for one in own)
+        lines.append(f"| {name} | {len(own):,} | {ended:,} | {wrong} |")
     return "\n".join(lines)

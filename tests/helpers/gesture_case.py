@@ -34,21 +34,3 @@ def random_events(rng, count, side=128, most_ms=3):
     events["p"] = rng.integers(0, 2, count)
     events["t"] = 1000 * np.cumsum(rng.integers(0, most_ms + 1, count))
     return events
-
-
-def write_recordings(folder, count=300):
-    """132 recordings a split in tonic's layout, of random events: quick to write, and always the same."""
-    rng = np.random.default_rng(0)
-    for split, users in (("ibmGestureTrain", (1, 2, 3)), ("ibmGestureTest", (24, 25, 26))):
-        for user in users:
-            for light in ("fluorescent", "fluorescent_led", "led", "natural"):
-                place = folder / "DVSGesture" / split / f"user{user:02}_{light}"
-                place.mkdir(parents=True)
-                for label in range(11):
-                    x, y, p = rng.integers(0, [[128], [128], [2]], (3, count))
-                    t = np.sort(rng.integers(0, 60, count))
-                    np.save(
-                        place / f"{label}.npy", np.stack([(x + 8 * label) % 128, y, p, t], 1).astype(np.int32)
-                    )
-        (folder / "DVSGesture" / f"{split}.tar.gz").touch()
-    return folder

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gesture_case import write_recordings
 
 import spikeseq
+from spikeseq.evaluation.reliability.tiny import write_recordings
 from spikeseq.recipes.comparison import neighbours
 from spikeseq.recipes.runs import finished, load, read_config
 from spikeseq.recipes.train import train
