@@ -170,13 +170,14 @@ def completed(path: Path) -> Settings:
         raise ValueError("not a mapping")
     check_recipe(str(config.recipe))
     config = renamed(config.recipe, config)
-    # A run of an older version lacks settings that were added since, but no section; a cut file does.
+    # A run of an older version lacks settings that were added since, and the sections that did; a cut file
+    # lacks others.
     defaults = default_config(config)
-    known = flat(defaults)
-    for key, value in room(config.recipe).ADDED.items():
+    known, added = flat(defaults), room(config.recipe).ADDED
+    for key, value in added.items():
         if key in known:
             OmegaConf.update(defaults, key, value)
-    cut = [str(section) for section in defaults if section not in config]
+    cut = [str(section) for section in defaults if section not in config and section not in added]
     if cut:
         raise ValueError(f"it has no {cut[0]}")
     merged = OmegaConf.merge(defaults, config)

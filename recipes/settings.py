@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any
 
 SCHEDULES = ("cosine", "linear")
@@ -117,6 +118,7 @@ def brings_splits(config: Any) -> bool:
     return config.data.source in ("sample", "hub")
 
 
+IDLE_ROWS = Idle(("model.ngram_rows",), lambda config: not config.model.get("ngrams"), "without model.ngrams")
 NOT_SPIKING = Idle(
     ("train.spike_penalty",),
     lambda config: config.model.name != "snn",
@@ -198,6 +200,35 @@ class LearntNeuronSettings(NeuronSettings):
 def names_of(kind: type) -> tuple[str, ...]:
     """The fields of a section's class."""
     return tuple(one.name for one in fields(kind))
+
+
+NGRAMS = accepted(
+    "empty or rising whole numbers from 2 to 64",
+    lambda orders: all(low < high for low, high in pairwise([1, *orders, 65])),
+)
+
+
+@dataclass(kw_only=True)
+class NGramSettings:
+    """
+    ngrams: numbers of last tokens that have a vector together, added to the token's own; empty for none.
+    ngram_rows: of the table of each, on which n-grams fall by a hash.
+    """
+
+    ngrams: list[int] = field(metadata=NGRAMS)
+    ngram_rows: int = whole(1, WIDEST)
+
+
+@dataclass(kw_only=True)
+class DistillationSettings:
+    """Answers of a trained network, as targets beside the labels. The section `distillation`.
+
+    weight: share of the loss that they have.
+    temperature: that the logits of both are divided by.
+    """
+
+    weight: float = unit()
+    temperature: float = positive()
 
 
 @dataclass(kw_only=True)

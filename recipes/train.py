@@ -29,7 +29,8 @@ from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.buffers import keep_buffers
 from spikeseq.recipes.shared.optimiser import embedding_tables
 
-PLACES = {"model.start"}  # settings that say where something lies, which may be moved, and not what a run is
+PLACES = {"model.start", "distillation.teachers"}
+"""Settings that say where something lies, which may be moved, and not what a run is."""
 
 
 def train(

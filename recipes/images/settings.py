@@ -6,6 +6,7 @@ from typing import Any
 from spikeseq.recipes.settings import (
     WIDEST,
     DataSettings,
+    DistillationSettings,
     EvaluateSettings,
     Idle,
     LearntNeuronSettings,
@@ -19,7 +20,6 @@ from spikeseq.recipes.settings import (
     part,
     positive,
     share,
-    unit,
     whole,
 )
 
@@ -93,18 +93,6 @@ class ConversionSettings:
     scale: float = positive()
     images: int = whole()
     substeps: int | None = whole(1, WIDEST)
-
-
-@dataclass(kw_only=True)
-class DistillationSettings:
-    """Answers of the ANN that a run goes back to, as targets beside the labels. The section `distillation`.
-
-    weight: share of the loss that they have.
-    temperature: that the logits of both are divided by.
-    """
-
-    weight: float = unit()
-    temperature: float = positive()
 
 
 @dataclass(kw_only=True)

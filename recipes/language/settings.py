@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spikeseq.recipes.settings import (
+    IDLE_ROWS,
     LEAKS,
     NOT_SPIKING,
     WIDEST,
@@ -12,6 +13,7 @@ from spikeseq.recipes.settings import (
     Idle,
     ModelSettings,
     NeuronSettings,
+    NGramSettings,
     TrainSettings,
     always,
     brings_splits,
@@ -21,7 +23,6 @@ from spikeseq.recipes.settings import (
     share,
     whole,
 )
-from spikeseq.recipes.shared.ngrams import IDLE_ROWS, NGramSettings
 
 
 @dataclass(kw_only=True)

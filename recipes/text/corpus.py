@@ -20,6 +20,8 @@ from spikeseq.recipes.shared.texts.data import TextData, load_text_data
 from spikeseq.recipes.shared.texts.splits import TextSplit
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors, vector_words
 
+UNLABELLED = -100
+"""The label of a text that has none, as torch's losses have it."""
 VOCAB_FILE, CLASSES_FILE, TOKENIZER_FILE = "vocab.json", "classes.json", "tokenizer.json"
 
 
@@ -41,7 +43,10 @@ class Encoded:
 
 @dataclass
 class Corpus:
-    """All that a text classifier is trained and tested on."""
+    """All that a text classifier is trained and tested on.
+
+    splits: train, validation and test; with vectors that were trained, also unlabelled.
+    """
 
     name: str
     classes: list[str]
@@ -104,7 +109,9 @@ def build_corpus(data: TextData, config: Any, tokenizer: Any, say: Say) -> Corpu
     tokens = {name: tokenizer.tokenize_all(split.texts, processes=processes) for name, split in texts.items()}
     seen = tokens["train"] + tokens["validation"]
     if config.vectors == "train":
-        seen = seen + tokenizer.tokenize_all(data.unlabelled, processes=processes)
+        tokens["unlabelled"] = tokenizer.tokenize_all(data.unlabelled, processes=processes)
+        texts["unlabelled"] = TextSplit(data.unlabelled, [UNLABELLED] * len(data.unlabelled))
+        seen = seen + tokens["unlabelled"]
     vocab = Vocab.build(seen, min_frequency=config.min_frequency, max_size=config.vocabulary)
     vectors, found = None, None
     if config.vectors == "train":
@@ -182,7 +189,8 @@ def _read(folder: Path) -> Corpus | None:
         vocab = Vocab.from_json(checked(folder / "vocab.json"))
         splits = {
             name: Encoded(*(tensors[f"{name}.{part}"] for part in ("ids", "starts", "labels")))
-            for name in SPLITS
+            for name in (*SPLITS, "unlabelled")
+            if f"{name}.ids" in tensors
         }
         return Corpus(
             about["name"],

@@ -15,6 +15,7 @@ from spikeseq.recipes.text.classifier import Classifier, open_classifier
 from spikeseq.recipes.text.corpus import Corpus, encode, load_corpus
 from spikeseq.recipes.text.start import check_start, inherited, shape, taken_over
 from spikeseq.recipes.text.task import TextTask, build_task, crop, fresh_model
+from spikeseq.recipes.text.teachers import check_teachers, lessons
 from spikeseq.recipes.text.vectors import trained_vectors
 from spikeseq.tokenizers import Vocab
 
@@ -43,6 +44,7 @@ class TextClassification(Recipe):
 
     def check_start(self, config: Any) -> None:
         check_start(config)
+        check_teachers(config)
 
     def blank(self, config: Any, corpus: Corpus) -> nn.Module:
         """Without the weights of the run that it started from, which may be gone."""
@@ -60,7 +62,9 @@ class TextClassification(Recipe):
         return corpus
 
     def task(self, config: Any, corpus: Corpus, model: nn.Module | None = None) -> TextTask:
-        return build_task(config, corpus, model)
+        task = build_task(config, corpus, model)
+        task.lessons = lessons(config, corpus)
+        return task
 
     def test(
         self, config: Any, task: TextTask, model: nn.Module, split: str, device: torch.device

@@ -4,13 +4,16 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from spikeseq.recipes.settings import (
+    IDLE_ROWS,
     NOT_SPIKING,
     WIDEST,
     DataSettings,
+    DistillationSettings,
     EvaluateSettings,
     Idle,
     ModelSettings,
     NeuronSettings,
+    NGramSettings,
     TrainSettings,
     always,
     brings_splits,
@@ -23,7 +26,6 @@ from spikeseq.recipes.settings import (
     unit,
     whole,
 )
-from spikeseq.recipes.shared.ngrams import IDLE_ROWS, NGramSettings
 
 
 @dataclass(kw_only=True)
@@ -116,6 +118,18 @@ class RecurrentModel(NGramSettings, SizeSettings, ModelSettings):
 
 
 @dataclass(kw_only=True)
+class TextDistillation(DistillationSettings):
+    """Answers of trained classifiers, as targets beside the labels. The section `distillation`.
+
+    teachers: run folders of this recipe, whose answers are averaged; empty for none.
+    unlabelled: learn from texts without a label, too, of which answers alone are known.
+    """
+
+    teachers: list[str] = field()
+    unlabelled: bool = field()
+
+
+@dataclass(kw_only=True)
 class TextEvaluate(EvaluateSettings):
     """
     shuffled: also test on texts with shuffled tokens: what is left without their order.
@@ -126,20 +140,29 @@ class TextEvaluate(EvaluateSettings):
     energy_texts: int = whole()
 
 
-MODELS = {"snn": SpikingModel, "bow": ModelSettings}  # the others are RNNs
+@dataclass(kw_only=True)
+class BagModel(NGramSettings, ModelSettings):
+    pass
+
+
+MODELS = {"snn": SpikingModel, "bow": BagModel}  # the others are RNNs
 
 
 def sections(model: str) -> dict[str, type]:
     return {
         "data": TextData,
         "model": MODELS.get(model, RecurrentModel),
+        "distillation": TextDistillation,
         "train": TrainSettings,
         "evaluate": TextEvaluate,
     }
 
 
 RENAMED = {"data.longest": "data.kept_tokens", "model.width": "model.surrogate_width"}
-ADDED: dict[str, Any] = {"model.ngrams": list[int]()}
+ADDED: dict[str, Any] = {
+    "model.ngrams": list[int](),
+    "distillation": {},
+}
 """Names in run folders of earlier versions, and those of today; what earlier runs have not."""
 
 OF_ANY_VECTORS = ("vector_words", "vector_scale")
@@ -158,6 +181,11 @@ def in_folds(config: Any) -> bool:
 
 
 IDLE = (
+    Idle(
+        dotted("distillation", ("weight", "temperature", "unlabelled")),
+        lambda config: not config.distillation.teachers,
+        "without distillation.teachers",
+    ),
     Idle(("train.batch_tokens",), always, "on texts, whose batches are counted in texts"),
     Idle(("train.precision",), always, "on texts, whose products are in float32"),
     NOT_SPIKING,

@@ -60,7 +60,7 @@ def check_start(config: Any) -> None:
     if config.model.bits is None:
         raise ConfigError("--from goes with --set model.bits=8, 4 or 3; give it, or leave --from out")
     before = predecessor(Path(config.model.start), config.recipe)
-    for key in ("name", "embedding_size", "hidden_size"):
+    for key in ("name", "embedding_size", "hidden_size", "ngrams", "ngram_rows"):
         if config.model[key] != before.model[key]:
             values = f"{config.model[key]}, the run {config.model.start} has {before.model[key]}"
             raise ConfigError(f"model.{key} is {values}; they must be equal")
@@ -75,6 +75,7 @@ def take_weights(model: Any, start: Path, vocabulary: Any) -> None:
     before = runs.load(start)
     if before.vocab.to_dict() != vocabulary.to_dict():
         raise ConfigError(f"--from {start} was trained with another vocabulary; give it the same data")
-    model.embedding.load_state_dict(before.model.embedding.state_dict())
     model.rnn.take(before.model.rnn)
-    model.readout.load_state_dict(before.model.readout.state_dict())
+    for name in ("embedding", "ngrams", "readout"):
+        if getattr(model, name) is not None:
+            getattr(model, name).load_state_dict(getattr(before.model, name).state_dict())

@@ -13,6 +13,7 @@ from spikeseq.models import BagOfWords, build_classifier
 from spikeseq.recipes.engine import Task
 from spikeseq.recipes.shared.batches import buckets
 from spikeseq.recipes.text.corpus import Corpus, Encoded
+from spikeseq.recipes.text.lessons import Lessons
 from spikeseq.recipes.text.start import shape, take_weights
 
 
@@ -29,7 +30,7 @@ class TextTask(Task):
     """A classifier on a corpus. See `engine.Task`.
 
     batch_size: texts per batch. longest: tokens kept of a text. seed: of the batches' order.
-    label_smoothing: as `settings.TrainSettings`.
+    label_smoothing: as `settings.TrainSettings`. lessons: teachers' answers; None for labels alone.
     """
 
     model: nn.Module
@@ -38,21 +39,28 @@ class TextTask(Task):
     longest: int | None
     seed: int
     label_smoothing: float = 0.0
+    lessons: Lessons | None = None
+
+    @property
+    def texts(self) -> Encoded:
+        """What is trained on."""
+        return self.corpus.splits["train"] if self.lessons is None else self.lessons.texts
 
     def batches(self, epoch: int) -> list[list[int]]:
-        split = self.corpus.splits["train"]
+        split = self.texts
         lengths = (split.starts[1:] - split.starts[:-1]).tolist()
         cut = [min(n, self.longest or n) for n in lengths]
         return buckets(cut, self.batch_size, random.Random(f"{self.seed} {epoch}"))
 
-    def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        return self._tensors(self.corpus.splits["train"], batch)
+    def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, ...]:
+        return *self._tensors(self.texts, batch), torch.tensor(batch)
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        tokens, lengths, labels = batch
-        return nn.functional.cross_entropy(
-            model(tokens, lengths), labels, label_smoothing=self.label_smoothing
-        )
+    def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        tokens, lengths, labels, rows = batch
+        logits = model(tokens, lengths)
+        if self.lessons is not None:
+            return self.lessons.loss(logits, labels, rows, self.label_smoothing)
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         accuracy = self.accuracy(model, "validation", device)
@@ -86,11 +94,13 @@ class TextTask(Task):
         return pad_sequence(texts), lengths, data.labels[batch]
 
 
-def inverse_document_frequencies(split: Encoded, vocabulary: int) -> Tensor:
-    """idf = 1 + log((1 + texts) / (1 + texts with the word)), as scikit-learn's default."""
-    count = torch.zeros(vocabulary)
+def inverse_document_frequencies(split: Encoded, model: BagOfWords) -> Tensor:
+    """idf (terms,) = 1 + log((1 + texts) / (1 + texts with the term)), as scikit-learn's default."""
+    count = torch.zeros(len(model.idf))
     for i in range(len(split)):
-        count[split.text(i).unique()] += 1
+        text = split.text(i)
+        count[model.terms(text.unsqueeze(1), torch.tensor([len(text)])).unique()] += 1
+    count[0] = 0  # no term
     return 1 + ((1 + len(split)) / (1 + count)).log()
 
 
@@ -109,7 +119,7 @@ def fresh_model(config: Any, corpus: Corpus, *, begins: bool = True) -> nn.Modul
     torch.manual_seed(config.seed)
     model = build_classifier(shape(config.model), len(corpus.vocab), len(corpus.classes))
     if isinstance(model, BagOfWords):
-        model.idf.copy_(inverse_document_frequencies(corpus.splits["train"], len(corpus.vocab)))
+        model.idf.copy_(inverse_document_frequencies(corpus.splits["train"], model))
     elif corpus.vectors is not None:
         if corpus.vectors.shape[1] != config.model.embedding_size:
             width = corpus.vectors.shape[1]

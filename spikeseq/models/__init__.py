@@ -7,7 +7,8 @@ from torch import nn
 
 from ..nn import LIF, SpikingRNN
 from .arguments import by_name, check_arguments, with_surrogate
-from .sentiment import BagOfWords, RecurrentClassifier, SpikingClassifier
+from .bag import BagOfWords
+from .sentiment import RecurrentClassifier, SpikingClassifier
 
 CLASSIFIERS = ("snn", "lstm", "gru", "rnn", "bow")
 

@@ -29,9 +29,9 @@ class NGramEmbedding(nn.Module):
 
     def __init__(self, embedding_size: int, orders: Sequence[int], rows: int, std: float = START) -> None:
         super().__init__()
-        self.orders = [positive_int("ngrams", n) for n in orders]
-        if not self.orders or self.orders[0] < 2 or self.orders != sorted(set(self.orders)):
-            raise ValueError(f"ngrams must be ascending numbers from 2 on, got {list(orders)}")
+        self.orders = check_orders(orders)
+        if not self.orders:
+            raise ValueError("ngrams must be one number or more, got none")
         self.rows = positive_int("ngram_rows", rows)
         width = positive_int("embedding_size", embedding_size)
         self.table = begin(nn.EmbeddingBag(len(self.orders) * self.rows, width, mode="sum"), normal, std=std)
@@ -56,6 +56,14 @@ class NGramEmbedding(nn.Module):
         rows = rows_of_ngrams(given, tokens.shape[0], self.orders, self.rows)
         found = self.table(rows.flatten(0, 1))
         return found.unflatten(0, tokens.shape), given[tokens.shape[0] :].t()
+
+
+def check_orders(orders: Sequence[int]) -> list[int]:
+    """Every n of n-grams; raises TypeError or ValueError for what is none."""
+    found = [positive_int("ngrams", n) for n in orders]
+    if (found and found[0] < 2) or found != sorted(set(found)):
+        raise ValueError(f"ngrams must be ascending numbers from 2 on, got {list(orders)}")
+    return found
 
 
 def check_recent(recent: Tensor, batch: int, before: int) -> None:

@@ -1,6 +1,6 @@
-"""Text classifiers: the thesis's spiking network (6.4), RNN baselines of the same shape, and a bag of words.
+"""Text classifiers: the thesis's spiking network (6.4), and RNN baselines of the same shape.
 
-All take `tokens` (L, B) int64 and `lengths` (B,), and return logits (B, classes).
+Both take `tokens` (L, B) int64 and `lengths` (B,), and return logits (B, classes).
 """
 
 from collections.abc import Sequence
@@ -195,55 +195,3 @@ class RecurrentClassifier(WordModel):
             seen = torch.arange(1, tokens.shape[0] + 1, device=tokens.device, dtype=outputs.dtype)
             outputs = outputs.cumsum(0) / seen.view(-1, 1, 1)
         return self.readout(outputs)
-
-
-class BagOfWords(nn.Module):
-    """Logistic regression on unigram TF-IDF: what word order adds must be measured against it.
-
-    A word counts (1 + log count) * idf, and each text is scaled to length one.
-
-    Args:
-        vocabulary: rows; row 0 is padding.
-        classes: number of classes.
-        idf: (vocabulary,) inverse document frequencies of the training texts, kept with the model; default 1.
-    """
-
-    idf: Tensor
-
-    batch_first = False
-
-    def __init__(self, vocabulary: int, classes: int = 2, *, idf: Tensor | None = None) -> None:
-        super().__init__()
-        bag = nn.EmbeddingBag(vocabulary, classes, mode="sum", padding_idx=0)
-        self.weights = begin(bag, zero, weight=True)
-        self.bias = nn.Parameter(torch.zeros(classes))
-        self._given = None if idf is None else idf.clone()
-        self.register_buffer("idf", torch.ones(vocabulary, dtype=None if idf is None else idf.dtype))
-        self.reset_parameters()
-
-    _given: Tensor | None = None  # of models pickled before it was kept
-
-    def reset_parameters(self) -> None:
-        """Weights and bias zero, the frequencies that the model was made with."""
-        nn.init.zeros_(self.weights.weight)
-        nn.init.zeros_(self.bias)
-        if self._given is None:
-            nn.init.ones_(self.idf)
-        else:
-            self.idf.copy_(self._given)
-
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        tokens, values = tfidf(tokens, lengths, self.idf)
-        return self.weights(tokens, per_sample_weights=values) + self.bias  # type: ignore[no-any-return]
-
-
-def tfidf(tokens: Tensor, lengths: Tensor, idf: Tensor) -> tuple[Tensor, Tensor]:
-    """Sorted tokens (B, L) and values (B, L): each word's TF-IDF at its first place, zero elsewhere."""
-    counted = inside(lengths, tokens.shape[0])
-    words = torch.where(counted, tokens, torch.zeros_like(tokens)).t().contiguous().sort(1).values
-    first = torch.ones_like(words, dtype=torch.bool)
-    first[:, 1:] = words[:, 1:] != words[:, :-1]
-    run = first.cumsum(1) - 1
-    counts = torch.zeros_like(words).scatter_add_(1, run, torch.ones_like(words)).gather(1, run)
-    values = (1 + counts.to(idf.dtype).log()) * idf[words] * (first & (words > 0))
-    return words, values / values.norm(dim=1, keepdim=True).clamp(min=1e-12)

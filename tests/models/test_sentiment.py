@@ -1,11 +1,8 @@
-import math
-
 import pytest
 import torch
 from torch import nn
 
-from spikeseq.models import CLASSIFIERS, BagOfWords, RecurrentClassifier, SpikingClassifier, build_classifier
-from spikeseq.models.sentiment import tfidf
+from spikeseq.models import CLASSIFIERS, RecurrentClassifier, SpikingClassifier, build_classifier
 from spikeseq.nn import LIF
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import parameters_without_embeddings
@@ -194,48 +191,6 @@ def test_an_untrained_spiking_model_has_no_verdict():
     model = SpikingClassifier(VOCABULARY, 3).eval()
     logits = model(*ragged())
     torch.testing.assert_close(logits, model.readout.bias.expand(5, 3))
-
-
-def test_tfidf_by_hand():
-    idf = torch.tensor([9.0, 1.0, 2.0, 3.0], dtype=torch.float64)
-    tokens = torch.tensor([[1, 2, 3], [1, 0, 2], [2, 0, 2]])  # columns: "1 1 2", "2", "3 2 2"
-    words, values = tfidf(tokens, torch.tensor([3, 1, 3]), idf)
-    found = [
-        {int(w): float(v) for w, v in zip(row, value, strict=True) if v}
-        for row, value in zip(words, values, strict=True)
-    ]
-    one, two, three = (1 + math.log(2)) * 1, 1 * 2, (1 + math.log(2)) * 2
-    first, third = math.hypot(one, two), math.hypot(three, 3)
-    assert found[0] == pytest.approx({1: one / first, 2: two / first})
-    assert found[1] == pytest.approx({2: 1.0})
-    assert found[2] == pytest.approx({2: three / third, 3: 3 / third})
-
-
-def test_a_bag_of_words_is_a_linear_map_of_tfidf():
-    torch.manual_seed(0)
-    idf = torch.rand(VOCABULARY, dtype=torch.float64) + 1
-    model = BagOfWords(VOCABULARY, 3, idf=idf).double()
-    nn.init.normal_(model.weights.weight)
-    nn.init.normal_(model.bias)
-    tokens, lengths = ragged((6, 3, 1))
-    tokens[3:, 0] = tokens[0, 0]  # a word that comes again
-    rows = []
-    for i, length in enumerate(lengths):
-        counts = torch.bincount(tokens[:length, i], minlength=VOCABULARY).double()
-        values = torch.where(counts > 0, 1 + counts.clamp(min=1).log(), 0.0) * idf
-        rows.append(values / values.norm() @ model.weights.weight + model.bias)
-    torch.testing.assert_close(model(tokens, lengths), torch.stack(rows))
-
-
-def test_a_bag_of_nothing_is_its_bias():
-    model = BagOfWords(VOCABULARY, 2)
-    nn.init.normal_(model.weights.weight)
-    empty = model(torch.zeros(3, 2, dtype=torch.int64), torch.tensor([0, 3]))
-    assert torch.equal(empty, model.bias.expand(2, 2))
-    assert "idf" in model.state_dict()
-    first = torch.ones(VOCABULARY)
-    BagOfWords(VOCABULARY, idf=first).idf.zero_()
-    assert first.all()  # the caller's tensor is its own
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "bow"])

@@ -202,8 +202,9 @@ def outcome(recipe, settings):
     torch.manual_seed(0)
     if recipe == "imdb":
         model = build_classifier(settings, 12, 2)
-        if hasattr(model, "readout"):  # which starts at zero, and nothing reaches what is before it
-            torch.nn.init.normal_(model.readout.weight)
+        for name in ("readout", "weights"):  # which start at zero, and nothing reaches what is before them
+            if hasattr(model, name):
+                torch.nn.init.normal_(getattr(model, name).weight)
         loss = model(tokens, lengths).square().sum()
     elif recipe in ("psmnist", "imdb-bytes"):
         model = build_sequence_classifier(settings, 2, vocabulary=12 if recipe == "imdb-bytes" else None)

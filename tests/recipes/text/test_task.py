@@ -1,3 +1,6 @@
+import math
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -56,7 +59,7 @@ def test_batches_differ_by_epoch():
 
 def test_a_batch_is_padded_and_cropped():
     task = TextTask(None, corpus(), 2, longest=2, seed=1)
-    tokens, lengths, labels = task.collate([1, 2], torch.Generator())
+    tokens, lengths, labels, _rows = task.collate([1, 2], torch.Generator())
     assert tokens.tolist() == [[3, 4], [0, 2]] and lengths.tolist() == [1, 2] and labels.tolist() == [1, 2]
     assert tokens.dtype == torch.int64
 
@@ -84,9 +87,20 @@ def test_accuracy_and_shuffling():
 
 
 def test_inverse_document_frequencies_by_hand():
-    idf = inverse_document_frequencies(encoded(TEXTS, [0] * 4), 7)
+    idf = inverse_document_frequencies(encoded(TEXTS, [0] * 4), BagOfWords(7))
     log = torch.tensor([5 / 1, 5 / 1, 5 / 3, 5 / 4, 5 / 3, 5 / 3, 5 / 1]).log()
     torch.testing.assert_close(idf, 1 + log)
+
+
+def test_frequencies_of_ngrams_follow_those_of_words():
+    model = BagOfWords(7, ngrams=[2], ngram_rows=500)  # 7 pairs, too few to meet on one row
+    idf = inverse_document_frequencies(encoded(TEXTS, [0] * 4), model)
+    assert torch.equal(idf[:7], inverse_document_frequencies(encoded(TEXTS, [0] * 4), BagOfWords(7)))
+    pairs = [set(pairwise(text)) for text in TEXTS]
+    counts = sorted(sum(pair in one for one in pairs) for pair in set().union(*pairs))
+    rare = idf[7:][idf[7:] < idf.max()]
+    expected = torch.tensor([1 + math.log(5 / (1 + count)) for count in counts])
+    torch.testing.assert_close(rare.sort(descending=True).values, expected)
 
 
 def test_word_vectors_become_the_embedding_and_seeds_decide_the_rest():
@@ -113,4 +127,4 @@ def test_word_vectors_become_the_embedding_and_seeds_decide_the_rest():
 def test_a_bag_of_words_gets_its_frequencies():
     task = build_task(load_config("imdb", model="bow"), corpus())
     assert isinstance(task.model, BagOfWords)
-    assert torch.equal(task.model.idf, inverse_document_frequencies(corpus().splits["train"], 6))
+    assert torch.equal(task.model.idf, inverse_document_frequencies(corpus().splits["train"], BagOfWords(6)))
