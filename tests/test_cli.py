@@ -103,9 +103,10 @@ def test_energy_side_by_side(cli, text_runs, tmp_path):
     assert found[str(text_runs / "lstm")]["acs"] == 0 < found[str(text_runs / "snn")]["acs"]
     tables = json.loads(done.out)["tables"]["imdb"]
     names = [row["model"] for row in tables["compute"]]
-    assert names == ["snn", "snn, folded", "lstm", "lstm, folded", "lstm, int8", "thesis 6.8: rnn",
-                     "thesis 6.8: lstm", "thesis 6.8: snn"]  # fmt: skip
-    assert tables["compute"][6]["times"] == "17.57 (42.1)" and tables["compute"][0]["times"] == "1.00"
+    assert names == ["snn", "snn, folded", "snn, folded, 8 bits", "snn, folded, 4 bits", "lstm",
+                     "lstm, folded", "lstm, int8", "thesis 6.8: rnn", "thesis 6.8: lstm",
+                     "thesis 6.8: snn"]  # fmt: skip
+    assert tables["compute"][8]["times"] == "17.57 (42.1)" and tables["compute"][0]["times"] == "1.00"
     assert float(tables["compute"][1]["MACs"]) < float(tables["compute"][0]["MACs"])
     assert "thesis 6.8: snn" in done.err and "DRAM" in done.err
     prices = tmp_path / "mine.yaml"
@@ -116,6 +117,20 @@ def test_energy_side_by_side(cli, text_runs, tmp_path):
     other = write_rows(tmp_path / "other.jsonl", rows(9))
     measured = json.loads(cli("energy", text_runs / "snn", "--data", other, "--json").out)["runs"]
     assert measured[str(text_runs / "snn")]["acs"] != found[str(text_runs / "snn")]["acs"]
+
+
+def test_the_frontier_is_marked_and_drawn(cli, text_runs, tmp_path):
+    place = tmp_path / "frontier.png"
+    done = cli("energy", text_runs / "snn", text_runs / "lstm", "--frontier", place, "--json")
+    lines = json.loads(done.out)["tables"]["imdb"]["frontier"]
+    assert len(lines) == 7 and place.stat().st_size > 5000 and f"wrote {place}" in done.err
+    nj = [float(line["8KB"].rstrip(" *").replace(",", "")) for line in lines]
+    assert nj == sorted(nj) and lines[0]["8KB"].endswith("*")
+    best = max(float(line["score"]) for line in lines)
+    cheapest_best = next(line for line in lines if float(line["score"]) == best)
+    assert cheapest_best["8KB"].endswith("*")
+    assert not any(line["8KB"].endswith("*") for line in lines[lines.index(cheapest_best) + 1 :])
+    assert ".png, .pdf or .svg" in refused(cli("energy", text_runs / "snn", "--frontier", tmp_path / "x.txt"))
 
 
 def test_info(cli):

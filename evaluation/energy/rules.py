@@ -20,6 +20,7 @@ from spikeseq.evaluation.energy.rules_maps import (
     linear,
     quantised_linear,
     rounded,
+    rounded_linear,
     rounded_table,
     token_convolution,
     token_shift,
@@ -58,7 +59,8 @@ from spikeseq.nn import (
     TimedDropout,
     TokenConv1d,
 )
-from spikeseq.quantisation import QuantisedRecurrence, QuantisedTable, Quantiser
+from spikeseq.quantisation import QuantisedLinear, QuantisedRecurrence, QuantisedTable, Quantiser
+from spikeseq.quantisation.spiking import FixedPointLIF
 
 
 class Known(NamedTuple):
@@ -116,6 +118,7 @@ RULES: dict[type[nn.Module], Known] = {
     FoldedConv: Known(folded_convolution, core=True),
     QuantisedRecurrence: Known(rounded_recurrent, core=True, parts=("",)),
     QuantisedTable: Known(rounded_table),
+    QuantisedLinear: Known(rounded_linear),
     Quantiser: Known(rounded),
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), gated),
     DotAttention: Known(dot_attention),
@@ -123,7 +126,7 @@ RULES: dict[type[nn.Module], Known] = {
     nn.MultiheadAttention: Known(multihead_attention, parts=("",)),
     NormalisedLIF: Known(normalised_neurons, parts=("batch",)),
     NormalisedReLU: Known(rectified, parts=("batch",)),
-    **dict.fromkeys((LIF, LIFCell), Known(neurons)),
+    **dict.fromkeys((LIF, LIFCell, FixedPointLIF), Known(neurons)),
     **dict.fromkeys((Integrator, LeakyIntegrator), Known(integrator)),
     **dict.fromkeys((nn.LayerNorm, nn.GroupNorm), layer_norm),
     StepBatchNorm: Known(norm_layer("batch"), parts=("",)),

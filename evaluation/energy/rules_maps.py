@@ -7,19 +7,37 @@ import torch
 from torch import Tensor, nn
 
 from spikeseq.evaluation.energy.call import Call
-from spikeseq.evaluation.energy.operations import FLOAT, Operations, product, rows_of
+from spikeseq.evaluation.energy.operations import FLOAT, STATE, Operations, macs_of_bits, product, rows_of
 from spikeseq.events import EventConv1d
 from spikeseq.fold import FoldedConv
 from spikeseq.models.language import TokenShift
 from spikeseq.nn import TokenConv1d
 from spikeseq.ops.taps import ranges
-from spikeseq.quantisation import QuantisedTable, Quantiser
+from spikeseq.quantisation import QuantisedLinear, QuantisedTable, Quantiser
 
 
 def linear(module: Any, call: Call) -> Operations:
     x = call.rows(call.input)
     bias, size = module.bias is not None, module.weight.element_size()
     return product(x, module.out_features, bias=bias, spikes=call.spikes(x), size=size)
+
+
+def rounded_linear(module: QuantisedLinear, call: Call) -> Operations:
+    """Weights of few bits, met by spikes: a bit each, or where they are summed up a byte."""
+    x = call.rows(call.input)
+    spikes = call.spikes(x)
+    outputs, size = rows_of(x) * module.out_features, module.bits / 8
+    biases = 0.0 if module.bias is None else outputs
+    if spikes is None:  # an analog value has the bits of the weights
+        met, kind, read = float(x.numel()), macs_of_bits(module.bits), size
+    else:
+        met, kind, read = spikes, "int_acs", 1 / 8 if spikes == float((x != 0).sum()) else 1.0
+    return Operations(
+        **{kind: met * module.out_features},
+        int_adds=biases,
+        weight_bytes=size * met * module.out_features + STATE * biases,
+        activation_bytes=read * x.numel() + STATE * outputs,
+    )
 
 
 def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operations:

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 
 from spikeseq.evaluation.energy.call import Call, Rule
-from spikeseq.evaluation.energy.operations import FLOAT, Operations
+from spikeseq.evaluation.energy.operations import FLOAT, STATE, Operations
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
 from spikeseq.modules import class_of
 from spikeseq.nn import LIF, LIFCell, NormalisedLIF, NormalisedReLU
+from spikeseq.quantisation.spiking import FixedPointLIF
 
 
 def neurons(module: LIF, call: Call) -> Operations:
@@ -27,6 +28,8 @@ def neurons(module: LIF, call: Call) -> Operations:
     scale = 1.0 if readout == "spikes" else call.arguments.get("window") or steps
     spikes = float((out.detach().double() * scale).round().sum())
     tokens = float(rows * batch if lengths is None else lengths.sum())
+    if class_of(module) is FixedPointLIF:
+        return whole_number_neurons(spikes, size, tokens, steps, own=module.channels is not None)
     windows = steps / (call.arguments.get("window") or steps)
     written = tokens * size * windows if readout == "membrane" else None
     found = fired(spikes, size, tokens, steps, currents=tokens * size, written=written)
@@ -39,6 +42,23 @@ def neurons(module: LIF, call: Call) -> Operations:
     if module.norm_input:
         found += Operations(multiplies=values, adds=values)
     return found
+
+
+def whole_number_neurons(spikes: float, size: int, tokens: float, steps: int, *, own: bool) -> Operations:
+    """`fired` with membranes, currents, and each neuron's own leaks and thresholds, of 16 bits.
+
+    A neuron writes a bit in every sub-step.
+    """
+    updates = tokens * steps * size
+    return Operations(
+        int_updates=updates,
+        int_adds=spikes,
+        state_bytes=STATE * 2 * updates,
+        weight_bytes=STATE * 2 * updates if own else 0.0,
+        activation_bytes=STATE * tokens * size + updates / 8,
+        spikes=spikes,
+        neurons=size,
+    )
 
 
 def fired(

@@ -5,6 +5,7 @@ from typing import Any
 
 from spikeseq.evaluation.energy.operations import COUNTS, Operations, macs_of_bits
 from spikeseq.evaluation.energy.prices import LEVELS, EnergyModel, full
+from spikeseq.evaluation.frontier import frontier
 from spikeseq.quantisation import BITS
 from spikeseq.recipes.registry import RECIPES
 
@@ -25,7 +26,7 @@ def compute_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str,
     ours = list(scopes(runs))
     first = next((account for _, account, _ in ours if account.get("acs")), ours[0][1])
     rows = [
-        row(name, macs_of(account), account["acs"], account.get("spike_rate"),
+        row(name, macs_of(account), acs_of(account), account.get("spike_rate"),
             account["picojoules"], first["picojoules"], score, 3 if RECIPES[recipe].lower_is_better else 2)
         for name, account, score in ours
     ]  # fmt: skip
@@ -49,18 +50,28 @@ def scopes(runs: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any
     """Name, account and score of each run, of its recipe's scopes, and of what would be deployed."""
     for name, metrics in runs.items():
         recipe = RECIPES[metrics["recipe"]]
-        energy, figure = metrics["energy"], recipe.figure
-        forms = {name: energy} | {f"{name}, {kind}": one for kind, one in energy.get("variants", {}).items()}
-        for form, account in forms.items():
-            score = account.get(figure, metrics["test"].get(figure))
+        for form, account, score in forms(name, metrics):
             for scope, counts in recipe.scopes(form, account):
                 yield scope, counts, score
+
+
+def forms(name: str, metrics: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], float | None]]:
+    """Name, account and score of a run as it was trained, and of what would be deployed."""
+    energy, figure = metrics["energy"], RECIPES[metrics["recipe"]].figure
+    for form, account in {"": energy, **energy.get("variants", {})}.items():
+        score = account.get(figure, metrics["test"].get(figure))
+        yield f"{name}, {form}" if form else name, account, score
 
 
 def macs_of(account: dict[str, Any]) -> float:
     """MACs, those of few bits with them."""
     counts = account.get("operations", {})
     return float(account["macs"] + sum(counts.get(macs_of_bits(bits), 0.0) for bits in BITS))
+
+
+def acs_of(account: dict[str, Any]) -> float:
+    """ACs, those into whole numbers with them."""
+    return float(account["acs"] + account.get("operations", {}).get("int_acs", 0.0))
 
 
 def row(
@@ -101,6 +112,38 @@ def memory_rows(runs: dict[str, dict[str, Any]], prices: EnergyModel | None = No
                 }
             )
     return rows
+
+
+FRONTIERS = ("8KB", "32KB")
+
+
+def frontier_points(runs: dict[str, dict[str, Any]], level: str) -> dict[str, tuple[float, float]]:
+    """nJ with all operations and memory traffic at a level, and score, of each model whole and deployed."""
+    found = {}
+    for name, metrics in runs.items():
+        for form, account, score in forms(name, metrics):
+            if "operations" in account and score is not None:
+                found[form] = full(level).energy(operations(account["operations"])) / 1e3, float(score)
+    return found
+
+
+def frontier_rows(runs: dict[str, dict[str, Any]], recipe: str) -> list[dict[str, str]]:
+    """Score and nJ at two levels of memory, the cheapest first; a star where no other model dominates."""
+    better, digits = RECIPES[recipe].lower_is_better, 3 if RECIPES[recipe].lower_is_better else 2
+    points = {level: frontier_points(runs, level) for level in FRONTIERS}
+    stars = {level: set(frontier(points[level], lower_is_better=better)) for level in FRONTIERS}
+    first = points[FRONTIERS[0]]
+    return [
+        {
+            "model": name,
+            "score": f"{first[name][1]:.{digits}f}",
+            **{
+                level: f"{points[level][name][0]:,.2f}{' *' if name in stars[level] else '  '}"
+                for level in FRONTIERS
+            },
+        }
+        for name in sorted(first, key=lambda name: first[name])
+    ]
 
 
 def operations(counts: dict[str, float]) -> Operations:

@@ -194,14 +194,24 @@ def energy(
     prices: Annotated[
         str | None, typer.Option(help="One more column: a YAML file with your prices in pJ, or full:LEVEL.")
     ] = None,
+    frontier: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=path,
+            help="Draw score against energy, and mark the models that none dominates.",
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Energy of finished runs, side by side, as in thesis tables 5.3, 6.8 and 6.9, and with memory."""
     from spikeseq.evaluation.energy.prices import full, parse_energy_model
-    from spikeseq.evaluation.energy.table import LEGEND, compute_rows, memory_rows
+    from spikeseq.evaluation.energy.table import LEGEND, compute_rows, frontier_rows, memory_rows
     from spikeseq.recipes.evaluate import evaluate as test
     from spikeseq.recipes.runs import finished
 
+    if frontier is not None:
+        check_picture("--frontier", frontier)
     own = None if prices is None else parse_energy_model(prices)
     rows = []
     for folder in runs:
@@ -210,6 +220,8 @@ def energy(
             result = test(folder, data=data, split="test", say=say)
             metrics.update(test=result, spike_rate=result["spike_rate"], energy=result["energy"])
         rows.append(metrics)
+    if frontier is not None and len({row["recipe"] for row in rows}) > 1:
+        raise ValueError("--frontier is of the runs of one recipe; give those alone")
     tables: dict[str, Any] = {}
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         named = {str(f): row for f, row in zip(runs, rows, strict=True) if row["recipe"] == recipe}
@@ -225,6 +237,10 @@ def energy(
             people().print(table.legend, highlight=False)
         for signature in dict.fromkeys(row["energy"]["signature"] for row in named.values()):
             people().print(signature, highlight=False)
+        if frontier is not None:
+            tables[recipe]["frontier"] = frontier_rows(named, recipe)
+            show_table(tables[recipe]["frontier"], f"{recipe}: score and nJ per {unit}; * on the frontier")
+            draw_frontier(named, recipe, frontier)
         if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs
             show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per {unit}")
             people().print(
@@ -239,6 +255,17 @@ def energy(
     if json_:
         accounts = {str(folder): row["energy"] for folder, row in zip(runs, rows, strict=True)}
         emit({"runs": accounts, "tables": tables})
+
+
+def draw_frontier(runs: dict[str, dict[str, Any]], recipe: str, place: Path) -> None:
+    """The picture of `spikeseq energy --frontier`."""
+    from spikeseq.evaluation.energy.table import FRONTIERS, frontier_points
+    from spikeseq.recipes.shared.plots import plot_frontier
+
+    panels = {level: frontier_points(runs, level) for level in FRONTIERS}
+    known = RECIPES[recipe]
+    plot_frontier(panels, known.figure, known.unit, place, lower_is_better=known.lower_is_better)
+    say(f"wrote {place}")
 
 
 @app.command()

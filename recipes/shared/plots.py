@@ -56,6 +56,37 @@ def plot_growth(benchmarks: Sequence[dict[str, Any]], path: Path) -> None:
     save(figure, path)
 
 
+def plot_frontier(
+    panels: Mapping[str, Mapping[str, tuple[float, float]]], score: str, unit: str, path: Path,
+    *, lower_is_better: bool = False,
+) -> None:  # fmt: skip
+    """Score against nJ, a panel for each level of memory, and a line through the models that none dominates.
+
+    Args:
+        panels: nJ and score of each model, by level and name.
+    """
+    from spikeseq.evaluation.frontier import frontier
+
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(6 * len(panels), 5), layout="constrained", squeeze=False, sharey=True
+    )
+    for axis, (level, points) in zip(axes[0], panels.items(), strict=True):
+        best = frontier(points, lower_is_better=lower_is_better)
+        axis.plot(*zip(*(points[name] for name in best), strict=True), color="tab:blue", zorder=1)
+        for name, point in points.items():
+            colour = "tab:blue" if name in best else "#999999"
+            axis.scatter(*point, color=colour, s=18 if name in best else 10, zorder=2)
+            axis.annotate(
+                name, point, xytext=(3, -3), textcoords="offset points", fontsize=6, color=colour, va="top"
+            )
+        axis.set(xscale="log", xlabel=f"nJ per {unit}, all operations and memory at {level}")
+        axis.grid(color="#eeeeee", zorder=0)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.margins(x=0.2)
+    axes[0][0].set_ylabel(score)
+    save(figure, path)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Writes the picture in one piece, in the format of the path's suffix."""
     picture = io.BytesIO()

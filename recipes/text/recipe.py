@@ -1,6 +1,7 @@
 """The recipe for sentiment, or any classification of texts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,11 @@ class TextClassification(Recipe):
     def energy(self, config: Any, task: TextTask, model: nn.Module, split: str) -> dict[str, Any]:
         """Over evenly spread texts of a split; under "variants" the same of what would be deployed.
 
-        These are the model with its embedding `folded`, and baselines in 8 bits (`int8`), which are tested on
-        the split again, as rounding costs accuracy.
+        These are the model with its embedding `folded`, and models rounded after training, which are tested
+        on the split again, as rounding costs accuracy: baselines in 8 bits (`int8`), spiking networks in
+        whole numbers (`folded, 8 bits` and 4).
         """
-        from spikeseq.evaluation.energy.variants import brief, folded, quantised
+        from spikeseq.evaluation.energy.variants import brief, folded, quantised, whole_numbers
 
         data = task.corpus.splits[split]
         count = min(config.evaluate.energy_texts, len(data))
@@ -92,11 +94,16 @@ class TextClassification(Recipe):
         tokens = sum(map(len, texts))
         account = evaluation.measure_energy(model, inputs, tokens=tokens)
         account["variants"] = {}
-        for name, make in (("folded", folded), ("int8", quantised)):
+        makers: dict[str, Callable[[nn.Module], nn.Module | None]] = {
+            "folded": folded,
+            "int8": quantised,
+            **{f"folded, {bits} bits": partial(whole_numbers, bits=bits) for bits in (8, 4)},
+        }
+        for name, make in makers.items():
             variant = make(model)
             if variant is not None:
                 account["variants"][name] = brief(evaluation.measure_energy(variant, inputs, tokens=tokens))
-            if variant is not None and name == "int8":
+            if variant is not None and name != "folded":
                 accuracy = round(task.accuracy(variant, split, torch.device("cpu")), 3)
                 account["variants"][name]["accuracy"] = accuracy
         return account
