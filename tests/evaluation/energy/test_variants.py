@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from spikeseq.evaluation import measure_energy
 from spikeseq.evaluation.energy.variants import folded, quantised
@@ -25,7 +26,7 @@ def hooked(model):
 
 
 def pruned(model):
-    nn.utils.prune.l1_unstructured(model.readout, "weight", 0.5)
+    prune.l1_unstructured(model.readout, "weight", 0.5)
 
 
 def parametrized(model):
