@@ -6,9 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from spikeseq.evaluation.results.evidence import FORMER, RUNS, Evidence, EvidenceError, read_evidence
-from spikeseq.evaluation.results.marks import NUMBER, check_marks
+from spikeseq.evaluation.results.marks import NUMBER, check_marks, untied
 from spikeseq.evaluation.results.page import page
-from spikeseq.evaluation.results.tables import read_tables
+from spikeseq.evaluation.results.tables import TABLES, read_tables, tied
 
 PAGE, RESULTS = "README.md", Path("docs/results")
 
@@ -51,6 +51,11 @@ def check(root: Path) -> list[str]:
     known, _ = read_evidence(results)
     for path in [root / PAGE, *sorted(results.glob("*.md"))]:
         faults += check_marks(path, str(path.relative_to(root)), known)
+    for name in tied(results):
+        try:
+            faults += untied(results / name, str(RESULTS / name))
+        except (OSError, ValueError) as error:
+            faults.append(f"{TABLES}: tied: {name} cannot be read: {error}")
     return [*faults, *copied(results, known)]
 
 

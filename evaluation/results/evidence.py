@@ -19,7 +19,7 @@ from typing import Any
 FORMAT = 1
 RUNS, FORMER = "runs", "former.yaml"
 SEEDED = re.compile(r"(?P<name>.+)-(?P<seed>\d+)")
-SAME = ("recipe", "model", "method", "settings", "from")
+SAME = ("recipe", "model", "method", "settings", "from", "folds")
 """What runs of one name must agree in; and their data."""
 
 
@@ -38,6 +38,7 @@ class Evidence:
         commands: that give them.
         hardware, seconds: of the training, where it is known; the longest of several seeds.
         date: of the page's commit, for a former run.
+        folds: of a cross-validation, whose mean a figure is.
         about: recipe, model, method and changed settings of a run.
     """
 
@@ -49,6 +50,7 @@ class Evidence:
     hardware: str = ""
     seconds: float | None = None
     date: str = ""
+    folds: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -189,6 +191,7 @@ def grouped(name: str, members: Iterable[tuple[int, str, dict[str, Any]]]) -> Ev
         tuple(run["command"] for run in runs),
         "; ".join(dict.fromkeys(str(run["figures"].get("hardware", "")) for run in runs)),
         max((second for second in seconds if second is not None), default=None),
+        folds=first.get("folds"),
         about={key: first.get(key) for key in ("recipe", "model", "method", "settings")},
     )
 

@@ -83,7 +83,7 @@ def _calculated(text: str, values: list[float]) -> float:
     filled = REFERENCE.sub(lambda _: f"({next(left)!r})", text)
 
     def value(node: ast.AST) -> float:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return float(node.value)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -value(node.operand)

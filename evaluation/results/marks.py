@@ -13,6 +13,7 @@ from pathlib import Path
 from spikeseq.evaluation.results.evidence import Evidence, EvidenceError
 from spikeseq.evaluation.results.figures import figure
 
+BOLD = re.compile(r"\*\*(?P<number>-?\d[\d,.]*)\*\*(?!<!-- = )")
 MARK = re.compile(r"<!-- = (?P<what>.*?) -->")
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
@@ -45,6 +46,14 @@ def check_marks(page: Path, name: str, known: Mapping[str, Evidence]) -> Iterato
             continue
         if not agrees(written, value):
             yield f"{name}:{line}: {written} is {rounded(value, digits(written)):,} by {what}"
+
+
+def untied(page: Path, name: str) -> Iterator[str]:
+    """A line for every number in bold in a table that no mark ties to anything."""
+    for at, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.lstrip().startswith("|"):
+            for found in BOLD.finditer(line):
+                yield f"{name}:{at}: {found['number']} stands in bold without a run (CONTRIBUTING.md)"
 
 
 def agrees(written: str, value: float) -> bool:

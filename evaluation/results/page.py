@@ -70,7 +70,10 @@ def summary(contents: Contents) -> str:
         "not run",
         "as good as the thesis's, or better",
     ]
-    return "## In a minute\n\n" + markdown(head, lines)
+    kept, earlier = total["kept run"], total["earlier run"]
+    beside = f"Ours stand beside {kept + earlier} of {kept + earlier + total['not run']} figures"
+    said = f"{beside}: {kept} can be checked against a kept run, {earlier} wait to be run again."
+    return f"## In a minute\n\n{said}\n\n" + markdown(head, lines)
 
 
 def counted(table: Table) -> Counter[str]:
@@ -148,10 +151,17 @@ def ours(row: Row) -> list[str]:
         value += f" ({shown(min(row.ours.seeds), row.digits)} to {shown(max(row.ours.seeds), row.digits)})"
     first = row.ours.evidence[0]
     count = len(row.ours.seeds) or 1
+    n = (
+        ""
+        if first.kind == "bench"
+        else str(count)
+        if first.folds is None
+        else f"{count}, {first.folds} folds"
+    )
     return [
         value,
         "" if row.difference is None else f"{row.difference:+,.{row.digits}f}",
-        "" if first.kind == "bench" else str(count),
+        n,
         links(row.ours),
         first.hardware,
         "" if first.seconds is None else f"{first.seconds:,.0f}",

@@ -94,6 +94,11 @@ def read_tables(results: Path, known: Mapping[str, Evidence]) -> tuple[Contents,
         raise EvidenceError(f"{TABLES} is of another form: {type(error).__name__}: {error}") from None
 
 
+def tied(results: Path) -> list[str]:
+    """The pages on which every number in bold in a table is tied to a run."""
+    return list(map(str, read_yaml(results / TABLES).get("tied", ())))
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file of FORMAT."""
     import yaml

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from spikeseq.files import write_whole
 PLACE = re.compile(r"(?<![\w.~:/])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@ -]+[/\\])+[\w.+@-]*")
 """A path that begins at the root of a machine."""
 LEFT_OUT = {"layers", "signatures", "manifest", "by_image", "records"}
+FOLDS_FILE = "folds.json"
 LONGEST = 64  # numbers in a list of figures
 
 
@@ -23,7 +24,10 @@ def take(path: Path) -> tuple[str, str]:
     Raises:
         ValueError: naming the path: no finished run, a file that cannot be read, or one of something else.
     """
-    kept, name = (take_bench(path), f"{path.stem}.bench") if path.is_file() else take_run(path)
+    if path.is_file():
+        kept, name = take_bench(path), f"{path.stem}.bench"
+    else:
+        kept, name = take_folds(path) if (path / FOLDS_FILE).exists() else take_run(path)
     return f"{name}.json", json.dumps(portable(kept), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -52,6 +56,40 @@ def take_run(folder: Path) -> tuple[dict[str, Any], str]:
     return kept, name
 
 
+def take_folds(folder: Path) -> tuple[dict[str, Any], str]:
+    """What is kept of a cross-validation: its means, and what its first round says of the rest."""
+    from spikeseq.recipes.config import changes
+    from spikeseq.recipes.manifest import read_json
+    from spikeseq.recipes.runs import RunError, finished, read_config
+
+    first, path = folder / "fold-1", folder / FOLDS_FILE
+    metrics, config, means = finished(first), read_config(first), read_json(path)
+    try:
+        test = {means["figure"]: means["mean"]}
+        cost = {"spike_rate": means["spike_rate"], "energy": {"picojoules": means["picojoules"]}}
+        cost["seconds"] = {"train": means["seconds"]}
+        of_folds = {key: means[key] for key in ("folds", "least", "most", "deviation", "each")}
+    except (LookupError, TypeError):
+        raise RunError(f"{path} is damaged: it is no summary of rounds") from None
+    settings = {
+        key: value for key, value in changes(config).items() if key not in ("data.folds", "data.fold")
+    }
+    kept = {
+        "format": FORMAT,
+        "recipe": config.recipe,
+        "model": config.model.name,
+        "method": config.model.get("method"),
+        "seed": config.seed,
+        "settings": settings,
+        "from": None,
+        "folds": means["folds"],
+    }
+    words = ["--folds", str(means["folds"])]
+    kept["command"] = command(kept, settings, str(config.data.source), None, folder.resolve().name, words)
+    kept["figures"] = short(metrics) | {"test": test, "rounds": of_folds} | cost
+    return kept, named(folder, config.seed, config.data.source == "sample")
+
+
 def named(folder: Path, seed: int, sample: bool) -> str:
     """NAME-SEED for a run folder; NAME-sample-SEED for one of the sample, which is not the data."""
     name = re.sub(r"[^\w.+-]", "_", folder.resolve().name)
@@ -78,9 +116,14 @@ def given_by(start: str | None, config: Any) -> dict[str, Any]:
 
 
 def command(
-    kept: Mapping[str, Any], settings: Mapping[str, Any], source: str, start: str | None, folder: str
+    kept: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    source: str,
+    start: str | None,
+    folder: str,
+    more: Sequence[str] = (),
 ) -> str:
-    """The command that trains such a run, in folders of the names that it had."""
+    """The command that trains such a run, in folders of the names that it had; `more` options go with it."""
     from spikeseq.recipes.runs import run_name
 
     words = ["spikeseq", "train", kept["recipe"]]
@@ -90,6 +133,7 @@ def command(
         words += ["--model", kept["model"], *(["--method", kept["method"]] if kept["method"] else [])]
         words += ["--data", source if source in ("sample", "hub") else "DIR"]
     words += [word for key, value in settings.items() for word in ("--set", f"{key}={written(value)}")]
+    words += more
     words += ["--seed", str(kept["seed"])] * (kept["seed"] != 1)
     usual = run_name(kept["recipe"], kept["model"], kept["method"], kept["seed"])
     words += ["--out", f"runs/{folder}"] * (folder != usual)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 TABLES = """
 format: 1
+tied: [imdb.md]
 thesis:
 - title: "Table 1: sentiment"
   chapter: "Chapter 6"

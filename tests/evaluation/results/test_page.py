@@ -73,6 +73,8 @@ def change(path, old, new):
             "runs/former.yaml: imdb-lstm: test.accuracy: 91.35 does not stand on imdb.md",
         ]),
         ("imdb.md", "1,104.01", "1,105", ["energy.picojoules: 1104010 does not stand on imdb.md"]),
+        ("imdb.md", "1,104.01 nJ", "**1,104.01** nJ", ["imdb.md:2: 1,104.01 stands in bold without"]),
+        ("tables.yaml", "[imdb.md]", "[other.md]", ["tables.yaml: tied: other.md cannot be read"]),
         ("tables.yaml", "run: imdb-lstm}", "run: imdb-gru}", [
             "tables.yaml: Table 1: sentiment: LSTM: there is no run imdb-gru",
             "tables.yaml: Leaks: the LSTM: there is no run imdb-gru",
@@ -88,7 +90,7 @@ def change(path, old, new):
         ("tables.yaml", "thesis:", "these:", ["tables.yaml is of another form: KeyError"]),
         ("runs/imdb-snn-1.json", "{", "", ["imdb-snn-1.json cannot be read", "imdb-snn-1", ""]),
     ],
-    ids=["page", "mark", "copied", "run", "reason", "key", "tables", "form", "evidence"],
+    ids=["page", "mark", "copied", "bold", "tied", "run", "reason", "key", "tables", "form", "evidence"],
 )  # fmt: skip
 def test_faults_are_told_a_line_each(root, file, old, new, said):
     change(root / "docs/results" / file, old, new)

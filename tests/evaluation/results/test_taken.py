@@ -44,6 +44,22 @@ def test_a_run_is_kept_without_places_and_layers(tmp_path, folder, cli):
     assert "[diet-sample](runs/diet-sample-1.json)" in (folder / "README.md").read_text()
 
 
+def test_a_cross_validation_is_kept_as_its_mean(tmp_path, folder, cli):
+    shutil.copytree(OLD / "imdb-bow", tmp_path / "mr" / "fold-1")
+    means = {"figure": "accuracy", "folds": 2, "mean": 61.5, "least": 60.0, "most": 63.0, "deviation": 2.1}
+    means |= {"each": [60.0, 63.0], "spike_rate": None, "picojoules": 5.0, "seconds": 9.0}
+    (tmp_path / "mr" / "folds.json").write_text(json.dumps(means))
+    assert cli("results", "--root", tmp_path, "--add", tmp_path / "mr").code == 0
+    one = read_evidence(folder)[0]["mr-sample"]
+    assert one.values("test.accuracy") == [61.5] and one.values("rounds.least") == [60.0]
+    assert (one.folds, one.seconds) == (2, 9.0) and "--folds 2" in one.commands[0]
+    del means["mean"]
+    (tmp_path / "mr" / "folds.json").write_text(json.dumps(means))
+    assert "it is no summary of rounds" in refused(
+        cli("results", "--root", tmp_path, "--add", tmp_path / "mr")
+    )
+
+
 def test_what_is_there_already_is_not_written_over(tmp_path, folder, cli):
     shutil.copytree(OLD / "imdb-bow", tmp_path / "bow")
     assert cli("results", "--root", tmp_path, "--add", tmp_path / "bow").code == 0
