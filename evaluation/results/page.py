@@ -78,7 +78,7 @@ def summary(contents: Contents) -> str:
 
 def counted(table: Table) -> Counter[str]:
     """How many rows there are of each of STATES, and how many are no worse than the thesis's."""
-    counts = Counter(row.state for row in table.rows)
+    counts = Counter(row.state for row in table.rows if row.thesis != "")  # without rows that it has not
     if table.better:
         sign = {"higher": 1, "lower": -1}[table.better]
         compared = [sign * row.difference for row in table.rows if row.difference is not None]
