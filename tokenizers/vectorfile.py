@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from spikeseq.files import write_whole
-from spikeseq.ops.cache import cache_folder
+from spikeseq.ops.cache import cache_folder, passing_folder
 
 MARK = "\ufeff"
 LARGEST = torch.finfo(torch.float32).max
@@ -59,7 +59,7 @@ def read_vector_file(path: Path, cache: Path | None) -> tuple[dict[str, int], Te
         if kept is not None:
             return _without_mark(*kept)
         check_vector_file(path)
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+        work = stack.enter_context(passing_folder(cache, ".vectors-"))
         stoi, rows = _parse(path, work)
         (written,) = work.iterdir()
         os.replace(written, cache / kept_as)

@@ -3,15 +3,13 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from spikeseq.ops.cache import cache_folder, made_cache_folder
+from spikeseq.ops.cache import cache_folder, made_cache_folder, passing_folder
 from spikeseq.recipes.manifest import write_manifest
 
 
@@ -31,21 +29,18 @@ def keep_corpus(folder: Path, write: Callable[[Path], None], say: Callable[[str]
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` with a new folder, adds a manifest and renames that to `folder`: what is in the cache is
-    whole."""
+    whole. What kills left of others is taken away."""
     made_cache_folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
-        write(beside)
-        write_manifest(beside, [path.name for path in beside.iterdir()], {})
+    with passing_folder(folder.parent, "tmp") as place:
+        new = place / "new"
+        new.mkdir(mode=0o700)
+        write(new)
+        write_manifest(new, [path.name for path in new.iterdir()], {})
         try:
-            os.replace(beside, folder)
+            os.replace(new, folder)
         except OSError:  # there is one already, damaged or of another process
             if not folder.exists():
                 raise
-            old = Path(tempfile.mkdtemp(dir=folder.parent)) / "old"
-            os.replace(folder, old)
-            os.replace(beside, folder)
-            shutil.rmtree(old.parent, ignore_errors=True)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            os.replace(folder, place / "old")
+            os.replace(new, folder)

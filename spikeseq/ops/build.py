@@ -249,12 +249,12 @@ def _compile(sources: list[Path], flags: list[str], library: Path) -> None:
             [str(path) for path in sources],
             extra_cflags=flags,
             extra_cuda_cflags=CUDA_FLAGS,
-            build_directory=folder,
+            build_directory=str(folder),
             is_python_module=False,
         )
         # The process keeps using the file it has loaded; others find the finished copy.
-        shutil.copyfile(Path(folder) / f"{library.stem}.so", Path(folder) / "finished")
-        keep(Path(folder) / "finished", library)
+        shutil.copyfile(folder / f"{library.stem}.so", folder / "finished")
+        keep(folder / "finished", library)
 
 
 @contextlib.contextmanager

@@ -46,12 +46,52 @@ def one_process(path: Path) -> Iterator[None]:
         yield
 
 
-def building_place(library: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder beside a library to build it in; what a kill left of former ones is taken away."""
-    prefix = f"{library.stem}."
-    for left in library.parent.glob(f"{prefix}*/"):
-        shutil.rmtree(left, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=prefix, dir=library.parent)
+@contextlib.contextmanager
+def passing_folder(place: Path, prefix: str, left: str | None = None) -> Iterator[Path]:
+    """A folder in `place` that is gone after the block. It is locked meanwhile: others that nobody holds are
+    what kills left, and are taken away before.
+
+    left: the pattern of their names; default those that begin with `prefix`.
+    """
+    for path in place.glob(left or f"{prefix}*"):
+        if path.is_dir() and (handle := _held(path)) is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(handle)
+    for _ in range(8):  # another process may take one away before it is locked
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        handle = _held(folder)
+        if handle is not None:
+            break
+        shutil.rmtree(folder, ignore_errors=True)
+    else:  # no locks here: nobody takes anything away
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _held(folder: Path) -> int | None:
+    """A folder opened and locked; None where another process holds it, it is gone, or there are no locks."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(folder)):
+            return handle
+    os.close(handle)
+    return None
+
+
+def building_place(library: Path) -> contextlib.AbstractContextManager[Path]:
+    """A folder beside a library to build it in."""
+    return passing_folder(library.parent, f"{library.stem}.", "spikeseq_*.*")
 
 
 def is_whole(library: Path) -> bool:
