@@ -6,7 +6,7 @@ import torch
 
 from spikeseq.recipes.images.models import fresh
 from spikeseq.recipes.images.settings import converts, is_spiking
-from spikeseq.recipes.images.task import Augmentation
+from spikeseq.recipes.shared.images.augmentation import Augmentation
 
 
 def check_settings(config: Any) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from spikeseq.checks import positive_int, strings
 from spikeseq.models.sequence import SequenceClassifier
 from spikeseq.recipes.plain import Settings
-from spikeseq.recipes.sequences.data import as_input, bytes_of, pixels_in_order, read_kept
+from spikeseq.recipes.sequences.data import Reading, bytes_of, grey_rows, read_kept
 from spikeseq.recipes.sequences.settings import of_pixels
 from spikeseq.recipes.sequences.task import new_model
 from spikeseq.recipes.shared.images.pixels import decode_images
@@ -21,17 +21,16 @@ from spikeseq.recipes.shared.texts.data import clean
 
 @dataclass
 class SequenceRun(Opened):
-    """See the module. scale, size: as `data.SequenceCorpus`."""
+    """See the module."""
 
     model: SequenceClassifier
     classes: list[str]
-    scale: tuple[float, float] | None
-    size: int | None
+    reading: Reading
     config: Settings
     classifies = True
 
     def __post_init__(self) -> None:
-        self.reads = "text" if self.size is None else "path"
+        self.reads = "text" if self.reading.size is None else "path"
 
     @torch.no_grad()
     def predict(self, inputs: Any, batch_size: int = 64) -> list[Prediction]:
@@ -50,13 +49,13 @@ class SequenceRun(Opened):
             part = rows[start : start + batch_size]
             lengths = torch.tensor([len(one) for one in part])
             padded = torch.nn.utils.rnn.pad_sequence(part)
-            x = as_input(padded, lengths, self.model.front.stride, self.scale)
+            x = self.reading(padded, lengths, self.model.front.stride)
             found += predictions(self.classes, self.model(x, lengths=lengths)[0])
         return found
 
     def rows(self, inputs: Any) -> list[Tensor]:
         """The sequences of some inputs, each uint8 (L,)."""
-        if self.size is None:
+        if self.reading.size is None:
             longest = self.config.data.longest
             return [bytes_of(clean(text), longest) for text in strings("texts", inputs)]
         if isinstance(inputs, str | Path) or not isinstance(inputs, Sequence):
@@ -65,9 +64,8 @@ class SequenceRun(Opened):
             return []
         channels = 1 if self.config.data.recipe == "psmnist" else 3
         named = [(str(path), Path(path)) for path in inputs]
-        pixels, _ = decode_images(named, len(named), channels, self.size)
-        flat, _ = pixels_in_order(pixels, self.config.data.permutation)
-        return list(flat.view(len(named), -1))
+        pixels, _ = decode_images(named, len(named), channels, self.reading.size)
+        return list(grey_rows(pixels))
 
     def check_trace(self) -> None:
         """Raises TypeError: rows are too many to draw."""
@@ -80,4 +78,5 @@ def open_sequence_run(folder: Path, config: Settings) -> SequenceRun:
     if (about["size"] is None) == of_pixels(config):
         raise ValueError(f"sequences.json is not that of a run of {config.data.recipe}")
     model = new_model(config, len(about["classes"]))
-    return SequenceRun(model.eval(), **about, config=config)
+    reading = Reading(about["scale"], about["size"], config.data.permutation)
+    return SequenceRun(model.eval(), about["classes"], reading, config)

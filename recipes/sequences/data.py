@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from torch.nn.utils.rnn import pad_sequence
 from spikeseq.recipes.manifest import RunError, read_json, reason
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.sequences.settings import PICTURES
-from spikeseq.recipes.shared.images.data import ImageData, channel_statistics, load_images, open_split
+from spikeseq.recipes.shared.images.data import (
+    ImageData,
+    ImageSplit,
+    channel_statistics,
+    load_images,
+    open_split,
+)
 from spikeseq.recipes.shared.images.digits import digit_sample
 from spikeseq.recipes.shared.opened import checked_classes
 from spikeseq.recipes.shared.texts.data import TextSplit, load_text_data
@@ -46,23 +53,49 @@ class Sequences:
         return pad_sequence(parts), torch.tensor([len(part) for part in parts])
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads sequences.
+
+    scale: mean and deviation of training pixels in 0..1. size: side of an image. Both None of texts.
+    permutation: seed of the order in which pixels come; None for row by row.
+    """
+
+    scale: tuple[float, float] | None = None
+    size: int | None = None
+    permutation: int | None = None
+
+    def __call__(self, rows: Tensor, lengths: Tensor, stride: int) -> Tensor:
+        """What a model reads of sequences (L, B) uint8: whole ticks, behind a sequence's end padding.
+
+        Pixels become values (L, B, 1) of mean 0 and deviation 1 in their order, zero behind the end; bytes
+        tokens (L, B), 0 behind the end.
+        """
+        if self.permutation is not None:
+            rows = rows[order_of(len(rows), self.permutation)]
+        length = stride * math.ceil(len(rows) / stride)
+        padded = torch.nn.functional.pad(rows, (0, 0, 0, length - len(rows)))
+        there = torch.arange(length, device=rows.device).unsqueeze(1) < lengths
+        if self.scale is None:
+            return (padded.long() + 1) * there
+        mean, deviation = self.scale
+        return ((padded.float() / 255 - mean) / deviation * there).unsqueeze(2)
+
+
 @dataclass
 class SequenceCorpus:
-    """All that a classifier of sequences is trained and tested on.
-
-    scale: mean and deviation of training pixels in 0..1; None of texts. size: side of an image, or None.
-    """
+    """All that a classifier of sequences is trained and tested on; pixels lie row by row."""
 
     name: str
     classes: list[str]
     splits: dict[str, Sequences]
-    scale: tuple[float, float] | None
-    size: int | None
+    reading: Reading
     note: str | None = None
 
     def files(self) -> dict[str, str | bytes]:
         """What a run folder keeps of it, by file name."""
-        return {SEQUENCES_FILE: json.dumps({"classes": self.classes, "scale": self.scale, "size": self.size})}
+        about = {"classes": self.classes, "scale": self.reading.scale, "size": self.reading.size}
+        return {SEQUENCES_FILE: json.dumps(about)}
 
     def facts(self) -> dict[str, Any]:
         """What `metrics.json` says of it."""
@@ -80,15 +113,12 @@ def load_sequences(settings: Any, say: Say = lambda text: None) -> SequenceCorpu
         data = _texts(settings, say)
         parts = data.splits(settings.validation_share, settings.split_seed)
         encoded = {name: sequences_of(texts, settings.longest) for name, texts in parts.items()}
-        return SequenceCorpus(data.name, data.classes, encoded, None, None)
+        return SequenceCorpus(data.name, data.classes, encoded, Reading())
     images = _images(settings, say)
-    splits = {}
-    for name, split in images.splits.items():
-        splits[name] = Sequences(*pixels_in_order(split.pixels, settings.permutation), split.labels)
+    splits = {name: of_images(split) for name, split in images.splits.items()}
     (mean,), (deviation,) = channel_statistics(splits["train"].rows.view(1, 1, -1))
-    return SequenceCorpus(
-        images.name, images.classes, splits, (mean, deviation), images.shape[-1], images.note
-    )
+    reading = Reading((mean, deviation), images.shape[-1], settings.permutation)
+    return SequenceCorpus(images.name, images.classes, splits, reading, images.note)
 
 
 def open_sequences(
@@ -97,8 +127,7 @@ def open_sequences(
     """One split of any data, as `load_sequences` gives it, the names of its classes, and of the data."""
     if settings.recipe in PICTURES and settings.source != "sample":
         images, classes = open_split(as_images(settings), split, say)
-        found = Sequences(*pixels_in_order(images.pixels, settings.permutation), images.labels)
-        return found, classes, Path(settings.source).name
+        return of_images(images), classes, Path(settings.source).name
     corpus = load_sequences(settings, say)
     return corpus.splits[split], corpus.classes, corpus.name
 
@@ -124,26 +153,27 @@ def _texts(settings: Any, say: Say) -> Any:
     )  # fmt: skip
 
 
-def order_of(pixels: int, permutation: int | None) -> np.ndarray:
+@lru_cache(maxsize=4)
+def order_of(pixels: int, permutation: int) -> Tensor:
     """Which pixel comes when: NumPy's `RandomState(seed).permutation`, the same in all its versions."""
-    if permutation is None:
-        return np.arange(pixels)
-    return np.random.RandomState(permutation).permutation(pixels)
+    return torch.from_numpy(np.random.RandomState(permutation).permutation(pixels))
 
 
-def pixels_in_order(pixels: Tensor, permutation: int | None) -> tuple[Tensor, Tensor]:
-    """Images uint8 (N, C, H, W) as sequences of grey values, (N * H * W,), and where each begins (N + 1,)."""
+def grey_rows(pixels: Tensor) -> Tensor:
+    """Images uint8 (N, C, H, W) as sequences of grey values, row by row, (N, H * W)."""
     if pixels.shape[1] == 3:
         grey = torch.empty(len(pixels), 1, *pixels.shape[2:], dtype=torch.uint8)
+        weights = torch.tensor(LUMA).view(1, 3, 1, 1)
         for some, out in zip(pixels.split(1000), grey.split(1000), strict=True):
-            weights = torch.tensor(LUMA).view(1, 3, 1, 1)
             out.copy_((some * weights).sum(1, keepdim=True).round())
         pixels = grey
-    rows = pixels.flatten(1)
-    count = rows.shape[1]
-    if permutation is not None:
-        rows = rows[:, torch.from_numpy(order_of(count, permutation))]
-    return rows.flatten(), torch.arange(len(rows) + 1) * count
+    return pixels.flatten(1)
+
+
+def of_images(split: ImageSplit) -> Sequences:
+    """Images as sequences."""
+    rows = grey_rows(split.pixels)
+    return Sequences(rows.flatten(), torch.arange(len(rows) + 1) * rows.shape[1], split.labels)
 
 
 def bytes_of(text: str, longest: int) -> Tensor:
@@ -156,21 +186,6 @@ def sequences_of(split: TextSplit, longest: int) -> Sequences:
     parts = [bytes_of(text, longest) for text in split.texts]
     starts = torch.tensor([0, *map(len, parts)]).cumsum(0)
     return Sequences(torch.cat(parts), starts, torch.tensor(split.labels))
-
-
-def as_input(rows: Tensor, lengths: Tensor, stride: int, scale: tuple[float, float] | None) -> Tensor:
-    """What a model reads of sequences (L, B) uint8: whole ticks, behind a sequence's end padding.
-
-    Pixels become values (L, B, 1) of mean 0 and deviation 1, zero behind the end; bytes tokens (L, B), 0
-    behind the end.
-    """
-    length = stride * math.ceil(len(rows) / stride)
-    padded = torch.nn.functional.pad(rows, (0, 0, 0, length - len(rows)))
-    there = torch.arange(length, device=rows.device).unsqueeze(1) < lengths
-    if scale is None:
-        return (padded.long() + 1) * there
-    mean, deviation = scale
-    return ((padded.float() / 255 - mean) / deviation * there).unsqueeze(2)
 
 
 def read_kept(folder: Path) -> dict[str, Any]:

@@ -68,11 +68,11 @@ class SequenceClassification(Recipe):
     def reopen(self, opened: SequenceRun, folder: Path, source: str, split: str, say: Say) -> SequenceTask:
         """Raises ValueError for data with other classes."""
         settings = opened.config.data.copy()
-        settings.source, settings.size = source, opened.size
+        settings.source, settings.size = source, opened.reading.size
         found, classes, name = open_sequences(settings, split, say)
         if classes != opened.classes:
             raise ValueError(f"{source} has the classes {classes}, the model was trained on {opened.classes}")
-        corpus = SequenceCorpus(name, classes, {split: found}, opened.scale, opened.size)
+        corpus = SequenceCorpus(name, classes, {split: found}, opened.reading)
         return build_task(opened.config, corpus, opened.model)
 
     def row(self, metrics: dict[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spikeseq.recipes.settings import (
+    IDLE_ROWS,
     LEAKS,
     NOT_SPIKING,
     WIDEST,
@@ -12,6 +13,7 @@ from spikeseq.recipes.settings import (
     Idle,
     ModelSettings,
     NeuronSettings,
+    NGramSettings,
     TrainSettings,
     always,
     brings_splits,
@@ -21,7 +23,6 @@ from spikeseq.recipes.settings import (
     share,
     whole,
 )
-from spikeseq.recipes.shared.ngrams import IDLE_ROWS, NGramSettings
 
 PICTURES = {"psmnist": "mnist", "scifar": "cifar10"}
 """Recipes whose sequences are pixels, and the image recipe that their images are read by."""
@@ -33,6 +34,8 @@ class SequenceData(DataSettings):
     recipe: what sequences are made of.
     validation_share: share of the training sequences of each class that chooses the epoch.
     size: side in pixels that images are brought to; null: as they are.
+    shift: pixels that a training image moves at most.
+    flip: mirror half of the training images.
     permutation: seed of the fixed order in which pixels come; null: row by row.
     text_column, label_column: names of the columns in files that have columns.
     test_share: share of the rows held out where a user's file has no test split.
@@ -42,6 +45,8 @@ class SequenceData(DataSettings):
     recipe: str = field()
     validation_share: float = part()
     size: int | None = whole(1, 10_000)
+    shift: int = whole(0, 1000)
+    flip: bool = field()
     permutation: int | None = whole(0, 2**32 - 1)
     text_column: str = field()
     label_column: str = field()
@@ -145,7 +150,10 @@ IDLE = (
         "on {data.recipe}, whose sequences are pixels",
     ),
     Idle(
-        ("data.size", "data.permutation", *dotted("model", ("recent", "modes", "span"))),
+        (
+            *dotted("data", ("size", "shift", "flip", "permutation")),
+            *dotted("model", ("recent", "modes", "span")),
+        ),
         lambda config: not of_pixels(config),
         "on {data.recipe}, whose sequences are bytes",
     ),

@@ -1,7 +1,9 @@
 """Classification of sequences as a task for the engine: batches of like length, loss, validation, test."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,8 +11,9 @@ from torch import Tensor, nn
 
 from spikeseq.models.sequence import SequenceClassifier, build_sequence_classifier
 from spikeseq.recipes.engine import Task
-from spikeseq.recipes.sequences.data import BYTES, SequenceCorpus, Sequences, as_input
+from spikeseq.recipes.sequences.data import BYTES, SequenceCorpus, Sequences
 from spikeseq.recipes.shared.batches import buckets, shuffled
+from spikeseq.recipes.shared.images.augmentation import Augmentation
 
 
 @dataclass
@@ -18,7 +21,7 @@ class SequenceTask(Task):
     """A classifier of sequences on a corpus. See `engine.Task`.
 
     batch_size: sequences per batch. seed: of the batches' order. label_smoothing: as
-    `settings.TrainSettings`.
+    `settings.TrainSettings`. augmentation: of training images; None for none.
     """
 
     model: SequenceClassifier
@@ -26,6 +29,7 @@ class SequenceTask(Task):
     batch_size: int
     seed: int
     label_smoothing: float = 0.0
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         self.stride = self.model.front.stride
@@ -37,12 +41,22 @@ class SequenceTask(Task):
         return buckets(lengths, self.batch_size, random.Random(seed))
 
     def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        return self.batch(self.corpus.splits["train"], batch)
+        return self.batch(self.corpus.splits["train"], batch, partial(self.changed, rng=rng))
 
-    def batch(self, split: Sequences, chosen: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def changed(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+        """Training images (L, B), moved and mirrored at random."""
+        if self.augmentation is None:
+            return rows
+        side = self.corpus.reading.size
+        images = rows.t().reshape(-1, 1, side, side)
+        return self.augmentation(images, rng).flatten(1).t()
+
+    def batch(
+        self, split: Sequences, chosen: list[int], change: Callable[[Tensor], Tensor] = lambda rows: rows
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What the model reads of some sequences, their lengths, and their labels."""
         rows, lengths = split.batch(chosen)
-        return as_input(rows, lengths, self.stride, self.corpus.scale), lengths, split.labels[chosen]
+        return self.corpus.reading(change(rows), lengths, self.stride), lengths, split.labels[chosen]
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         x, lengths, labels = batch
@@ -105,4 +119,15 @@ def build_task(config: Any, corpus: SequenceCorpus, model: SequenceClassifier | 
         torch.manual_seed(config.seed)
         model = new_model(config, len(corpus.classes))
     train = config.train
-    return SequenceTask(model, corpus, train.batch_size, config.seed, train.label_smoothing)
+    changes = augmentation(config, corpus.reading.size)
+    return SequenceTask(model, corpus, train.batch_size, config.seed, train.label_smoothing, changes)
+
+
+def augmentation(config: Any, side: int | None) -> Augmentation | None:
+    """What is changed at random of training images of that side; None for nothing."""
+    data = config.data
+    if side is None or not (data.shift or data.flip):
+        return None
+    if data.shift >= side:
+        raise ValueError(f"data.shift must be below the image's {side} pixels, got {data.shift}")
+    return Augmentation(data.shift, data.flip)

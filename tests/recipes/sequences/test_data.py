@@ -8,12 +8,12 @@ from recipe_case import write_rows
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.manifest import RunError
 from spikeseq.recipes.sequences.data import (
+    Reading,
     Sequences,
-    as_input,
+    grey_rows,
     load_sequences,
     open_sequences,
     order_of,
-    pixels_in_order,
     read_kept,
 )
 from spikeseq.recipes.shared.errors import DataError
@@ -29,8 +29,7 @@ def test_the_permutation_is_fixed():
     """What a run has learnt is of no use in another order: this is that of psmnist, whatever the version."""
     order = order_of(784, 1)
     assert order[:5].tolist() == FIRST
-    assert sorted(order) == list(range(784)) and order_of(5, None).tolist() == [0, 1, 2, 3, 4]
-    assert not np.array_equal(order, order_of(784, 2))
+    assert sorted(order.tolist()) == list(range(784)) and not torch.equal(order, order_of(784, 2))
 
 
 FIRST = [649, 265, 111, 301, 339]
@@ -38,16 +37,20 @@ FIRST = [649, 265, 111, 301, 339]
 
 def test_pixels_come_in_that_order():
     pixels = torch.arange(2 * 9, dtype=torch.uint8).view(2, 1, 3, 3)
-    rows, starts = pixels_in_order(pixels, 4)
-    assert rows[:9].tolist() == order_of(9, 4).tolist() and starts.tolist() == [0, 9, 18]
-    assert pixels_in_order(pixels, None)[0].tolist() == list(range(18))
+    rows = grey_rows(pixels).t()
+    assert rows[:, 0].tolist() == list(range(9))
+    lengths = torch.tensor([9, 9])
+    mixed = Reading((0.0, 1 / 255), 3, permutation=4)(rows, lengths, 3)
+    assert mixed[:, 1, 0].round().tolist() == (9 + order_of(9, 4)).tolist()
+    plain = Reading((0.0, 1 / 255), 3)(rows, lengths, 3)
+    assert plain[:, 1, 0].round().tolist() == list(range(9, 18))
 
 
 def test_colours_become_grey_as_in_pillow():
     from PIL import Image
 
     colours = np.random.default_rng(1).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
-    rows, _ = pixels_in_order(torch.from_numpy(colours).permute(0, 3, 1, 2), None)
+    rows = grey_rows(torch.from_numpy(colours).permute(0, 3, 1, 2))
     grey = np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in colours])
     assert np.abs(rows.view(5, 4, 4).numpy().astype(int) - grey.astype(int)).max() <= 1
 
@@ -59,8 +62,8 @@ def test_a_batch_ends_with_zeros_and_whole_ticks():
     assert split.lengths() == [3, 2] and len(split) == 2
     rows, lengths = split.batch([1, 0])
     assert rows.tolist() == [[1, 7], [2, 8], [0, 9]] and lengths.tolist() == [2, 3]
-    assert as_input(rows, lengths, 2, None).tolist() == [[2, 8], [3, 9], [0, 10], [0, 0]]
-    values = as_input(rows, lengths, 2, (0.5, 0.25))
+    assert Reading()(rows, lengths, 2).tolist() == [[2, 8], [3, 9], [0, 10], [0, 0]]
+    values = Reading((0.5, 0.25), 3)(rows, lengths, 2)
     assert values.shape == (4, 2, 1) and not values[2:, 0].any() and not values[3].any()
     torch.testing.assert_close(values[0, 1, 0], torch.tensor((7 / 255 - 0.5) / 0.25))
 
@@ -75,9 +78,9 @@ def test_the_samples(recipe, length, classes):
     if length:
         assert set(corpus.splits["test"].lengths()) == {length}
         values = corpus.splits["train"].rows.float() / 255
-        assert corpus.scale == pytest.approx((float(values.mean()), float(values.std())), abs=1e-4)
+        assert corpus.reading.scale == pytest.approx((float(values.mean()), float(values.std())), abs=1e-4)
     else:
-        assert corpus.scale is None and corpus.size is None
+        assert corpus.reading == Reading()
     again = load_sequences(settings(recipe))
     assert torch.equal(again.splits["train"].rows, corpus.splits["train"].rows)
 

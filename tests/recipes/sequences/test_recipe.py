@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 import spikeseq
 from spikeseq.recipes import engine
 from spikeseq.recipes.config import load_config
+from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.sequences.data import load_sequences
 from spikeseq.recipes.train import train
 
@@ -103,6 +104,26 @@ def test_cut_off_and_resumed_is_undisturbed(runs, tmp_path, monkeypatch):
     train(config_of("imdb-bytes"), tmp_path / "cut", resume=True)
     whole, cut = (load_file(at / "model.safetensors") for at in (runs[0] / "imdb-bytes", tmp_path / "cut"))
     assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_training_images_move_and_others_do_not():
+    config = load_config("scifar", overrides=["data.limit=60", "data.shift=2"])
+    recipe = RECIPES["scifar"]
+    task = recipe.task(config, recipe.load(config, lambda text: None))
+    rows = list(range(8))
+    still = task.batch(task.corpus.splits["train"], rows)
+    moved, again = (task.collate(rows, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(moved[0], again[0]) and torch.equal(moved[2], still[2])
+    assert not torch.equal(moved[0], still[0]) and moved[0].shape == still[0].shape == (1024, 8, 1)
+    config.data.shift = 32
+    with pytest.raises(ValueError, match=r"data.shift must be below the image's 32 pixels, got 32"):
+        recipe.task(config, task.corpus)
+    config.data.shift, config.data.flip = 0, True
+    task = recipe.task(config, task.corpus)
+    mirrored, _, _ = task.collate(rows, torch.Generator().manual_seed(1))
+    same = (mirrored == still[0]).all(0).flatten()
+    flipped = (mirrored == still[0].view(32, 32, 8, 1).flip(1).flatten(0, 1)).all(0).flatten()
+    assert (same | flipped).all() and 0 < same.sum() < 8
 
 
 @pytest.mark.parametrize(
