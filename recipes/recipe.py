@@ -84,6 +84,10 @@ class Recipe(ABC):
     """What figures of energy are per."""
     example: str = ""
     """What a report shows a model on, where no other text is asked for."""
+    pipeline: str = ""
+    """What the Hugging Face hub calls what a model does; nothing where it has no word for it."""
+    use: str = "opened.model"
+    """A line of Python that uses what `spikeseq.load` returned, `opened`."""
     counted: str = "texts"
     """Under which name `Corpus.facts` has the number of rows of every split."""
     rows: tuple[str, ...] = ("source", "limit", "split_seed", "validation_share")

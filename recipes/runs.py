@@ -217,9 +217,17 @@ def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path
 def load(run: str | Path) -> Any:
     """What a run folder holds, ready for use: an `Opened`, with the methods that it says it has.
 
+    Args:
+        run: the folder, or the name of one that was published on the Hugging Face hub, "hf://OWNER/NAME",
+            which is fetched into its cache.
     Raises:
         RunError: the folder is not a finished run, or a file in it is damaged or of another model.
+        ValueError: a name on the hub that cannot be had.
     """
+    if isinstance(run, str) and run.startswith("hf://"):
+        from spikeseq.recipes.hub import fetched
+
+        run = fetched(run)
     folder = Path(run)
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():

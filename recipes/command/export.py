@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from spikeseq.files import check_place
 from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import emit, say
 
-Write = Callable[[Any, Path, dict[str, Any]], dict[str, Any]]
+Write = Callable[[Path, Path, dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Target:
     """A format.
 
     Args:
-        write: (what `spikeseq.load` returns, the file, the options that were given) to what is said of it. It
+        write: (the run, the file, the options that were given) to what is said of it. It
             raises ValueError or TypeError, naming what the format cannot say, before anything is written.
         options: of the command line that go with this format; others are refused.
     """
@@ -28,8 +29,10 @@ class Target:
     options: tuple[str, ...] = ()
 
 
-def to_nir(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+def to_nir(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """The layers of neurons and the maps between them, for `reader`."""
+    check_place(out)
+    opened = load(run)
     from spikeseq.exchange import LossyExchange, write_nir
     from spikeseq.exchange import to_nir as graph_of
 
@@ -47,8 +50,10 @@ def to_nir(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     return {**graph.metadata, "nodes": len(graph.nodes)}
 
 
-def to_onnx(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+def to_onnx(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Standard operators, which onnxruntime runs."""
+    check_place(out)
+    opened = load(run)
     from spikeseq.deploy import open_onnx
     from spikeseq.deploy import to_onnx as write
 
@@ -56,14 +61,30 @@ def to_onnx(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     return compared(write(opened.model, out, **options, shape=image(opened)), out, open_onnx, "onnxruntime")
 
 
-def to_pt2(opened: Any, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+def to_pt2(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Compiled by AOTInductor, for torch."""
+    check_place(out)
+    opened = load(run)
     from spikeseq.deploy import open_pt2
     from spikeseq.deploy import to_pt2 as write
 
     check_suffix(out, ".pt2")
     said = compared(write(opened.model, out, **options, shape=image(opened)), out, open_pt2, "torch")
     return {**said, "library": str(out.with_suffix(".so"))}  # which goes with the file
+
+
+def to_hub(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """A folder for the Hugging Face hub: what `spikeseq.load` needs, and a card."""
+    from spikeseq.recipes.hub import publish
+
+    return publish(run, out)
+
+
+def load(run: Path) -> Any:
+    """`spikeseq.load`, imported when a run is opened."""
+    from spikeseq.recipes.runs import load
+
+    return load(run)
 
 
 def image(opened: Any) -> tuple[int, ...] | None:
@@ -101,6 +122,7 @@ TARGETS = {
     "nir": Target(to_nir, ("reader", "lossy")),
     "onnx": Target(to_onnx, ("opset", "streaming")),
     "pt2": Target(to_pt2, ("streaming",)),
+    "hub": Target(to_hub),
 }
 
 
@@ -108,7 +130,9 @@ TARGETS = {
 def export(
     run: Run,
     to: Annotated[str, typer.Option(help=f"The format: {', '.join(TARGETS)}.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", parser=path, help="The file to write.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", parser=path, help="The file to write; hub: the folder.")
+    ],
     reader: Annotated[
         str | None,
         typer.Option(help="nir: the library that is to read it. A wrong one lists them."),
@@ -124,9 +148,6 @@ def export(
     json_: Json = False,
 ) -> None:
     """Write a trained network in a format that other libraries read."""
-    from spikeseq.files import check_place
-    from spikeseq.recipes.runs import load
-
     if to not in TARGETS:
         raise ValueError(f"--to must be one of {', '.join(TARGETS)}, got {to!r}")
     target = TARGETS[to]
@@ -135,8 +156,7 @@ def export(
     for name in given:
         if name not in target.options:
             raise ValueError(f"--{name} does not go with --to {to}; leave it out")
-    check_place(out)
-    said = target.write(load(run), out, given)
+    said = target.write(run, out, given)
     say(f"wrote {out}")
     if json_:
         emit({"file": str(out), "to": to, **said})

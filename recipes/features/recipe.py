@@ -25,6 +25,8 @@ class FeaturesByStdp(Recipe):
     """See `Recipe`."""
 
     figure = "accuracy"
+    pipeline = "image-classification"
+    use = 'opened.predict(["picture.png"])'
     legend = (
         "images: that kernels were learnt from, without labels but for backprop. rate: share of the sub-steps"
         " in which a neuron fires. M MAC, M AC, nJ: per image, 45 nm. s: training of the kernels."

@@ -19,6 +19,8 @@ class GestureClassification(Recipe):
     """See `Recipe`."""
 
     figure = "accuracy"
+    pipeline = "video-classification"
+    use = 'opened.predict(["recording.npy"])'
     legend = (
         "cw/ccw %: rotations whose direction is told. ms, events: median until the decision is right for"
         " good. spikes: per neuron and gesture. MAC, AC, uJ: per gesture, 45 nm, compute only, 4.6 pJ a MAC,"

@@ -21,6 +21,8 @@ class ImageClassification(Recipe):
     """See `Recipe`."""
 
     figure = "accuracy"
+    pipeline = "image-classification"
+    use = 'opened.predict(["picture.png"])'
     legend = (
         "T: sub-steps. spikes: per neuron and image, all sub-steps. MAC, AC, uJ: per image, 45 nm, compute"
         " only, 4.6 pJ a MAC, 0.9 pJ an AC, one for every spike. ratio: energy of the same network with ReLU"

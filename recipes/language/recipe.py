@@ -28,6 +28,8 @@ class LanguageModelling(Recipe):
 
     figure = "bits_per_byte"
     lower_is_better = True
+    pipeline = "text-generation"
+    use = '"".join(opened.generate("once", tokens=100))'
     legend = (
         "bits/byte: -log2 p of the test text, for each byte of it as it is, whatever a token is. ppl:"
         " perplexity per token. parameters: all, the table of tokens with them. MAC, AC, nJ: per token;"

@@ -27,6 +27,8 @@ class DigitsByStdp(Recipe):
     """See `Recipe`."""
 
     figure = "accuracy"
+    pipeline = "image-classification"
+    use = 'opened.predict(["picture.png"])'
     legend = (
         "vote, linear: accuracy of neurons labelled by their answers to training images, and of a linear map"
         " of their counts. spikes: per neuron and image. kept: share of the synapses. AC, nJ: per image, 45"

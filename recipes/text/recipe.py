@@ -25,6 +25,8 @@ class TextClassification(Recipe):
     """See `Recipe`."""
 
     figure = "accuracy"
+    pipeline = "text-classification"
+    use = 'opened.predict(["not a dull film"])'
     legend = (
         "shuffled: test % with shuffled tokens. parameters: outside the embedding. spikes: per neuron and"
         " token, all sub-steps. nJ: compute only, 45 nm, 4.6 pJ a MAC, 0.9 pJ an AC. s: training."

@@ -1,0 +1,177 @@
+"""Finished runs as folders for the Hugging Face hub, with what `spikeseq.load` needs and a card.
+
+A published folder is a run folder without what only concerns the machine that trained it.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spikeseq.evaluation.energy.prices import full
+from spikeseq.evaluation.energy.table import operations
+from spikeseq.files import check_place, write_whole
+from spikeseq.recipes.config import to_yaml
+from spikeseq.recipes.manifest import (
+    MANIFEST_FILE,
+    METRICS_FILE,
+    RunError,
+    checked,
+    read_manifest,
+    write_manifest,
+)
+from spikeseq.recipes.recipe import Recipe
+from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.runs import CONFIG_FILE, finished, read_config
+
+PREFIX = "hf://"
+NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+CARD_FILE, ABOUT_FILE = "README.md", "config.json"
+
+
+def publish(run: Path, folder: Path) -> dict[str, Any]:
+    """Writes what `spikeseq.load` needs of a finished run, its figures and a card about them to a new folder.
+
+    Names of files and folders of this machine are cut to their last part.
+
+    Raises:
+        RunError: the run is not finished or damaged, or of a version that wrote no manifest.
+        ValueError: there is something at `folder` already, or it cannot be written.
+    """
+    metrics, config = finished(run), read_config(run)
+    listed = read_manifest(run)
+    if listed is None:
+        raise RunError(
+            f"{run} has no {MANIFEST_FILE}: a version before wrote it; train it again to publish it"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists; expected the name of a new folder")
+    check_place(folder, parents=True)
+    metrics["used"] = {key: without_place(key, value) for key, value in metrics.get("used", {}).items()}
+    for section, key in (("data", "source"), ("model", "start")):
+        if config[section].get(key):
+            config[section][key] = without_place(f"{section}.{key}", config[section][key])
+    told = json.dumps(metrics, indent=2) + "\n"
+    whole = [checked(run / name) for name in sorted(set(listed) - {CONFIG_FILE, METRICS_FILE})]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in whole:
+        shutil.copyfile(path, folder / path.name)
+    write_whole(folder / CONFIG_FILE, to_yaml(config))
+    write_manifest(folder, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
+    write_whole(folder / ABOUT_FILE, json.dumps(about(metrics), indent=2) + "\n")
+    write_whole(folder / CARD_FILE, card(metrics, folder.name))
+    write_whole(folder / METRICS_FILE, told)
+    return {"files": ", ".join(sorted(path.name for path in folder.iterdir()))}
+
+
+def without_place(key: str, value: Any) -> Any:
+    """A source or a run by the last part of its path: `os.pathsep` stands between several."""
+    if key not in ("data.source", "model.start") or not isinstance(value, str):
+        return value
+    return os.pathsep.join(Path(part).name or part for part in value.split(os.pathsep))
+
+
+def about(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """`config.json`, by which the hub knows a model's library and counts downloads."""
+    import spikeseq
+
+    keys = ("recipe", "model", "method", "data", "seed")
+    return {"library_name": "spikeseq", "version": spikeseq.__version__} | {
+        key: metrics[key] for key in keys if key in metrics
+    }
+
+
+def card(metrics: Mapping[str, Any], name: str) -> str:
+    """A model card: what it is, its figures, what it costs by both accounts, and how to use it.
+
+    Args:
+        metrics: of the finished run. name: of the folder.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    recipe, split = RECIPES[metrics["recipe"]], metrics.get("split", "test")
+    result = EvalResult(
+        task_type=recipe.pipeline or "other",
+        dataset_type=metrics["data"],
+        dataset_name=f"{metrics['data']}, {split}",
+        metric_type=recipe.figure,
+        metric_value=metrics["test"][recipe.figure],
+    )
+    header = ModelCardData(
+        library_name="spikeseq",
+        tags=["spiking-neural-network", metrics["recipe"]],
+        pipeline_tag=recipe.pipeline or None,
+        model_name=name,
+        eval_results=[result],
+    )
+    figures = "\n".join(f"| {key} | {value} |" for key, value in rows(metrics, recipe, split).items())
+    return f"""---
+{header.to_yaml()}
+---
+
+# {name}
+
+A `{metrics["model"]}` of spikeseq's recipe `{metrics["recipe"]}`, trained on {metrics["data"]}.
+
+| | |
+|---|---|
+{figures}
+
+```python
+import spikeseq
+
+opened = spikeseq.load("FOLDER")  # or "{PREFIX}OWNER/NAME"
+{recipe.use}
+```
+
+Compute energy is that of products and sums by the equations of N. Rathi's thesis, 45 nm, without memory. The
+rows with memory count all operations, and all reads and writes from a memory of that size. Both are modelled,
+not measured.
+"""
+
+
+def rows(metrics: Mapping[str, Any], recipe: Recipe, split: str) -> dict[str, str]:
+    """The figures of a card: score, size, spikes, energy by the equations and with memory."""
+    energy, per = metrics["energy"], recipe.unit
+    forms = {"": energy} | {f", {name}": one for name, one in energy.get("variants", {}).items()}
+    found = {
+        f"{recipe.figure}, {metrics['data']}, {split}": f"{metrics['test'][recipe.figure]:g}",
+        "parameters, outside embeddings": (
+            f"{metrics['parameters']:,}, {metrics['parameters_without_embeddings']:,}"
+        ),
+    }
+    if metrics["spike_rate"] is not None:
+        found[f"spikes of a neuron, per {per}"] = f"{metrics['spike_rate']:.3f}"
+    for form, account in forms.items():
+        found[f"compute energy per {per}{form}"] = f"{account['picojoules'] / 1e3:,.3f} nJ"
+        if "operations" in account:
+            counts = operations(account["operations"])
+            for level in ("8KB", "32KB"):
+                value = full(level).energy(counts) / 1e3
+                found[f"energy with memory of {level} per {per}{form}"] = f"{value:,.2f} nJ"
+    return found
+
+
+def fetched(name: str) -> Path:
+    """The folder of a run on the hub, `hf://OWNER/NAME` or `hf://OWNER/NAME@REVISION`, once it is here.
+
+    Raises:
+        ValueError: another name, or it cannot be had; ImportError: huggingface_hub is not installed.
+    """
+    if not NAME.fullmatch(name.removeprefix(PREFIX)):
+        raise ValueError(
+            f"{name} names no run of the hub; expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION"
+        )
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise ImportError(f"{name} needs huggingface_hub: pip install 'spikeseq[hub]'") from None
+    repository, _, revision = name.removeprefix(PREFIX).partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None))
+    except Exception as error:  # of the hub, of the network, of the disk
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{name} cannot be fetched: {why}") from None
