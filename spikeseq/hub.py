@@ -19,9 +19,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from . import __version__
+from . import __version__, models
 from .functional import SURROGATES
-from .models import language, sentiment, seq2seq
+from .models import language, seq2seq
 from .nn import rnn
 from .surrogates import Surrogate
 
@@ -139,9 +139,9 @@ def on_hub(kind: type[nn.Module]) -> Any:
     return type(kind.__name__, (kind, OnHub), about)
 
 
-SpikingClassifier = on_hub(sentiment.SpikingClassifier)
-RecurrentClassifier = on_hub(sentiment.RecurrentClassifier)
-BagOfWords = on_hub(sentiment.BagOfWords)
+SpikingClassifier = on_hub(models.SpikingClassifier)
+RecurrentClassifier = on_hub(models.RecurrentClassifier)
+BagOfWords = on_hub(models.BagOfWords)
 SpikingLanguageModel = on_hub(language.SpikingLanguageModel)
 RecurrentLanguageModel = on_hub(language.RecurrentLanguageModel)
 TransformerLanguageModel = on_hub(language.TransformerLanguageModel)
