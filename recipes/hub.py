@@ -5,7 +5,6 @@ A published folder is a run folder without what only concerns the machine that t
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from spikeseq.evaluation.energy.prices import full
 from spikeseq.evaluation.energy.table import operations
 from spikeseq.files import check_place, write_whole
 from spikeseq.recipes.config import to_yaml
+from spikeseq.recipes.fetched import PREFIX
 from spikeseq.recipes.manifest import (
     MANIFEST_FILE,
     METRICS_FILE,
@@ -27,8 +27,6 @@ from spikeseq.recipes.recipe import Recipe
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.runs import CONFIG_FILE, finished, read_config
 
-PREFIX = "hf://"
-NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 CARD_FILE, ABOUT_FILE = "README.md", "config.json"
 
 
@@ -153,25 +151,3 @@ def rows(metrics: Mapping[str, Any], recipe: Recipe, split: str) -> dict[str, st
                 value = full(level).energy(counts) / 1e3
                 found[f"energy with memory of {level} per {per}{form}"] = f"{value:,.2f} nJ"
     return found
-
-
-def fetched(name: str) -> Path:
-    """The folder of a run on the hub, `hf://OWNER/NAME` or `hf://OWNER/NAME@REVISION`, once it is here.
-
-    Raises:
-        ValueError: another name, or it cannot be had; ImportError: huggingface_hub is not installed.
-    """
-    if not NAME.fullmatch(name.removeprefix(PREFIX)):
-        raise ValueError(
-            f"{name} names no run of the hub; expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION"
-        )
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise ImportError(f"{name} needs huggingface_hub: pip install 'spikeseq[hub]'") from None
-    repository, _, revision = name.removeprefix(PREFIX).partition("@")
-    try:
-        return Path(snapshot_download(repository, revision=revision or None))
-    except Exception as error:  # of the hub, of the network, of the disk
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{name} cannot be fetched: {why}") from None

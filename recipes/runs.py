@@ -12,6 +12,7 @@ from torch import nn
 
 from spikeseq.files import write_whole
 from spikeseq.recipes.budget import Budget, TooLargeError
+from spikeseq.recipes.fetched import PREFIX, fetched
 from spikeseq.recipes.history import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
@@ -224,11 +225,7 @@ def load(run: str | Path) -> Any:
         RunError: the folder is not a finished run, or a file in it is damaged or of another model.
         ValueError: a name on the hub that cannot be had.
     """
-    if isinstance(run, str) and run.startswith("hf://"):
-        from spikeseq.recipes.hub import fetched
-
-        run = fetched(run)
-    folder = Path(run)
+    folder = fetched(run) if isinstance(run, str) and run.startswith(PREFIX) else Path(run)
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():
         checked(folder / MODEL_FILE)  # a manifest that lists it misses it
