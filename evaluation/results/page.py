@@ -23,7 +23,7 @@ Every figure of the thesis's tables (chapters 4 to 6), ours beside it, and what 
 
 `spikeseq results --check` fails when a figure here is not what the evidence gives, and `make test` runs it.
 A difference is ours minus the thesis's. *n* is the number of seeds; of several the mean is shown, and the
-range. DIR is the folder of the data.
+range. DIR is the folder of the data. Seconds may hold other work on the same machine.
 """
 ABLATIONS = """\
 ## What made the difference

@@ -124,7 +124,7 @@ def table(entry: Mapping[str, Any], known: Mapping[str, Evidence], faults: list[
                 )
         thesis, note = row["thesis"], row.get("waits") or row.get("differs", "")
         against = thesis if isinstance(thesis, int | float) else None
-        rows.append(Row(row["what"], thesis, ours, against, note, digits))
+        rows.append(Row(str(row["what"]), thesis, ours, against, note, digits))
     return Table(
         entry["title"], entry.get("says", ""), entry.get("unit", ""), tuple(rows), entry.get("better", "")
     )
@@ -135,7 +135,7 @@ def ablation(entry: Mapping[str, Any], known: Mapping[str, Evidence], faults: li
     found = [(row, ours_of(row, entry, known, faults)) for row in entry["rows"]]
     base = found[0][1].value if found[0][1] is not None else None
     rows = tuple(
-        Row(row["what"], None, ours, base if at else None, row.get("note", ""), entry.get("digits", 2))
+        Row(str(row["what"]), None, ours, base if at else None, row.get("note", ""), entry.get("digits", 2))
         for at, (row, ours) in enumerate(found)
     )
     return Table(entry["title"], entry.get("says", ""), entry.get("unit", ""), rows, entry.get("better", ""))
@@ -149,7 +149,7 @@ def limits(entries: Any, known: Mapping[str, Evidence], faults: list[str]) -> Ta
         if isinstance(against, str):
             other = ours_of({**entry, "figure": against}, {"title": "limits"}, known, faults)
             against = None if other is None else other.value
-        rows.append(Row(entry["what"], None, ours, against, entry["why"], entry.get("digits", 2), other))
+        rows.append(Row(str(entry["what"]), None, ours, against, entry["why"], entry.get("digits", 2), other))
     return Table("limits", "", "", tuple(rows))
 
 
