@@ -11,7 +11,10 @@ from spikeseq.evaluation.energy.prices import LEVELS, THESIS, EnergyModel, full
 from spikeseq.evaluation.energy.rules import RULES
 from spikeseq.modules import class_of
 
+PLACES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)  # whose weights are used at many places
 ALL_MODELS = (THESIS, *map(full, LEVELS))
+BATCH = 64
+"""Sequences that are computed together, as the recipes train them."""
 
 
 def measure_energy(
@@ -35,9 +38,11 @@ def measure_energy(
         Per token: "macs", "acs", "picojoules", "spike_rate" (eq. 6.6, mean over spiking layers), "layers"
         with all counts by layer, "operations" with their sums, "core": what convolutions, recurrent and
         spiking layers have of them (the scope of thesis table 6.9: no attention, no map to a vocabulary),
-        "full": pJ by the other energy models; "parameters", "bytes" of the model, "not_counted": modules
-        and operations whose cost is missing, "guessed": maps whose input was taken for spikes because of its
-        values, "signature": what "picojoules" counts, "signatures" of the other figures.
+        "full": pJ by the other energy models, "together": the same where `BATCH` sequences are computed
+        together and share what they read of weights; "spikes_per_synapse"; "parameters", "bytes" of the
+        model, "not_counted": modules and operations whose cost is missing, "guessed": maps whose
+        input was taken for spikes because of its values, "signature": what "picojoules" counts,
+        "signatures" of the other figures.
     Raises:
         ValueError: there are no tokens, or no such kind of input.
     """
@@ -46,11 +51,14 @@ def measure_energy(
     modules: list[Any] = list(model.modules())
     steps = sorted({module.substeps for module in modules if hasattr(module, "substeps")})
     what = f"per {unit}{f', T = {steps[-1]}' if steps and account.spike_rate is not None else ''}"
+    together = added(layer.together(BATCH) for layer in account.layers.values())
     return {
         **priced(account.total, first),
         "core": priced(added(core_layers(model, account)), first),
         "spike_rate": account.spike_rate,
         "operations": account.total.counts(),
+        "together": {one.name: one.energy(together) for one in others},
+        "spikes_per_synapse": spikes_per_synapse(model, account, steps[-1] if steps else 1),
         "full": {one.name: one.energy(account.total) for one in others},
         "layers": {name: layer.as_dict() for name, layer in account.layers.items()},
         "parameters": account.parameters,
@@ -64,6 +72,26 @@ def measure_energy(
 
 def priced(counts: Operations, energy_model: EnergyModel) -> dict[str, float]:
     return {"macs": counts.macs, "acs": counts.acs, "picojoules": energy_model.energy(counts)}
+
+
+def spikes_per_synapse(model: nn.Module, account: Account, substeps: int) -> float | None:
+    """Spikes that a weight sees for an input, in all sub-steps, the mean over all weights that see spikes.
+
+    It is what spiking networks break even by: 0.15 to 1.4, depending on the hardware that is assumed
+    (Dampfhoffer et al. 2023, IEEE TETCI). None without such weights.
+    """
+    met = synapses = 0.0
+    for name, layer in account.layers.items():
+        if layer.acs + layer.int_acs and not layer.macs:
+            module: Any = model.get_submodule(name)
+            weight = getattr(module, "weight", None)
+            over_places = isinstance(module, PLACES)
+            if weight is None or (over_places and not layer.dense_bytes):
+                continue
+            met += layer.acs + layer.int_acs
+            size = weight.element_size()
+            synapses += layer.dense_bytes / size / substeps if over_places else weight.numel()
+    return met / synapses if synapses else None
 
 
 def core_layers(model: nn.Module, account: Account) -> list[Operations]:

@@ -1,6 +1,6 @@
 """What a layer does with an input, as counts, and the spikes that decide which kind of operation it is."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
@@ -27,6 +27,8 @@ class Operations:
         multiplies, adds: of single values: normalisation, gates, biases, resets. A function such as exp or
             tanh counts as one multiply, which is too cheap for it.
         weight_bytes: read from weights, once for every use, as where one token comes after the other.
+        dense_bytes: what maps would read of weights if each were read for every row, spikes or none: what
+            sequences that are computed together share. 0 for look-ups, of which each reads its own rows.
         state_bytes: membranes and other states, read and written.
         activation_bytes: what goes in and comes out: 4 bytes a value; a spike is 4 bytes too, its address.
             Of few bits both are smaller: a value has its bits, a neuron a bit in every sub-step.
@@ -46,6 +48,7 @@ class Operations:
     multiplies: float = 0.0
     adds: float = 0.0
     weight_bytes: float = 0.0
+    dense_bytes: float = 0.0
     state_bytes: float = 0.0
     activation_bytes: float = 0.0
     spikes: float = 0.0
@@ -60,6 +63,14 @@ class Operations:
     def per(self, tokens: float) -> "Operations":
         """Per token."""
         return Operations(**{name: getattr(self, name) / tokens for name in COUNTS}, neurons=self.neurons)
+
+    def together(self, batch: int) -> "Operations":
+        """The same where `batch` sequences are computed together, and a weight is read once for all of them.
+
+        Of a map of spikes only the rows that one of them needs are read, at most each on its own.
+        """
+        shared = min(self.weight_bytes, self.dense_bytes / batch) if self.dense_bytes else self.weight_bytes
+        return replace(self, weight_bytes=shared)
 
     def as_dict(self) -> dict[str, Any]:
         """What is not zero; `spike_rate` in the place of spikes and neurons."""
@@ -172,9 +183,11 @@ def product(x: Tensor, fan_out: int, *, bias: bool, spikes: float | None, size: 
     """
     outputs = rows_of(x) * fan_out
     values = x.numel() if spikes is None else spikes
+    biases = FLOAT * (outputs if bias else 0.0)
     return Operations(
         **{"macs" if spikes is None else "acs": values * fan_out},
         adds=outputs if bias else 0.0,
-        weight_bytes=size * values * fan_out + FLOAT * (outputs if bias else 0.0),
+        weight_bytes=size * values * fan_out + biases,
+        dense_bytes=size * x.numel() * fan_out + biases,
         activation_bytes=FLOAT * (values + outputs),
     )

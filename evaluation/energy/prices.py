@@ -9,7 +9,7 @@ from typing import Any
 from spikeseq.evaluation.energy.operations import COUNTS, Operations
 from spikeseq.quantisation import STATE_BITS
 
-PRICED = tuple(name for name in COUNTS if name != "spikes")
+PRICED = tuple(name for name in COUNTS if name not in ("spikes", "dense_bytes"))
 
 MULTIPLY, ADD = 3.7, 0.9  # pJ, float32, 45 nm CMOS; thesis table 6.7, after Horowitz (2014)
 MAC, AC = MULTIPLY + ADD, ADD

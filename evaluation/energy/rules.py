@@ -28,6 +28,7 @@ from spikeseq.evaluation.energy.rules_maps import (
 from spikeseq.evaluation.energy.rules_neurons import (
     elementwise,
     integrator,
+    mean_over_text,
     neurons,
     norm_layer,
     normalised_neurons,
@@ -43,6 +44,7 @@ from spikeseq.events import EventConv1d, EventLinear
 from spikeseq.fold import FoldedConv, FoldedRecurrent
 from spikeseq.models.language import TokenShift
 from spikeseq.models.language.stream import StreamedLanguageModel
+from spikeseq.models.sentiment import MeanOverText
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
 from spikeseq.modules import class_of, dense, rewritten
 from spikeseq.nn import (
@@ -128,6 +130,7 @@ RULES: dict[type[nn.Module], Known] = {
     NormalisedReLU: Known(rectified, parts=("batch",)),
     **dict.fromkeys((LIF, LIFCell, FixedPointLIF), Known(neurons)),
     **dict.fromkeys((Integrator, LeakyIntegrator), Known(integrator)),
+    MeanOverText: Known(mean_over_text),
     **dict.fromkeys((nn.LayerNorm, nn.GroupNorm), layer_norm),
     StepBatchNorm: Known(norm_layer("batch"), parts=("",)),
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), batch_norm),

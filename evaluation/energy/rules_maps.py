@@ -36,6 +36,7 @@ def rounded_linear(module: QuantisedLinear, call: Call) -> Operations:
         **{kind: met * module.out_features},
         int_adds=biases,
         weight_bytes=size * met * module.out_features + STATE * biases,
+        dense_bytes=size * x.numel() * module.out_features + STATE * biases,
         activation_bytes=read * x.numel() + STATE * outputs,
     )
 
@@ -58,10 +59,11 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
     unit = 1.0 if not spikes else float(given.double().sum()) / spikes
     rows = rows_of(x) if mask is None else float(mask.sum()) * math.prod(x.shape[1:-2])
     outputs = module.out_channels
-    found = mapped(
-        values / unit, outputs, rows, module.bias is not None, spikes is not None,
-        size=module.weight.element_size(),
-    )  # fmt: skip
+    size = module.weight.element_size()
+    found = mapped(values / unit, outputs, rows, module.bias is not None, spikes is not None, size=size)
+    if spikes is not None:
+        dense = given.numel() if mask is None else rows * given.shape[-1]  # but for the ends of a text
+        found.dense_bytes += size * (module.kernel_size * dense - values / unit) * outputs
     if call.arguments.get("plus") is not None:
         found += Operations(adds=rows * outputs)
     return found
@@ -74,17 +76,22 @@ def token_shift(module: TokenShift, call: Call) -> Operations:
         values = sum(max(0, len(x) - tap) for tap in range(taps)) * x[0].numel()
     else:
         values = taps * x.numel()
-    return Operations(macs=values, weight_bytes=FLOAT * values, activation_bytes=FLOAT * (values + x.numel()))
+    read = FLOAT * values
+    return Operations(
+        macs=values, weight_bytes=read, dense_bytes=read, activation_bytes=FLOAT * (values + x.numel())
+    )
 
 
 def mapped(
     values: float, fan_out: float, outputs: float, bias: bool, spiking: bool, size: int = FLOAT
 ) -> Operations:
     """A convolution: `values` inputs, each counted once for every tap, into `outputs` rows of `fan_out`."""
+    read = (size * values + FLOAT * (outputs if bias else 0.0)) * fan_out
     return Operations(
         **{"acs" if spiking else "macs": values * fan_out},
         adds=outputs * fan_out if bias else 0.0,
-        weight_bytes=(size * values + FLOAT * (outputs if bias else 0.0)) * fan_out,
+        weight_bytes=read,
+        dense_bytes=read,
         activation_bytes=FLOAT * (values + outputs * fan_out),
     )
 
@@ -139,7 +146,11 @@ def convolved(
     )
     values = out.numel()
     biases = values if bias else 0.0
-    found += Operations(adds=biases, weight_bytes=FLOAT * biases, activation_bytes=FLOAT * values)
+    found += Operations(
+        adds=biases, weight_bytes=FLOAT * biases, dense_bytes=FLOAT * biases, activation_bytes=FLOAT * values
+    )
+    if spikes is not None and not transposed:  # every value around an output, but for the borders
+        found.dense_bytes = weight.element_size() * values * weight[0].numel() + FLOAT * biases
     return found
 
 
@@ -199,8 +210,9 @@ def quantised_linear(module: Any, call: Call) -> Operations:
     """Dynamic 8-bit quantisation: weights of a byte, activations scaled and rounded on the way."""
     x = call.rows(call.input)
     outputs = rows_of(x) * module.out_features
+    read = x.numel() * module.out_features + FLOAT * outputs
     return Operations(
         int8_macs=x.numel() * module.out_features, multiplies=x.numel() + outputs, adds=outputs,
-        weight_bytes=x.numel() * module.out_features + FLOAT * outputs,
+        weight_bytes=read, dense_bytes=read,
         activation_bytes=x.numel() + FLOAT * outputs,
     )  # fmt: skip

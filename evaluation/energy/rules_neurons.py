@@ -7,6 +7,7 @@ import torch
 
 from spikeseq.evaluation.energy.call import Call, Rule
 from spikeseq.evaluation.energy.operations import FLOAT, STATE, Operations
+from spikeseq.models.sentiment import MeanOverText
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
 from spikeseq.modules import class_of
 from spikeseq.nn import LIF, LIFCell, NormalisedLIF, NormalisedReLU
@@ -38,7 +39,8 @@ def neurons(module: LIF, call: Call) -> Operations:
     if own:  # a leak for every token comes in as its currents do
         found += Operations(activation_bytes=FLOAT * values)
     if module.channels:  # a leak and a threshold for each neuron; one for all stay in registers
-        found += Operations(weight_bytes=FLOAT * (1 if own else 2) * found.updates)
+        read = FLOAT * (1 if own else 2) * found.updates
+        found += Operations(weight_bytes=read, dense_bytes=read)
     if module.norm_input:
         found += Operations(multiplies=values, adds=values)
     return found
@@ -55,6 +57,7 @@ def whole_number_neurons(spikes: float, size: int, tokens: float, steps: int, *,
         int_adds=spikes,
         state_bytes=STATE * 2 * updates,
         weight_bytes=STATE * 2 * updates if own else 0.0,
+        dense_bytes=STATE * 2 * updates if own else 0.0,
         activation_bytes=STATE * tokens * size + updates / 8,
         spikes=spikes,
         neurons=size,
@@ -105,6 +108,12 @@ def integrator(module: Any, call: Call) -> Operations:
         multiplies=2 * values if leaky else 0.0, adds=values, state_bytes=FLOAT * 2 * values,
         activation_bytes=FLOAT * 2 * values,
     )  # fmt: skip
+
+
+def mean_over_text(module: MeanOverText, call: Call) -> Operations:
+    """The running sum of every value, of 32 bits whatever the values have, as an integrator's."""
+    values = float(call.input.shape[2] * call.arguments["lengths"].sum())
+    return Operations(adds=values, state_bytes=FLOAT * 2 * values)
 
 
 def normalised(values: float, norm: str) -> Operations:

@@ -39,6 +39,7 @@ def recurrent(module: Any, call: Call) -> Operations:
         multiplies=tokens * hidden * functions,
         adds=tokens * (hidden * sums + biases),
         weight_bytes=FLOAT * (read + tokens * biases),
+        dense_bytes=FLOAT * tokens * (weights + biases),
         state_bytes=FLOAT * tokens * 2 * states * hidden,
         activation_bytes=FLOAT * (x.numel() + between + tokens * directions * module.hidden_size),
     )
@@ -55,6 +56,7 @@ def folded_recurrent(module: FoldedRecurrent, call: Call) -> Operations:
         multiplies=tokens * hidden * functions,
         adds=tokens * (hidden * (sums + gates) + biases),
         weight_bytes=FLOAT * tokens * (weights + biases),
+        dense_bytes=FLOAT * tokens * (weights + biases),
         state_bytes=FLOAT * tokens * 2 * states * hidden,
         activation_bytes=FLOAT * tokens * hidden * (gates + 1),
     )
@@ -77,6 +79,7 @@ def rounded_recurrent(module: QuantisedRecurrence, call: Call) -> Operations:
         int_multiplies=hidden * (functions + gates + 1),
         int_adds=hidden * (sums + gates) + biases,
         weight_bytes=size * products + STATE * biases,
+        dense_bytes=size * hidden * gates * module.hidden_size + STATE * biases,
         state_bytes=2 * hidden * (size + STATE),
         activation_bytes=size * hidden * (gates + 1),
     )
@@ -114,6 +117,7 @@ def quantised_recurrent(module: Any, call: Call) -> Operations:
         multiplies=tokens * (cells * (functions + 2 * gates) + sum(inputs)),
         adds=tokens * cells * (sums + 2 * gates),
         weight_bytes=tokens * (weights + FLOAT * 2 * gates * cells),
+        dense_bytes=tokens * (weights + FLOAT * 2 * gates * cells),
         state_bytes=FLOAT * tokens * 2 * states * cells,
         activation_bytes=tokens * (x.shape[-1] + FLOAT * hidden * directions),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from spikeseq.evaluation.energy.measure import BATCH
 from spikeseq.evaluation.energy.operations import COUNTS, Operations, macs_of_bits
 from spikeseq.evaluation.energy.prices import LEVELS, EnergyModel, full
 from spikeseq.evaluation.frontier import frontier
@@ -91,7 +92,10 @@ def row(
 
 
 def memory_rows(runs: dict[str, dict[str, Any]], prices: EnergyModel | None = None) -> list[dict[str, str]]:
-    """nJ per token, gesture or image with all operations and memory traffic, by level or by your prices."""
+    """nJ per token, gesture or image with all operations and memory traffic, by level or by your prices.
+
+    xB: `BATCH` sequences that are computed together. a synapse: spikes that a weight sees.
+    """
     models = [*map(full, LEVELS), *([prices] if prices else [])]
     rows = []
     for name, account, _ in scopes(runs):
@@ -103,10 +107,14 @@ def memory_rows(runs: dict[str, dict[str, Any]], prices: EnergyModel | None = No
                 )
                 for one in models
             }
+            shared = account.get("together", {}).get("full at 8KB")  # older runs have none
+            per = account.get("spikes_per_synapse")
             rows.append(
                 {
                     "model": name,
                     **figures,
+                    f"8KB x{BATCH}": "" if shared is None else f"{shared / 1e3:,.2f}",
+                    "a synapse": "" if per is None else f"{per:.3f}",
                     "updates": f"{counts.updates:,.0f}",
                     "KB": f"{account['bytes'] / 1024:,.0f}",
                 }

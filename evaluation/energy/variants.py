@@ -19,6 +19,8 @@ BRIEF = (
     "spike_rate",
     "operations",
     "full",
+    "together",
+    "spikes_per_synapse",
     "bytes",
     "not_counted",
     "guessed",

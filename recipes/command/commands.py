@@ -205,6 +205,7 @@ def energy(
     json_: Json = False,
 ) -> None:
     """Energy of finished runs, side by side, as in thesis tables 5.3, 6.8 and 6.9, and with memory."""
+    from spikeseq.evaluation.energy.measure import BATCH
     from spikeseq.evaluation.energy.prices import full, parse_energy_model
     from spikeseq.evaluation.energy.table import LEGEND, compute_rows, frontier_rows, memory_rows
     from spikeseq.recipes.evaluate import evaluate as test
@@ -244,7 +245,10 @@ def energy(
         if tables[recipe]["full"]:  # runs of an earlier version have only counts of MACs and ACs
             show_table(tables[recipe]["full"], f"{recipe}: all operations and memory, nJ per {unit}")
             people().print(
-                full().signature.replace("full at 32KB", "full, here the 32KB column"), highlight=False
+                full().signature.replace("full at 32KB", "full, here the 32KB column")
+                + f". x{BATCH}: so many sequences are computed together, and a weight that several need is"
+                f" read once. a synapse: spikes that a weight sees per {unit}.",
+                highlight=False,
             )
     missing = {name for row in rows for name in row["energy"]["not_counted"]}
     if missing:

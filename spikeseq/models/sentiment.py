@@ -112,6 +112,14 @@ class SpikingClassifier(WordModel):
         return self.readout(membrane / seen.view(-1, 1, 1).sqrt())
 
 
+class MeanOverText(nn.Module):
+    """The mean of outputs (L, B, H) over the tokens of each text, (B, H): a sum that runs along, divided."""
+
+    def forward(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        counted = inside(lengths, outputs.shape[0]).unsqueeze(2)
+        return (outputs * counted).sum(0) / lengths.clamp(min=1).unsqueeze(1)  # type: ignore[no-any-return]
+
+
 RNNS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
@@ -153,7 +161,7 @@ class RecurrentClassifier(WordModel):
             raise ValueError(f"kind must be one of {', '.join(RNNS)}, got {kind!r}")
         if pooling not in ("last", "mean"):
             raise ValueError(f"pooling must be 'last' or 'mean', got {pooling!r}")
-        self.pooling = pooling
+        self.pooling, self.mean = pooling, MeanOverText()
         self.embedding_dropout = SequenceDropout(embedding_dropout)
         self.register_buffer("behind", None)  # what a folded model has behind a text's end in place of zeros
         if bits is not None and kind not in KINDS:
@@ -181,8 +189,7 @@ class RecurrentClassifier(WordModel):
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         outputs = self.outputs(tokens, lengths)
         if self.pooling == "mean":
-            counted = inside(lengths, tokens.shape[0]).unsqueeze(2)
-            pooled = (outputs * counted).sum(0) / lengths.clamp(min=1).unsqueeze(1)
+            pooled = self.mean(outputs, lengths)
         else:
             last = (lengths - 1).clamp(min=0).view(1, -1, 1).expand(1, -1, outputs.shape[2])
             pooled = outputs.gather(0, last).squeeze(0)

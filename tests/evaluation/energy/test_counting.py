@@ -25,9 +25,9 @@ def test_a_linear_map_of_analog_values_and_of_spikes():
     linear = nn.Linear(3, 2)
     analog = total(linear, torch.tensor([[0.1, -0.7, 0.0]]))
     # 6 weights and 2 biases; 3 values in, 2 out
-    assert analog == Operations(macs=6, adds=2, weight_bytes=4 * 8, activation_bytes=4 * 5)
+    assert analog == Operations(macs=6, adds=2, weight_bytes=4 * 8, dense_bytes=4 * 8, activation_bytes=4 * 5)
     spikes = total(nn.Linear(3, 2, bias=False), torch.tensor([[0.0, 1.0, 1.0]]))
-    assert spikes == Operations(acs=4, weight_bytes=4 * 4, activation_bytes=4 * 4)
+    assert spikes == Operations(acs=4, weight_bytes=4 * 4, dense_bytes=4 * 6, activation_bytes=4 * 4)
 
 
 def test_neurons():
@@ -51,7 +51,7 @@ def test_neurons():
 )
 def test_a_recurrent_layer(kind, weights, biases, multiplies, adds, states):
     one = Operations(
-        macs=weights, multiplies=multiplies, adds=adds + biases, weight_bytes=4 * (weights + biases),
+        macs=weights, multiplies=multiplies, adds=adds + biases, weight_bytes=4 * (weights + biases), dense_bytes=4 * (weights + biases),
         state_bytes=4 * states, activation_bytes=4 * 5,
     )  # fmt: skip
     assert total(kind(2, 3), torch.randn(4, 1, 2), tokens=4) == one
