@@ -51,7 +51,8 @@ def test_neurons():
 )
 def test_a_recurrent_layer(kind, weights, biases, multiplies, adds, states):
     one = Operations(
-        macs=weights, multiplies=multiplies, adds=adds + biases, weight_bytes=4 * (weights + biases), dense_bytes=4 * (weights + biases),
+        macs=weights, multiplies=multiplies, adds=adds + biases, weight_bytes=4 * (weights + biases),
+        dense_bytes=4 * (weights + biases),
         state_bytes=4 * states, activation_bytes=4 * 5,
     )  # fmt: skip
     assert total(kind(2, 3), torch.randn(4, 1, 2), tokens=4) == one
