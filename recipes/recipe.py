@@ -78,6 +78,8 @@ class Recipe(ABC):
     """The figure under "test" in `metrics.json` that runs are ranked by."""
     lower_is_better: bool = False
     """Whether a smaller figure is a better one."""
+    points: str = "points"
+    """What a difference of two figures is counted in, for people: points are those of a percentage."""
     legend: str
     """What the columns of `row` mean, for people."""
     unit: str = "token"

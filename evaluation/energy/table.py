@@ -51,17 +51,21 @@ def scopes(runs: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any
     """Name, account and score of each run, of its recipe's scopes, and of what would be deployed."""
     for name, metrics in runs.items():
         recipe = RECIPES[metrics["recipe"]]
-        for form, account, score in forms(name, metrics):
-            for scope, counts in recipe.scopes(form, account):
+        for form, account, score in forms(metrics):
+            for scope, counts in recipe.scopes(named(name, form), account):
                 yield scope, counts, score
 
 
-def forms(name: str, metrics: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], float | None]]:
-    """Name, account and score of a run as it was trained, and of what would be deployed."""
+def forms(metrics: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], float | None]]:
+    """Form, account and score of a run as it was trained, whose form is "", and of what would be deployed."""
     energy, figure = metrics["energy"], RECIPES[metrics["recipe"]].figure
     for form, account in {"": energy, **energy.get("variants", {})}.items():
-        score = account.get(figure, metrics["test"].get(figure))
-        yield f"{name}, {form}" if form else name, account, score
+        yield form, account, account.get(figure, metrics["test"].get(figure))
+
+
+def named(run: str, form: str) -> str:
+    """A run in a form: "snn, folded"."""
+    return f"{run}, {form}" if form else run
 
 
 def macs_of(account: dict[str, Any]) -> float:
@@ -129,9 +133,12 @@ def frontier_points(runs: dict[str, dict[str, Any]], level: str) -> dict[str, tu
     """nJ with all operations and memory traffic at a level, and score, of each model whole and deployed."""
     found = {}
     for name, metrics in runs.items():
-        for form, account, score in forms(name, metrics):
+        for form, account, score in forms(metrics):
             if "operations" in account and score is not None:
-                found[form] = full(level).energy(operations(account["operations"])) / 1e3, float(score)
+                found[named(name, form)] = (
+                    full(level).energy(operations(account["operations"])) / 1e3,
+                    float(score),
+                )
     return found
 
 

@@ -1,152 +1,209 @@
-"""The plots of a report. Each is a matplotlib figure; `svg` makes it text that a page can hold."""
+"""The charts of a report, in the colours of its page."""
 
-import io
-import re
-import warnings
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
+import torch
 from torch import Tensor
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from spikeseq.evaluation.report.answer import figure_in_words, joules, of_score
+from spikeseq.evaluation.report.chart import (
+    Chart,
+    Path,
+    Point,
+    Scale,
+    Span,
+    Strip,
+    Strips,
+    Text,
+    Tick,
+    apart,
+    line,
+    shortened,
+    width_of,
+)
+from spikeseq.evaluation.report.models import LEVEL, Model
+from spikeseq.evaluation.report.scatter import Logarithmic, power
+from spikeseq.recipes.recipe import Recipe
 
-COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0", "#c14c8a", "#787774")
-WIDE, HIGH = 7.2, 3.0
-PIXELS_PER_POINT = 1.2
-MOST_NEURONS = 128  # rows of a raster
+MOST_NEURONS = 64  # rows of a raster for each layer
+LINE = 15  # pixels between labels
+HISTORY = 220  # pixels of height of a learning curve
+
+WORD = 17  # pixels across that an upright word takes
+
+Pairs = Mapping[str, tuple[float, float]]
 
 
-def svg(figure: Figure) -> str:
-    """The figure as an <svg> element; its words stay words."""
-    text, width = io.StringIO(), figure.get_figwidth()
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikeseq"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    plt.close(figure)
-    whole = text.getvalue()
-    least = round(PIXELS_PER_POINT * 72 * width)  # narrower than that, its words could not be read
-    style = f'style="min-width: {least}px" '
-    return re.sub(r'width="[^"]+" height="[^"]+" ', style, whole[whole.index("<svg") :], count=1)
+def energy(models: Sequence[Model], recipe: Recipe) -> Strips | None:
+    """A row per model, the cheapest first: a bar for compute, from its end a thin line to all with memory."""
+    counted = sorted((one for one in models if one.compute), key=lambda one: one.compute or 0.0)
+    if not counted:
+        return None
+    values = [value for one in counted for value in (one.compute, one.memory.get(LEVEL)) if value]
+    least, most = min(values), max(values)
+    start = math.floor(math.log10(least / 1.5))  # bars begin at a power of ten
+    scale = Logarithmic(10.0**start, most)
+    rows = []
+    for one in counted:
+        assert one.compute
+        spans, memory = [Span(0, scale(one.compute), one.kind)], one.memory.get(LEVEL)
+        if memory:
+            spans.append(Span(scale(one.compute), scale(memory), "more", mark=True))
+        score = "" if one.score is None else of_score(one.score, recipe).split(" ")[0]
+        rows.append(
+            Strip(one.name, one.kind, spans, [joules(one.compute), joules(memory) if memory else "", score])
+        )
+    what = "%" if recipe.points == "points" else recipe.points
+    return Strips(
+        f"Energy per {recipe.unit}, the cheapest first",
+        ["model", "", "compute", "with memory", what],
+        rows,
+        grid=100 / (scale.high - scale.low),
+        note=(
+            "Bar: compute. Thin line: on to all operations and memory traffic. Logarithmic: the bars begin at"
+            f" {power(start)}, and each line of the grid is ten times the one before."
+        ),
+    )
 
 
 def learning(
     histories: Mapping[str, Sequence[Mapping[str, Any]]],
-    score: str,
+    kinds: Mapping[str, str],
+    recipe: Recipe,
     what: str = "epoch",
     lost: str = "training loss",
-) -> Figure:
+) -> list[Chart]:
     """What a log has under "loss", `lost` in words, and validation score by `what`, a line per run."""
-    figure, axes = plt.subplots(1, 2, figsize=(WIDE, HIGH), layout="constrained")
-    for colour, (name, records) in zip(cycle(len(histories)), histories.items(), strict=True):
-        epochs = [record["epoch"] for record in records]
-        axes[0].plot(epochs, [record["loss"] for record in records], marker=".", color=colour, label=name)
-        found = [record["validation"].get(score, record["validation"]["score"]) for record in records]
-        axes[1].plot(epochs, found, marker=".", color=colour, label=name)
-    axes[0].set(xlabel=what, ylabel=lost)
-    axes[1].set(xlabel=what, ylabel=f"validation {score}")
-    axes[0].legend(fontsize=8)
-    return plain(figure)
+    losses = {name: [(row["epoch"], row["loss"]) for row in rows] for name, rows in histories.items()}
+    scores = {
+        name: [
+            (row["epoch"], row["validation"].get(recipe.figure, row["validation"]["score"])) for row in rows
+        ]
+        for name, rows in histories.items()
+    }
+    return [
+        lines(losses, kinds, lost.capitalize(), what),
+        lines(scores, kinds, f"Validation {figure_in_words(recipe)}", what),
+    ]
 
 
-def spike_rates(rates: Mapping[str, float], unit: str) -> Figure:
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]], kinds: Mapping[str, str], title: str, what: str
+) -> Chart:
+    """A line per name, which stands beside its end."""
+    values = [value for points in series.values() for value in points]
+    across = Scale(min(x for x, _ in values), max(x for x, _ in values), room=0.03, whole=True)
+    up = Scale(min(y for _, y in values), max(y for _, y in values), turned=True)
+    ends = {name: (across(points[-1][0]), up(points[-1][1])) for name, points in series.items()}
+    height = max(HISTORY, LINE * (len(series) + 2))
+    beside = apart({name: y for name, (_, y) in ends.items()}, 100 * LINE / height)
+    said = "; ".join(f"{name} ends at {points[-1][1]:.4g}" for name, points in series.items())
+    return Chart(
+        title,
+        f"{title} by {what}: {said}.",
+        x=what,
+        height=height,
+        named=True,
+        x_ticks=across.ticks,
+        y_ticks=up.ticks,
+        paths=[
+            line([across(x) for x, _ in points], [up(y) for _, y in points], kinds[name], name)
+            for name, points in series.items()
+        ],
+        points=[Point(*at, kinds[name], name, small=True) for name, at in ends.items()],
+        texts=[Text(x, beside[name], shortened(name, 16), 9, 5) for name, (x, _) in ends.items()],
+    )
+
+
+def spike_rates(rates: Mapping[str, float], unit: str) -> Strips:
     """Spikes per neuron and token, or another unit, of every spiking layer."""
-    figure, axes = plt.subplots(figsize=(WIDE, 1 + 0.28 * len(rates)), layout="constrained")
-    names = list(rates)[::-1]
-    axes.barh(names, [rates[name] for name in names], color=COLOURS[0])
-    for i, name in enumerate(names):
-        axes.text(rates[name], i, f" {rates[name]:.2f}", va="center", fontsize=8)
-    axes.set(xlabel=f"spikes per neuron and {unit}")
-    axes.margins(x=0.1)
-    return plain(figure)
+    most = max(rates.values()) or 1.0
+    rows = [
+        Strip(name, "", [Span(0, 100 * rate / most, "spiking")], [f"{rate:.3f}"])
+        for name, rate in rates.items()
+    ]
+    return Strips(f"Spikes per neuron and {unit}", ["layer", "", "spikes"], rows)
 
 
-def parameters(before: Mapping[str, tuple[float, float]], after: Mapping[str, tuple[float, float]]) -> Figure:
+def parameters(before: Pairs, after: Pairs) -> list[Strips]:
     """Leak and threshold of every layer as they started and as they ended (thesis Fig. 5.2)."""
-    height = 1.2 + 0.28 * len(after)
-    figure, axes = plt.subplots(1, 2, figsize=(WIDE, height), layout="constrained", sharey=True)
-    names = list(after)[::-1]
-    for which, (axis, label) in enumerate(zip(axes, ("leak", "threshold"), strict=True)):
-        for i, name in enumerate(names):
-            if name in before:
-                ends = (before[name][which], after[name][which])
-                axis.plot(ends, (i, i), color="#bbbbbb", zorder=1)
-        for source, colour, what in ((before, "#999999", "start"), (after, COLOURS[1], "trained")):
-            points = [(source[name][which], i) for i, name in enumerate(names) if name in source]
-            if points:
-                axis.scatter(*zip(*points, strict=True), color=colour, label=what, zorder=2)
-        axis.set(xlabel=label)
-    axes[0].set_yticks(range(len(names)), names, fontsize=8)
-    axes[1].legend(fontsize=8)
-    return plain(figure)
+    found = []
+    for which, what in enumerate(("Leak", "Threshold")):
+        values = [pair[which] for source in (before, after) for pair in source.values()]
+        scale = Scale(min(values), max(values))
+        rows = []
+        for name, ends in after.items():
+            end, start = ends[which], before[name][which] if name in before else None
+            spans = [Span(scale(start), scale(end), "more")] if start is not None else []
+            spans.append(Span(scale(end), scale(end), "spiking", mark=True))
+            rows.append(Strip(name, "", spans, ["" if start is None else f"{start:.3f}", f"{end:.3f}"]))
+        found.append(
+            Strips(f"{what}, from its start to the trained value", ["layer", "", "start", "trained"], rows)
+        )
+    return found
 
 
-def raster(layers: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
+def trace(tokens: Sequence[str], logits: Tensor, classes: Sequence[str]) -> Chart:
+    """The read-out after every word (thesis Fig. 6.4); of two classes, the second's less the first's.
+
+    Args:
+        logits: (len(tokens), classes).
+    """
+    if len(classes) == 2:
+        series = {f"{classes[1]} (above 0)": (logits[:, 1] - logits[:, 0]).tolist()}
+    else:
+        series = {name: logits[:, index].tolist() for index, name in enumerate(classes)}
+    kinds = dict.fromkeys(series, "more")
+    chart = lines(
+        {n: [(i + 0.5, y) for i, y in enumerate(ys)] for n, ys in series.items()}, kinds, "Word by word", ""
+    )
+    chart.alternative = (
+        f"The verdict after the last of {len(tokens)} words is {classes[int(logits[-1].argmax())]}."
+    )
+    values = [y for ys in series.values() for y in ys]
+    up = Scale(min(values), max(values), turned=True)
+    if up.low < 0 < up.high:
+        chart.paths.insert(0, line([0, 100], [up(0), up(0)], "zero"))
+    return below(chart, tokens, centred=Scale(0.5, len(tokens) - 0.5, room=0.03))
+
+
+def raster(layers: Mapping[str, Tensor], tokens: Sequence[str]) -> list[Chart]:
     """Every spike of a text: a row per neuron, the words below; (sub-steps, neurons) by layer."""
-    width = min(14.0, 2 + 0.35 * len(tokens))
-    figure, axes = plt.subplots(
-        len(layers),
-        1,
-        figsize=(width, 0.6 + 1.5 * len(layers)),
-        layout="constrained",
-        sharex=True,
-        squeeze=False,
-    )
-    for axis, (name, spikes) in zip(axes[:, 0], layers.items(), strict=True):
-        time, neuron = spikes[:, :MOST_NEURONS].nonzero(as_tuple=True)
-        steps = len(spikes) / len(tokens)
-        axis.scatter((time / steps).tolist(), neuron.tolist(), s=1.2, color="black", linewidths=0)
-        axis.set_ylabel(name, fontsize=7, rotation=0, ha="right")
-        axis.set_yticks([])
-    axes[-1, 0].set_xticks(
-        [i + 0.5 for i in range(len(tokens))],
-        [word.replace("$", r"\$") for word in tokens],
-        rotation=90,
-        fontsize=8,
-    )
-    axes[-1, 0].set_xlim(0, len(tokens))
-    return plain(figure)
-
-
-def energy(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
-    """nJ per unit by energy model, a bar per model or variant; logarithmic, as memory outweighs all."""
-    models = list(next(iter(rows.values())))
-    figure, axes = plt.subplots(figsize=(WIDE, 1.2 + 0.22 * len(rows) * len(models)), layout="constrained")
-    step = 0.8 / len(rows)
-    for index, (colour, (name, figures)) in enumerate(zip(cycle(len(rows)), rows.items(), strict=True)):
-        at = [-i + 0.4 - step * (index + 0.5) for i in range(len(models))]
-        values = [figures[one] for one in models]
-        axes.barh(at, values, height=step * 0.9, color=colour, label=name)
-        for y, value in zip(at, values, strict=True):
-            axes.text(
-                value, y, f" {value:,.0f}" if value >= 100 else f" {value:,.3g}", va="center", fontsize=7
+    charts = []
+    for name, spikes in layers.items():
+        seen = spikes[:, :MOST_NEURONS].bool()
+        charts.append(
+            Chart(
+                name,
+                f"{int(seen.sum())} spikes of {seen.shape[1]} neurons in {len(seen)} sub-steps.",
+                y=name,
+                height=max(30, 2 * seen.shape[1]),
+                width=WORD * len(tokens),
+                rows=(len(seen), seen.shape[1]),
+                paths=[Path(runs_of_spikes(seen), "spikes")],
             )
-    axes.set_yticks([-i for i in range(len(models))], models)
-    axes.set(xlabel=f"nJ per {unit}", xscale="log")
-    axes.margins(x=0.15)
-    axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
-    return plain(figure)
+        )
+    below(charts[-1], tokens)
+    return charts
 
 
-def tradeoff(points: Mapping[str, tuple[float, float]], score: str, unit: str) -> Figure:
-    """Score against nJ per unit, a point per model or variant."""
-    figure, axes = plt.subplots(figsize=(WIDE, 1.5 * HIGH), layout="constrained")
-    for i, (colour, (name, point)) in enumerate(zip(cycle(len(points)), points.items(), strict=True)):
-        axes.scatter(*point, color=colour, marker="osD^v"[i // len(COLOURS) % 5], label=name, zorder=2)
-    axes.set(xlabel=f"nJ per {unit}", ylabel=score, xscale="log")
-    axes.grid(color="#eeeeee", zorder=0)
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    return plain(figure)
+def runs_of_spikes(spikes: Tensor) -> str:
+    """A path with a dash for every run of spikes of a neuron, in sub-steps across and neurons down."""
+    padded = torch.nn.functional.pad(spikes.T.int(), (1, 1))
+    change = padded.diff(dim=1)
+    starts, ends = (change == 1).nonzero().tolist(), (change == -1).nonzero().tolist()
+    return "".join(
+        f"M{start} {row}.5h{end - start}" for (row, start), (_, end) in zip(starts, ends, strict=True)
+    )
 
 
-def cycle(count: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]
-
-
-def plain(figure: Figure) -> Figure:
-    """Without the upper and right frame."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+def below(chart: Chart, tokens: Sequence[str], centred: Scale | None = None) -> Chart:
+    """The chart with words below it, one after the other, upright."""
+    at = centred or (lambda place: 100 * place / len(tokens))
+    words = [shortened(token, 14) for token in tokens]
+    chart.width, chart.upright = WORD * len(tokens), True
+    chart.foot = round(max(map(width_of, words), default=0)) + 16
+    chart.x_ticks = [Tick(at(i + 0.5), word) for i, word in enumerate(words)]
+    return chart

@@ -27,6 +27,7 @@ class LanguageModelling(Recipe):
     """See `Recipe`."""
 
     figure = "bits_per_byte"
+    points = "bits per byte"
     lower_is_better = True
     pipeline = "text-generation"
     use = '"".join(opened.generate("once", tokens=100))'

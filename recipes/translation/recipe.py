@@ -29,6 +29,7 @@ class Translation(Recipe):
     figure = "bleu_tok_lc"
     pipeline = "translation"
     use = 'opened.translate(["Ein Hund schläft."])'
+    points = "BLEU"
     legend = (
         "BLEU: detokenised, 13a, lower case. tok_lc: both sides through spaCy's tokens, lower case."
         " parameters: outside the embeddings. MAC, AC, uJ: per target token, both sides of the model; compute"
