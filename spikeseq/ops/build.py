@@ -33,6 +33,7 @@ CSRC = Path(__file__).resolve().parent.parent / "csrc"
 # No fast-math and no contraction into fused multiply-add: results must not depend on the compiler's mood.
 CFLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp"]
 CUDA_FLAGS = ["-O3", "--fmad=false"]
+SOURCES = (".h", ".cpp", ".cu")  # and nothing that Python or a builder leaves beside them
 # vptr, which they then leave out, needs run-time types of torch, which hides them.
 SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer"]
 
@@ -163,7 +164,7 @@ def _march(level: str) -> list[str]:
 def _sources_digest() -> Any:
     """Of all sources, the headers in all folders among them."""
     key = hashlib.sha256()
-    for path in sorted(CSRC.rglob("*.[hc]*")):
+    for path in sorted(one for one in CSRC.rglob("*") if one.suffix in SOURCES):
         key.update(f"{path.relative_to(CSRC)}\n".encode() + path.read_bytes())
     return key
 

@@ -140,6 +140,8 @@ import ctypes
 first, again = build._load("cpu"), build._load("cpu")
 (build.CSRC / "answer.h").write_text("#define ANSWER 8\\n")
 changed = build._load("cpu")
+(build.CSRC / "cpu" / "__init__.cpython-311.pyc").touch()
+assert build._load("cpu") == changed
 assert first == again != changed
 print(*(ctypes.CDLL(str(path)).answer() for path in (first, changed)))
 """,
