@@ -11,6 +11,7 @@ READY := $(VENV)/.ready
 # ask for an older Python or numpy, and get an environment of their own.
 PEERS ?= .venv-peers
 OLDER ?= .venv-older
+DOCS ?= .venv-docs
 OLDER_PYTHON ?= python3.10
 PIP := -m pip install --quiet --disable-pip-version-check
 
@@ -24,7 +25,7 @@ WHEEL_TORCHES ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 CORE ?= tests/ops tests/functional tests/nn tests/models/test_language.py tests/models/test_convolutional.py \
   tests/test_swap.py
 
-.PHONY: demo test test-torch test-thirdparty wheel sanitize exchange bench audit fuzz lint types native lock clean
+.PHONY: demo test test-torch test-thirdparty wheel docs sanitize exchange bench audit fuzz lint types native lock clean
 
 $(READY): pyproject.toml constraints.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
@@ -140,15 +141,29 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy does not follow the mapping of folders to packages, so it is shown the packages as they install.
-types: $(READY)
+# mypy and mkdocstrings do not follow the mapping of folders to packages, so they are shown them as they install.
+build/types: FORCE
 	rm -rf build/types && mkdir -p build/types/spikeseq
 	ln -s $(CURDIR)/spikeseq/* $(CURDIR)/recipes $(CURDIR)/tokenizers $(CURDIR)/evaluation build/types/spikeseq/
+FORCE:
+
+types: $(READY) build/types
 	cd build/types && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p spikeseq
+
+# The site, in build/site: links are checked, every Python block of a page runs, and every command is one that there is.
+docs: $(READY) build/types $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/docs
+	@echo "the site: build/site/index.html"
+
+$(DOCS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(PIP) 'mkdocs-material>=9.7,<10' 'mkdocstrings[python]>=1.0'
+	@touch $@
 
 # The kernel, built before the tests start their clocks.
 native: $(READY)
 	$(BIN)/python -c "import spikeseq; spikeseq.build('cpu')"
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(OLDER) .venv-lock .venv-torch-* runs build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) $(OLDER) $(DOCS) .venv-lock .venv-torch-* runs build dist *.egg-info
