@@ -133,6 +133,22 @@ def test_the_frontier_is_marked_and_drawn(cli, text_runs, tmp_path):
     assert ".png, .pdf or .svg" in refused(cli("energy", text_runs / "snn", "--frontier", tmp_path / "x.txt"))
 
 
+def test_joules_are_measured_where_there_is_a_counter(cli, text_runs, tmp_path, monkeypatch):
+    from spikeseq.evaluation import power
+
+    monkeypatch.setattr(power, "ROOT", tmp_path / "powercap")
+    assert "shows no energy that could be measured" in refused(cli("energy", text_runs / "snn", "--measure"))
+    zone = tmp_path / "powercap" / "intel-rapl:0"
+    zone.mkdir(parents=True)
+    for name, content in (("name", "package-0"), ("max_energy_range_uj", "99"), ("energy_uj", "5")):
+        (zone / name).write_text(content)
+    monkeypatch.setattr(power.measure, "__kwdefaults__", {**power.measure.__kwdefaults__, "seconds": 0.01})
+    done = cli("energy", text_runs / "snn", "--measure", "--json")
+    found = json.loads(done.out)["measured"][str(text_runs / "snn")]
+    assert found["zones"] == ["package-0"] and found["calls"] >= 5
+    assert "measured on this machine: 0 J a sentence" in done.err
+
+
 def test_info(cli):
     done = cli("info", "--json")
     found = json.loads(done.out)

@@ -202,6 +202,10 @@ def energy(
             help="Draw score against energy, and mark the models that none dominates.",
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Also measure joules a sentence, by this machine's energy counter."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Energy of finished runs, side by side, as in thesis tables 5.3, 6.8 and 6.9, and with memory."""
@@ -213,6 +217,11 @@ def energy(
 
     if frontier is not None:
         check_picture("--frontier", frontier)
+    counters = None
+    if measure:
+        from spikeseq.evaluation import power
+
+        counters = power.zones()
     own = None if prices is None else parse_energy_model(prices)
     rows = []
     for folder in runs:
@@ -250,6 +259,14 @@ def energy(
                 f" read once. a synapse: spikes that a weight sees per {unit}.",
                 highlight=False,
             )
+    measured = {}
+    for folder in runs if counters else ():
+        from spikeseq.recipes.runs import load
+
+        opened = load(folder)
+        example = RECIPES[opened.config.recipe].example
+        measured[str(folder)] = power.measure(power.answers(opened, example), counters)
+        say(f"{folder}, measured on this machine: {power.told(measured[str(folder)])}")
     missing = {name for row in rows for name in row["energy"]["not_counted"]}
     if missing:
         say(f"not counted: {', '.join(sorted(missing))}")
@@ -258,7 +275,7 @@ def energy(
         say(f"taken for spikes because of their values: {', '.join(sorted(guessed))}")
     if json_:
         accounts = {str(folder): row["energy"] for folder, row in zip(runs, rows, strict=True)}
-        emit({"runs": accounts, "tables": tables})
+        emit({"runs": accounts, "tables": tables, **({"measured": measured} if measured else {})})
 
 
 def draw_frontier(runs: dict[str, dict[str, Any]], recipe: str, place: Path) -> None:
