@@ -10,7 +10,12 @@ from torch import nn
 
 from spikeseq.evaluation.energy.call import Rule
 from spikeseq.evaluation.energy.operations import Operations
-from spikeseq.evaluation.energy.rules_attention import additive_attention, dot_attention, multihead_attention
+from spikeseq.evaluation.energy.rules_attention import (
+    additive_attention,
+    dot_attention,
+    multihead_attention,
+    rounded_attention,
+)
 from spikeseq.evaluation.energy.rules_language import streamed
 from spikeseq.evaluation.energy.rules_maps import (
     bag,
@@ -20,7 +25,10 @@ from spikeseq.evaluation.energy.rules_maps import (
     linear,
     quantised_linear,
     rounded,
+    rounded_convolution,
+    rounded_embedding,
     rounded_linear,
+    rounded_map,
     rounded_table,
     token_convolution,
     token_shift,
@@ -62,6 +70,12 @@ from spikeseq.nn import (
     TokenConv1d,
 )
 from spikeseq.quantisation import QuantisedLinear, QuantisedRecurrence, QuantisedTable, Quantiser
+from spikeseq.quantisation.convolutional import (
+    RoundedDotAttention,
+    RoundedEmbedding,
+    RoundedLinear,
+    RoundedTokenConv1d,
+)
 from spikeseq.quantisation.spiking import FixedPointLIF
 
 
@@ -122,6 +136,10 @@ RULES: dict[type[nn.Module], Known] = {
     QuantisedTable: Known(rounded_table),
     QuantisedLinear: Known(rounded_linear),
     Quantiser: Known(rounded),
+    RoundedLinear: Known(rounded_map, parts=("inputs", "weights")),
+    RoundedTokenConv1d: Known(rounded_convolution, core=True, parts=("inputs", "weights")),
+    RoundedEmbedding: Known(rounded_embedding, parts=("weights",)),
+    RoundedDotAttention: Known(rounded_attention, parts=("queries", "keys", "values", "shares")),
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), gated),
     DotAttention: Known(dot_attention),
     AdditiveAttention: Known(additive_attention, parts=("score",)),

@@ -6,14 +6,29 @@ import torch
 from torch import nn
 
 from spikeseq.evaluation.energy.call import Call
-from spikeseq.evaluation.energy.operations import FLOAT, Operations
+from spikeseq.evaluation.energy.operations import FLOAT, Operations, macs_of_bits
 from spikeseq.nn import AdditiveAttention
+from spikeseq.quantisation.convolutional import RoundedDotAttention
 
 
 def dot_attention(module: Any, call: Call) -> Operations:
     """Scores, softmax and the weighted sum of values; projections are maps of their own."""
     size, pairs = call.arguments["prepared"].values.shape[2], attended(call)
     return products(2 * pairs * size, pairs)
+
+
+def rounded_attention(module: RoundedDotAttention, call: Call) -> Operations:
+    """`dot_attention` of operands of few bits, each rounded once."""
+    prepared, pairs = call.arguments["prepared"], attended(call)
+    size, bits = prepared.values.shape[2], module.bits
+    queries = float(call.rows(call.input).numel()) / module.query_map.in_features * size
+    products = 2 * pairs * size
+    return Operations(
+        **{macs_of_bits(bits): products},
+        int_multiplies=3 * pairs + 2 * queries,
+        int_adds=2 * pairs,
+        activation_bytes=bits / 8 * products,
+    )
 
 
 def additive_attention(module: AdditiveAttention, call: Call) -> Operations:

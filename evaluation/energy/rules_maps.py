@@ -1,6 +1,7 @@
 """What maps of values do: linear ones, convolutions, look-ups."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from spikeseq.models.language import TokenShift
 from spikeseq.nn import TokenConv1d
 from spikeseq.ops.taps import ranges
 from spikeseq.quantisation import QuantisedLinear, QuantisedTable, Quantiser
+from spikeseq.quantisation.convolutional import RoundedEmbedding, RoundedLinear, RoundedTokenConv1d
 
 
 def linear(module: Any, call: Call) -> Operations:
@@ -67,6 +69,64 @@ def token_convolution(module: TokenConv1d | EventConv1d, call: Call) -> Operatio
     if call.arguments.get("plus") is not None:
         found += Operations(adds=rows * outputs)
     return found
+
+
+def few_bits(bits: int, met: float, outputs: float, given: float, *, bias: bool, dense: float) -> Operations:
+    """A map of operands of few bits: `met` inputs that are not zero, each into all weights that it has.
+
+    Args:
+        met, dense: products, and those if no input were zero. outputs, given: values. Each is brought to its
+            scale by a product, an output and a bias in 16 bits.
+    """
+    size, biases = bits / 8, outputs if bias else 0.0
+    return Operations(
+        **{macs_of_bits(bits): met},
+        int_multiplies=given + outputs,
+        int_adds=biases,
+        weight_bytes=size * met + STATE * biases,
+        dense_bytes=size * dense + STATE * biases,
+        activation_bytes=size * given + STATE * outputs,
+    )
+
+
+def rounded_map(module: RoundedLinear, call: Call) -> Operations:
+    """Zeros among the rounded inputs are skipped."""
+    x = call.rows(call.input)
+    outputs = rows_of(x) * module.out_features
+    met = float((module.inputs(x) != 0).sum()) * module.out_features
+    dense = float(x.numel() * module.out_features)
+    return few_bits(module.bits, met, outputs, float(x.numel()), bias=module.bias is not None, dense=dense)
+
+
+def rounded_convolution(module: RoundedTokenConv1d, call: Call) -> Operations:
+    """As `token_convolution` of what is not zero: rounded values, or spikes."""
+    if module.inputs is None:
+        found = token_convolution(module, call)
+        biases = found.adds
+        return Operations(
+            int_acs=found.acs, int_adds=biases,
+            weight_bytes=module.bits / 8 * found.acs + STATE * biases,
+            dense_bytes=module.bits / 8 * (found.dense_bytes - FLOAT * biases) / FLOAT + STATE * biases,
+            activation_bytes=call.input.numel() / 8 + STATE * call.output[0].numel(),
+        )  # fmt: skip
+    first, *_ = call.arguments
+    given = {**call.arguments, first: (module.inputs(call.input) != 0).to(call.input.dtype)}
+    if given.get("state") is not None:
+        given["state"] = (given["state"] != 0).to(call.input.dtype)
+    seen = replace(call, arguments=given, judge=lambda x, values: float(x.sum()))
+    found, outputs = token_convolution(module, seen), float(call.output[0].numel())
+    dense = (found.dense_bytes - FLOAT * outputs * (module.bias is not None)) / FLOAT
+    return few_bits(
+        module.bits, found.acs, outputs, float(call.input.numel()), bias=module.bias is not None, dense=dense
+    )
+
+
+def rounded_embedding(module: RoundedEmbedding, call: Call) -> Operations:
+    found = embedding(module, call)
+    share = module.bits / 8 / FLOAT
+    return Operations(
+        weight_bytes=share * found.weight_bytes, activation_bytes=share * found.activation_bytes
+    )
 
 
 def token_shift(module: TokenShift, call: Call) -> Operations:

@@ -15,6 +15,7 @@ from spikeseq.recipes.settings import (
     always,
     brings_splits,
     dotted,
+    few_bits,
     names_of,
     not_negative,
     one_of,
@@ -77,6 +78,7 @@ class ConvModel(SideSettings):
     positions: rows of the position tables; later tokens share the last one.
     stream: membranes persist from token to token.
     detach_reset: no gradient through the reset: less noise from sub-step to sub-step.
+    bits: of the operands of all products, rounded in training as they are deployed; null: float32.
     """
 
     channels: int = whole(1, WIDEST)
@@ -84,6 +86,7 @@ class ConvModel(SideSettings):
     positions: int = whole(1, WIDEST)
     stream: bool = field()
     detach_reset: bool = field()
+    bits: int | None = few_bits()
     norm: str = one_of("layer", "batch", "none")
 
 

@@ -17,6 +17,7 @@ from ...nn import DotAttention, ReLUConvBlock, SpikingConvBlock
 from ...nn.attention import Prepared
 from ...nn.lengths import cut
 from ...nn.start import begin, normal, zero
+from ...quantisation.convolutional import round_operands
 from .base import PAD, Decoded, Memory, Seq2Seq, part
 
 SIDES = ("snn", "ann")
@@ -128,6 +129,8 @@ class ConvSeq2Seq(Seq2Seq):
         dropout: share of neurons silenced per token after each layer, and of the last states.
         embedding_dropout: of the embeddings.
         positions: rows of the position tables; later tokens share the last one.
+        bits: None, or 8, 4 or 3: operands of all maps, convolutions and attention, rounded in training as
+            they would be deployed (`quantisation.convolutional`).
         neuron: arguments of `nn.LIF`.
 
     The output map shares the target embedding's table.
@@ -150,6 +153,7 @@ class ConvSeq2Seq(Seq2Seq):
         dropout: float = 0.2,
         embedding_dropout: float = 0.2,
         positions: int = 256,
+        bits: int | None = None,
         **neuron: Any,
     ) -> None:
         super().__init__()
@@ -167,6 +171,8 @@ class ConvSeq2Seq(Seq2Seq):
         # Its table is the embedding's to start.
         self.output_map = begin(nn.Linear(channels, target_vocabulary), zero, own=False, bias=True)
         self.output_map.weight = self.decoder.embedding.tokens.weight
+        if bits is not None:
+            round_operands(self, bits)
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
         embedded = cut(part("encoder", self.encoder, ConvSide).embedding(source), lengths)
