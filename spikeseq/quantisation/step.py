@@ -67,7 +67,7 @@ class Quantiser(nn.Module):
 
     def suit(self, values: Tensor) -> None:
         """Sets the step to what the mean size of `values` asks for."""
-        mean = float(values.abs().mean().clamp(min=1e-8))
+        mean = max(values.detach().abs().mean().item(), 1e-8)
         nn.init.constant_(self.log_step, math.log(2 * mean / math.sqrt(self.high)))
 
     @property

@@ -83,10 +83,9 @@ def test_a_convolution_by_hand(spiking):
     layer = RoundedTokenConv1d(TokenConv1d(3, 4, causal=True), 4, spiking)
     x = (torch.rand(5, 1, 3) > 0.5).float() if spiking else torch.randn(5, 1, 3)
     given = layer.given(x) != 0
-    met = sum(int(given[: 5 - tap].sum()) for tap in range(3))  # each for the token itself and two later ones
-    counts = measure_energy(layer, [(x,)], tokens=1, input_kind="spikes" if spiking else "analog")[
-        "operations"
-    ]
+    met = sum(int(given[: 5 - tap].sum()) for tap in range(3))  # for itself and two later
+    kind = "spikes" if spiking else "analog"
+    counts = measure_energy(layer, [(x,)], tokens=1, input_kind=kind)["operations"]
     assert met > 0 and counts["int_acs" if spiking else "int4_macs"] == met * 4
     assert counts["weight_bytes"] == met * 4 / 2 + 2 * 20
     assert counts["int_adds"] == 20
@@ -118,7 +117,5 @@ def test_bytes_are_those_of_the_bits():
     found = [
         measure_energy(model("conv-ann-ann", bits), [(source, lengths, target)], tokens=5) for bits in (8, 4)
     ]
-    weights = (
-        (20 + 12 + 24 + 12) * 8 + 4 * 3 * 8 * 8 + 2 * 2 * 8 * 8
-    )  # tables, convolutions, attention's maps
+    weights = (20 + 12 + 24 + 12) * 8 + 4 * 3 * 8 * 8 + 2 * 2 * 8 * 8  # attention's are the last
     assert found[0]["bytes"] - found[1]["bytes"] == weights / 2
