@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from spikeseq.evaluation.results.evidence import FORMAT, SEEDED, EvidenceError
@@ -13,7 +15,7 @@ from spikeseq.files import write_whole
 
 PLACE = re.compile(r"(?<![\w.~:/])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@ -]+[/\\])+[\w.+@-]*")
 """A path that begins at the root of a machine."""
-LEFT_OUT = {"layers", "signatures", "manifest", "by_image", "records"}
+LEFT_OUT = {"confusion", "layers", "signatures", "manifest", "by_image", "records"}
 FOLDS_FILE = "folds.json"
 LONGEST = 64  # numbers in a list of figures
 
@@ -34,9 +36,8 @@ def take(path: Path) -> tuple[str, str]:
 def take_run(folder: Path) -> tuple[dict[str, Any], str]:
     """What is kept of a finished run, and its name, which ends in the seed."""
     from spikeseq.recipes.config import changes
-    from spikeseq.recipes.runs import finished, read_config
 
-    metrics, config = finished(folder), read_config(folder)
+    config, metrics = read_run(folder)
     start = config.model.get("start")
     settings, inherited = changes(config), given_by(start, config)
     kept = {
@@ -56,14 +57,43 @@ def take_run(folder: Path) -> tuple[dict[str, Any], str]:
     return kept, name
 
 
+def read_run(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Configuration and metrics of a finished run, or of a folder that has a copy of these two files alone.
+
+    Raises:
+        RunError: naming the file; also where the two are of different runs.
+    """
+    from spikeseq.recipes.manifest import MARK
+    from spikeseq.recipes.runs import CONFIG_FILE, METRICS_FILE, RunError, finished, read_config
+
+    with TemporaryDirectory() as bare:
+        place = folder
+        if folder.is_dir() and {path.name for path in folder.iterdir()} == {CONFIG_FILE, METRICS_FILE}:
+            place = Path(bare)  # where nothing tells of the manifest, which the copy is without
+            shutil.copy(folder / CONFIG_FILE, place)
+            text = (folder / METRICS_FILE).read_text(encoding="utf-8", errors="replace")
+            (place / METRICS_FILE).write_text(re.sub(rf',\s*"{MARK}": \d+(?=\s*\}}\s*$)', "", text), "utf-8")
+        try:
+            config, metrics = read_config(place), finished(place)
+        except RunError as error:
+            raise RunError(str(error).replace(str(place), str(folder))) from None
+    for key, said in (("recipe", config.recipe), ("model", config.model.name), ("seed", config.seed)):
+        if metrics[key] != said:
+            path = folder / METRICS_FILE
+            raise RunError(
+                f"{path} is of another run: {key} is {metrics[key]!r:.40}, {said!r} in {CONFIG_FILE}"
+            )
+    return config, metrics
+
+
 def take_folds(folder: Path) -> tuple[dict[str, Any], str]:
     """What is kept of a cross-validation: its means, and what its first round says of the rest."""
     from spikeseq.recipes.config import changes
     from spikeseq.recipes.manifest import read_json
-    from spikeseq.recipes.runs import RunError, finished, read_config
+    from spikeseq.recipes.runs import RunError
 
-    first, path = folder / "fold-1", folder / FOLDS_FILE
-    metrics, config, means = finished(first), read_config(first), read_json(path)
+    path = folder / FOLDS_FILE
+    (config, metrics), means = read_run(folder / "fold-1"), read_json(path)
     try:
         test = {means["figure"]: means["mean"]}
         cost = {"spike_rate": means["spike_rate"], "energy": {"picojoules": means["picojoules"]}}

@@ -78,10 +78,11 @@ def test_what_is_there_already_is_not_written_over(tmp_path, folder, cli):
         (lambda path: shutil.copytree(OLD / "imdb-snn-cut", path), "the run is not finished"),
         (lambda path: cut(path, "metrics.json"), "metrics.json is damaged"),
         (lambda path: recipe(path), "is damaged"),
+        (lambda path: other(path), "metrics.json is of another run: model is 'lstm', 'bow' in config.yaml"),
         (lambda path: path.write_text("{"), "no run folder and no file of `spikeseq bench --json`"),
         (lambda path: path.write_text('{"benchmarks": 3}'), "no run folder and no file of"),
     ],
-    ids=["none", "empty", "unfinished", "metrics", "recipe", "file", "bench"],
+    ids=["none", "empty", "unfinished", "metrics", "recipe", "other", "file", "bench"],
 )
 def test_refusals(tmp_path, folder, cli, make, said):
     make(tmp_path / "run")
@@ -99,6 +100,26 @@ def recipe(path):
     shutil.copytree(OLD / "imdb-bow", path)
     text = (path / "config.yaml").read_text().replace("recipe: imdb", "recipe: imbd")
     (path / "config.yaml").write_text(text)
+
+
+def other(path):
+    """A run whose metrics are those of another."""
+    shutil.copytree(OLD / "imdb-bow", path)
+    text = (path / "metrics.json").read_text().replace('"model": "bow"', '"model": "lstm"')
+    (path / "metrics.json").write_text(text)
+
+
+def test_two_files_of_a_run_are_enough(tmp_path, folder, cli):
+    run = tmp_path / "copy"
+    run.mkdir()
+    shutil.copy(OLD / "imdb-bow" / "config.yaml", run)
+    text = (OLD / "imdb-bow" / "metrics.json").read_text().rstrip().removesuffix("}").rstrip()
+    (run / "metrics.json").write_text(text + ',\n  "manifest": 1\n}\n')
+    assert cli("results", "--root", tmp_path, "--add", run).code == 0
+    assert "copy-sample" in read_evidence(folder)[0]
+    (run / "metrics.json").write_text(text)
+    said = refused(cli("results", "--root", tmp_path, "--add", run))
+    assert said.startswith(f"{run / 'metrics.json'} is damaged")
 
 
 def test_checking_and_keeping_are_two_commands(tmp_path, folder, cli):
