@@ -17,7 +17,7 @@ from spikeseq.recipes.shared.opened import Opened, Prediction, Seen, checked_cla
 from spikeseq.recipes.shared.texts.data import clean
 from spikeseq.recipes.text.corpus import CLASSES_FILE, TOKENIZER_FILE, VOCAB_FILE
 from spikeseq.recipes.text.start import shape
-from spikeseq.recipes.text.task import crop
+from spikeseq.recipes.text.task import crop, tested_tokens
 from spikeseq.tokenizers import Tokenizer, Vocab
 
 
@@ -45,7 +45,7 @@ class Classifier(Opened):
     def encode(self, text: str) -> tuple[list[str], Tensor]:
         """The tokens that the model sees, and their ids. A text without tokens is one `<unk>`."""
         tokens = self.tokenizer(clean(text)) or ["<unk>"]
-        kept = crop(torch.arange(len(tokens)), self.config.data.kept_tokens).tolist()
+        kept = crop(torch.arange(len(tokens)), tested_tokens(self.config)).tolist()
         tokens = [tokens[i] for i in kept]
         return tokens, torch.tensor(self.vocab.encode(tokens))
 

@@ -91,7 +91,7 @@ class TextClassification(Recipe):
         data = task.corpus.splits[split]
         count = min(config.evaluate.energy_texts, len(data))
         chosen = torch.linspace(0, len(data) - 1, count).long().tolist()
-        texts = [crop(data.text(i), task.longest) for i in chosen]
+        texts = [crop(data.text(i), task.tested) for i in chosen]
         inputs = [(text.unsqueeze(1), torch.tensor([len(text)])) for text in texts]
         tokens = sum(map(len, texts))
         account = evaluation.measure_energy(model, inputs, tokens=tokens)

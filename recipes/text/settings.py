@@ -133,10 +133,13 @@ class TextDistillation(DistillationSettings):
 class TextEvaluate(EvaluateSettings):
     """
     shuffled: also test on texts with shuffled tokens: what is left without their order.
+    uncut: all tokens of a text where it is tested or classified, also of those that training cut
+        (data.kept_tokens).
     energy_texts: texts that the energy account runs on.
     """
 
     shuffled: bool = field()
+    uncut: bool = field()
     energy_texts: int = whole()
 
 
@@ -162,6 +165,7 @@ RENAMED = {"data.longest": "data.kept_tokens", "model.width": "model.surrogate_w
 ADDED: dict[str, Any] = {
     "model.ngrams": list[int](),
     "distillation": {},
+    "evaluate.uncut": False,
 }
 """Names in run folders of earlier versions, and those of today; what earlier runs have not."""
 
@@ -190,6 +194,11 @@ IDLE = (
     Idle(("train.precision",), always, "on texts, whose products are in float32"),
     NOT_SPIKING,
     IDLE_ROWS,
+    Idle(
+        ("evaluate.uncut",),
+        lambda config: config.data.kept_tokens is None,
+        "with data.kept_tokens=null, which cuts no text",
+    ),
     Idle(
         ("train.embedding_rate", "data.vector_scale"),
         lambda config: config.model.name == "bow",

@@ -1,6 +1,7 @@
 """Text classification as a task for the engine: batches of like length, loss, validation, test."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from spikeseq.recipes.text.corpus import Corpus, Encoded
 from spikeseq.recipes.text.lessons import Lessons
 from spikeseq.recipes.text.start import shape, take_weights
 
+MOST_TESTED = 100_000
+"""Tokens of a batch in tests, so that a few very long texts need no more memory than many."""
+
 
 def crop(ids: Tensor, longest: int | None) -> Tensor:
     """Head and tail of a text that is longer than `longest` tokens: opinions stand at either end."""
@@ -25,12 +29,26 @@ def crop(ids: Tensor, longest: int | None) -> Tensor:
     return torch.cat((ids[:head], ids[len(ids) - (longest - head) :]))
 
 
+def portions(lengths: list[int], size: int, longest: int | None) -> Iterator[list[int]]:
+    """Indices of texts of like length, `size` at a time, or fewer where they are long."""
+    for batch in buckets(lengths, size, None):
+        most = max(lengths[i] for i in batch)
+        count = max(1, MOST_TESTED // min(most, longest or most))
+        yield from (batch[start : start + count] for start in range(0, len(batch), count))
+
+
+def tested_tokens(config: Any) -> int | None:
+    """Tokens kept of a text that is tested or classified; None for all."""
+    return None if config.evaluate.uncut else config.data.kept_tokens  # type: ignore[no-any-return]
+
+
 @dataclass
 class TextTask(Task):
     """A classifier on a corpus. See `engine.Task`.
 
-    batch_size: texts per batch. longest: tokens kept of a text. seed: of the batches' order.
-    label_smoothing: as `settings.TrainSettings`. lessons: teachers' answers; None for labels alone.
+    batch_size: texts per batch. longest: tokens kept of a text in training; None for all. seed: of the
+    batches' order. label_smoothing: as `settings.TrainSettings`. lessons: teachers' answers; None for labels
+    alone. tested: tokens kept of a text in tests.
     """
 
     model: nn.Module
@@ -40,6 +58,7 @@ class TextTask(Task):
     seed: int
     label_smoothing: float = 0.0
     lessons: Lessons | None = None
+    tested: int | None = None
 
     @property
     def texts(self) -> Encoded:
@@ -53,7 +72,7 @@ class TextTask(Task):
         return buckets(cut, self.batch_size, random.Random(f"{self.seed} {epoch}"))
 
     def collate(self, batch: list[int], rng: torch.Generator) -> tuple[Tensor, ...]:
-        return *self._tensors(self.texts, batch), torch.tensor(batch)
+        return *self._tensors(self.texts, batch, self.longest), torch.tensor(batch)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         tokens, lengths, labels, rows = batch
@@ -79,15 +98,15 @@ class TextTask(Task):
         lengths = (data.starts[1:] - data.starts[:-1]).tolist()
         generator = None if shuffled is None else torch.Generator().manual_seed(shuffled)
         right = 0
-        for batch in buckets(lengths, 4 * self.batch_size, None):
-            tokens, sizes, labels = (x.to(device) for x in self._tensors(data, batch, generator))
+        for batch in portions(lengths, 4 * self.batch_size, self.tested):
+            tokens, sizes, labels = (x.to(device) for x in self._tensors(data, batch, self.tested, generator))
             right += int((model(tokens, sizes).argmax(1) == labels).sum())
         return 100 * right / len(data)
 
     def _tensors(
-        self, data: Encoded, batch: list[int], shuffle: torch.Generator | None = None
+        self, data: Encoded, batch: list[int], longest: int | None, shuffle: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        texts = [crop(data.text(i), self.longest) for i in batch]
+        texts = [crop(data.text(i), longest) for i in batch]
         if shuffle is not None:
             texts = [text[torch.randperm(len(text), generator=shuffle)] for text in texts]
         lengths = torch.tensor([len(text) for text in texts])
@@ -108,7 +127,10 @@ def build_task(config: Any, corpus: Corpus, model: nn.Module | None = None) -> T
     """The task of a configuration, with a trained model or a fresh one."""
     train, longest = config.train, config.data.kept_tokens
     model = fresh_model(config, corpus) if model is None else model
-    return TextTask(model, corpus, train.batch_size, longest, config.seed, train.label_smoothing)
+    return TextTask(
+        model, corpus, train.batch_size, longest, config.seed, train.label_smoothing,
+        tested=tested_tokens(config),
+    )  # fmt: skip
 
 
 def fresh_model(config: Any, corpus: Corpus, *, begins: bool = True) -> nn.Module:

@@ -9,11 +9,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spikeseq.recipes import runs
 from spikeseq.recipes.plain import ConfigError
-from spikeseq.recipes.shared.batches import buckets
 from spikeseq.recipes.text.classifier import Classifier
 from spikeseq.recipes.text.corpus import Corpus, Encoded
 from spikeseq.recipes.text.lessons import Lessons, training_texts
-from spikeseq.recipes.text.task import crop
+from spikeseq.recipes.text.task import portions
 
 
 def check_teachers(config: Any) -> None:
@@ -61,13 +60,13 @@ def opened(folder: str, corpus: Corpus) -> Classifier:
 
 @torch.no_grad()
 def answers(teacher: Classifier, corpus: Corpus, texts: Encoded, size: int = 256) -> Tensor:
-    """Log-probabilities (texts, classes). Texts are cut as the teacher was trained on them, and its
-    vocabulary is its own: a word that either does not know is `<unk>` to it."""
+    """Log-probabilities (texts, classes). The teacher reads whole texts, with a vocabulary of its own: a word
+    that either does not know is `<unk>` to it."""
     words = torch.tensor(teacher.vocab.encode(corpus.vocab.tokens))
     lengths = (texts.starts[1:] - texts.starts[:-1]).tolist()
     found = torch.empty(len(texts), len(corpus.classes))
-    for batch in buckets(lengths, size, None):
-        ids = [words[crop(texts.text(i), teacher.config.data.kept_tokens)] for i in batch]
+    for batch in portions(lengths, size, None):
+        ids = [words[texts.text(i)] for i in batch]
         logits = teacher.model(pad_sequence(ids), torch.tensor([len(one) for one in ids]))
         found[batch] = logits.float().log_softmax(1)
     return found

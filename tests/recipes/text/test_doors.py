@@ -53,7 +53,9 @@ def standard_input(monkeypatch, content):
 def classifier():
     torch.manual_seed(0)
     vocab = Vocab(["<pad>", "<unk>", *"abcdefgh&'", "good", "quoted", "tom"], specials=["<pad>", "<unk>"])
-    config = OmegaConf.create({"data": {"tokenizer": "spacy-en", "kept_tokens": None}})
+    config = OmegaConf.create(
+        {"data": {"tokenizer": "spacy-en", "kept_tokens": None}, "evaluate": {"uncut": False}}
+    )
     model = build_classifier({"name": "snn", "hidden_size": 4, "embedding_size": 4}, len(vocab), 2)
     return Classifier(model.eval(), vocab, ["no", "yes"], config, SpacyTokenizer("en"))
 

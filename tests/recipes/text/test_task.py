@@ -86,6 +86,20 @@ def test_accuracy_and_shuffling():
     assert task.validate(model, CPU) == {"score": 50.0, "accuracy": 50.0}
 
 
+def test_whole_texts_are_tested_where_training_cuts_them(monkeypatch):
+    whole = {}
+    for value in (False, True):
+        overrides = ["data.kept_tokens=2", f"evaluate.uncut={value}", "model.hidden_size=3"]
+        task = build_task(load_config("imdb", overrides=overrides), corpus())
+        assert task.collate([2], torch.Generator())[0].T.tolist() == [[4, 2]]
+        task.accuracy(recorder := Recorder(), "test", CPU)
+        whole[value] = sorted(recorder.seen)
+    assert whole[True] == sorted(TEXTS) and [4, 2] in whole[False] and [2, 2] in whole[False]
+    monkeypatch.setattr("spikeseq.recipes.text.task.MOST_TESTED", 11)  # two texts of five tokens
+    task.accuracy(recorder, "test", CPU)
+    assert len(recorder.seen) == 2
+
+
 def test_inverse_document_frequencies_by_hand():
     idf = inverse_document_frequencies(encoded(TEXTS, [0] * 4), BagOfWords(7))
     log = torch.tensor([5 / 1, 5 / 1, 5 / 3, 5 / 4, 5 / 3, 5 / 3, 5 / 1]).log()
