@@ -25,7 +25,10 @@ def linear(module: Any, call: Call) -> Operations:
 
 
 def rounded_linear(module: QuantisedLinear, call: Call) -> Operations:
-    """Weights of few bits, met by spikes: a bit each, or where they are summed up a byte."""
+    """Weights of few bits, met by spikes: a bit each, or where they are summed up a byte.
+
+    The sums stay where the neurons that they are for take them up (`rules_neurons.whole_number_neurons`).
+    """
     x = call.rows(call.input)
     spikes = call.spikes(x)
     outputs, size = rows_of(x) * module.out_features, module.bits / 8
@@ -39,7 +42,7 @@ def rounded_linear(module: QuantisedLinear, call: Call) -> Operations:
         int_adds=biases,
         weight_bytes=size * met * module.out_features + STATE * biases,
         dense_bytes=size * x.numel() * module.out_features + STATE * biases,
-        activation_bytes=read * x.numel() + STATE * outputs,
+        activation_bytes=read * x.numel(),
     )
 
 

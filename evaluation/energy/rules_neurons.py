@@ -47,9 +47,10 @@ def neurons(module: LIF, call: Call) -> Operations:
 
 
 def whole_number_neurons(spikes: float, size: int, tokens: float, steps: int, *, own: bool) -> Operations:
-    """`fired` with membranes, currents, and each neuron's own leaks and thresholds, of 16 bits.
+    """`fired` with membranes, and each neuron's own leaks and thresholds, of 16 bits.
 
-    A neuron writes a bit in every sub-step.
+    Currents are sums that go straight into the membranes, as those of an LSTM go into its gates. A neuron
+    writes a bit in every sub-step.
     """
     updates = tokens * steps * size
     return Operations(
@@ -58,7 +59,7 @@ def whole_number_neurons(spikes: float, size: int, tokens: float, steps: int, *,
         state_bytes=STATE * 2 * updates,
         weight_bytes=STATE * 2 * updates if own else 0.0,
         dense_bytes=STATE * 2 * updates if own else 0.0,
-        activation_bytes=STATE * tokens * size + updates / 8,
+        activation_bytes=updates / 8,
         spikes=spikes,
         neurons=size,
     )

@@ -62,7 +62,7 @@ def test_account_by_hand(bits):
     assert lif["int_updates"] == updates and lif["int_adds"] == spikes
     assert lif["state_bytes"] == 2 * 2 * updates  # 16 bits, read and written
     assert lif["weight_bytes"] == 2 * 2 * updates  # a leak and a threshold each
-    assert lif["activation_bytes"] == 2 * 11 * 12 + updates / 8
+    assert lif["activation_bytes"] == updates / 8
     second = layers["spiking.layers.1.input_map"]
     assert second["int_acs"] == spikes * 12
     assert second["weight_bytes"] == pytest.approx(size * spikes * 12 + 2 * 33 * 12)  # a bias of 16 bits
