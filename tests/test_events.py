@@ -14,6 +14,8 @@ def classifier(dtype=torch.float64, **changes):
     torch.manual_seed(0)
     model = build_classifier({"name": "snn", "embedding_size": 20, "hidden_size": 32, **changes}, 50, 2)
     nn.init.normal_(model.readout.weight)
+    if model.ngrams is not None:
+        nn.init.normal_(model.ngrams.table.weight)
     return model.to(dtype).eval()
 
 
@@ -29,7 +31,9 @@ PAIRS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("changes", [{}, {"recurrent": True}, {"kernel_size": 3}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"recurrent": True}, {"kernel_size": 3}, {"ngrams": [2, 3], "ngram_rows": 40}]
+)
 def test_a_classifier_says_the_same(changes):
     model = classifier(**changes)
     events = spikeseq.compile_events(model)

@@ -57,10 +57,10 @@ class SentimentView(nn.Module):
         if not issubclass(class_of(model), SpikingClassifier):
             raise TypeError(f"the harness is shown a SpikingClassifier, got {type(model).__name__}")
         odd = model.spiking.norm or model.spiking.recurrent or model.spiking.bidirectional
-        if odd or model.context is not None:
+        if odd or model.context is not None or model.ngrams is not None:
             raise ValueError(
-                "the harness is shown networks of one token at a time (kernel_size 1), without normalisation,"
-                " feedback or a second direction"
+                "the harness is shown networks of one token at a time (kernel_size 1, no ngrams), without"
+                " normalisation, feedback or a second direction"
             )
         if of_kind(model, EventMap):
             raise ValueError(

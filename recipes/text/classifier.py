@@ -50,7 +50,7 @@ class Classifier(Opened):
         return tokens, torch.tensor(self.vocab.encode(tokens))
 
     def graph(self) -> tuple[list[nn.Module], tuple[int, ...]]:
-        """The spiking layers and the map to the integrators, for rows of the embedding; what comes out is
+        """The spiking layers and the map to the integrators, for the words' vectors; what comes out is
         summed up, divided by the square root of the number of tokens, and goes to the read-out."""
         model = self.model
         if not isinstance(model, SpikingClassifier):

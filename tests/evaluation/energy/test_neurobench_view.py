@@ -48,8 +48,9 @@ def test_operations_sparsity_and_footprint(model):
     assert found["ActivationSparsity"] == pytest.approx(1 - rate / 5, abs=0.02)
 
 
-def test_what_is_not_shown():
-    model = build_classifier({"name": "snn", "kernel_size": 3}, 50, 2).eval()
+@pytest.mark.parametrize("changes", [{"kernel_size": 3}, {"ngrams": [2]}], ids=["kernel", "ngrams"])
+def test_what_is_not_shown(changes):
+    model = build_classifier({"name": "snn", **changes}, 50, 2).eval()
     with pytest.raises(ValueError, match="kernel_size 1"):
         SentimentView(model)
 
