@@ -7,10 +7,13 @@ Nothing here needs torch: commands start before it is imported.
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from spikeseq.files import write_whole
 
 if TYPE_CHECKING:
     from spikeseq.recipes.shared.opened import Opened
@@ -206,7 +209,9 @@ class Recipe(ABC):
         if type(self).pictures is Recipe.pictures:  # it has none: the run need not be opened
             return
         for picture in self.pictures(load(folder), metrics):
-            picture.figure.savefig(folder / f"{picture.name}.png", dpi=150)
+            content = io.BytesIO()
+            picture.figure.savefig(content, dpi=150, format="png")
+            write_whole(folder / f"{picture.name}.png", content.getvalue())
 
     def scopes(self, name: str, account: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Lines of the table of `spikeseq energy` for an account: a name, and what it counts."""

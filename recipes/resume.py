@@ -43,8 +43,8 @@ def keep(folder: Path, saved: dict[str, Any]) -> None:
     write_whole(path, b"".join((BEGINNING, digest, b"\n", content)), former=folder / PREVIOUS_FILE)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """What `keep` wrote, or a version without checksums; tensors on the CPU, no code is run.
+def read(path: Path, signed: bool = False) -> dict[str, Any]:
+    """What `keep` wrote or, unless `signed`, a version without checksums did; tensors on the CPU, no code.
 
     Raises:
         DamagedError: anything else.
@@ -61,6 +61,8 @@ def read(path: Path) -> dict[str, Any]:
             raise DamagedError("its checksum is not that of its content")
     elif not content.startswith(ZIP):
         raise DamagedError("it is no file of a training")
+    elif signed:
+        raise DamagedError("it has no checksum, as the one before has")
     try:
         saved = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         if not isinstance(saved, dict):
@@ -68,6 +70,15 @@ def read(path: Path) -> dict[str, Any]:
         return saved
     except Exception as error:  # torch's readers have many
         raise DamagedError(reason(error)) from None
+
+
+def has_checksum(path: Path) -> bool:
+    """Whether a file says that it has one."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(BEGINNING)) == BEGINNING
+    except OSError:
+        return False
 
 
 def go_on(folder: Path, restore: Callable[[dict[str, Any]], Any], say: Callable[[str], None]) -> Path:
@@ -78,7 +89,8 @@ def go_on(folder: Path, restore: Callable[[dict[str, Any]], Any], say: Callable[
     """
     path, previous = folder / RESUME_FILE, folder / PREVIOUS_FILE
     try:
-        saved, used = read(path), path
+        # Who once writes checksums goes on to: without one it came from elsewhere.
+        saved, used = read(path, signed=has_checksum(previous)), path
     except DamagedError as damage:
         try:
             saved, used = read(previous), previous

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import math
 import os
 import random
 import shutil
@@ -117,15 +118,17 @@ def kill(name: str, place: Path, blows: list[Blow], wanted: list[Any]) -> Killed
 
 
 def planned(turn: int, done: Undisturbed, processes: int, rng: random.Random, seed: int) -> list[Blow]:
-    """Every operation in turn; every fourth blow comes at a random moment, and every fifth training is killed
-    again when it goes on."""
+    """Every operation once, in strides, so that a few blows are spread over all; every fourth blow comes at a
+    random moment, and every fifth training is killed again when it goes on."""
+    count = len(done.operations)
+    stride = next(n for n in range(round(0.618 * count), count + 1) if math.gcd(n, count) == 1)
     ranks = (0,) if processes == 1 else [(0,), (1,), (0, 1)][turn % 3]
     if turn % 4 == 3:
         blows = [Blow(None, rng.uniform(0.02, done.seconds), ranks)]
     else:
-        blows = [Blow((turn - turn // 4 + seed) % len(done.operations), victims=ranks)]
+        blows = [Blow((stride * (turn - turn // 4) + seed) % count, victims=ranks)]
     if turn % 5 == 4:
-        blows.append(Blow(rng.randrange(len(done.operations)), victims=ranks))
+        blows.append(Blow(rng.randrange(count), victims=ranks))
     return blows
 
 

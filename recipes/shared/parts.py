@@ -60,7 +60,9 @@ class PartTask(ABC):
             name = self.corpus.classes[found[0]]
             raise ValueError(f"evaluate.labels={len(labels)}: all of them of class {name}; take more")
         state = self._load(folder, progress) if resume and can_resume(folder) else State()
-        if not state.history:
+        if state.history:
+            self._picture(folder)  # a kill may have come before the last one
+        else:
             self._begin()
         write_log(folder, state.history)
         parts = self.parts()

@@ -1,5 +1,6 @@
 """Pictures of what a network has learnt: weights as images, and which classes are taken for which."""
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikeseq.files import write_whole
 from spikeseq.recipes.recipe import Metrics, Picture
 
 MOST = 100  # neurons in one picture
@@ -30,7 +32,9 @@ def save_weights(path: Path, weight: Tensor, width: int) -> None:
     canvas = weight_map(weight.detach(), width)
     grey = (255 * (1 - canvas / canvas.max().clamp_min(1e-12))).to(torch.uint8)
     image = Image.fromarray(grey.numpy())
-    image.resize((SCALE * image.width, SCALE * image.height), Image.Resampling.NEAREST).save(path)
+    large, content = (SCALE * image.width, SCALE * image.height), io.BytesIO()
+    image.resize(large, Image.Resampling.NEAREST).save(content, "png")
+    write_whole(path, content.getvalue())
 
 
 def weights_picture(weight: Tensor, width: int, what: str = "") -> Picture:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from points_case import Points, equal, losses, run
 
 from spikeseq.recipes import resume
 from spikeseq.recipes.engine import Progress, fit
+from spikeseq.recipes.lock import held
 from spikeseq.recipes.settings import TrainSettings
 
 SETTINGS = TrainSettings(epochs=4, warmup=2, average=0.5, patience=0)
@@ -98,8 +100,35 @@ def of_an_older_version(folder, change=lambda saved: None):
 
 def test_a_file_without_a_checksum_is_gone_on_from(cut, whole):
     of_an_older_version(cut)
+    (cut / "resume.previous.pt").unlink()  # which such versions did not keep
     model, _ = go_on(cut)
     assert equal(model, whole[0]) and losses(cut) == whole[1]
+
+
+def test_one_without_a_checksum_beside_one_with_it_came_from_elsewhere(cut, whole):
+    of_an_older_version(cut, lambda saved: saved["model"]["0.weight"].fill_(3))
+    said = []
+    model, _ = go_on(cut, said)
+    assert "resume.pt is damaged (it has no checksum, as the one before has); going on from" in said[0]
+    assert equal(model, whole[0]) and losses(cut) == whole[1]
+
+
+def test_one_without_a_checksum_is_refused_where_the_one_before_is_damaged(cut):
+    of_an_older_version(cut)
+    path = cut / "resume.previous.pt"
+    path.write_bytes(flipped(path.read_bytes(), 200))
+    with pytest.raises(ValueError, match=r"resume\.pt is damaged: it has no checksum"):
+        go_on(cut)
+
+
+def test_a_copy_elsewhere_goes_on_by_itself(cut, whole, tmp_path):
+    """Taken while a training holds the folder, with what that was about to write."""
+    with held(cut, pytest.fail):
+        (cut / ".resume.pt.0123abcd").write_bytes(b"half")
+        copy = shutil.copytree(cut, tmp_path / "copy")
+        with held(copy, pytest.fail):
+            model, _ = go_on(copy)
+    assert equal(model, whole[0]) and losses(copy) == whole[1] != losses(cut)
 
 
 def first_moment(saved):
@@ -141,6 +170,7 @@ CHANGES = {
 @pytest.mark.parametrize("told", CHANGES)
 def test_content_that_does_not_fit_is_refused_and_nothing_is_trained(cut, told):
     of_an_older_version(cut, CHANGES[told])
+    (cut / "resume.previous.pt").unlink()
     before = {path.name: path.read_bytes() for path in cut.iterdir()}
     with pytest.raises(ValueError, match=r"resume\.pt does not fit this model and configuration") as caught:
         go_on(cut)

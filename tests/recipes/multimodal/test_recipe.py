@@ -67,7 +67,8 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
         opened.predict(str(image))
 
 
-@pytest.mark.parametrize("stop_at", [1, 2])  # before and behind the beginning of connections across
+# Before and behind the beginning of connections across; between the last weights and their picture.
+@pytest.mark.parametrize("stop_at", [1, 4])
 def test_cut_off_and_resumed_is_undisturbed(stop_at, run, tmp_path, monkeypatch):
     save = PairTask._save
 
@@ -85,6 +86,8 @@ def test_cut_off_and_resumed_is_undisturbed(stop_at, run, tmp_path, monkeypatch)
     whole, cut = load_file(whole), load_file(cut)
     assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
     assert {**again, "seconds": 0} == {**run[1], "seconds": 0}
+    whole, cut = ((folder / "weights.png").read_bytes() for folder in (run[0], tmp_path / "cut"))
+    assert whole == cut
 
 
 @pytest.mark.parametrize("model", ["image", "sound"])
