@@ -10,6 +10,7 @@ SEQUENCES = "spikeseq.recipes.sequences.recipe:SequenceClassification"
 IMAGES = "spikeseq.recipes.images.recipe:ImageClassification"
 CLASSES = {
     "imdb": "spikeseq.recipes.text.recipe:TextClassification",
+    "sentences": "spikeseq.recipes.text.sentences:SentenceClassification",
     "lm": "spikeseq.recipes.language.recipe:LanguageModelling",
     "multi30k": "spikeseq.recipes.translation.recipe:Translation",
     "dvs128": "spikeseq.recipes.gestures.recipe:GestureClassification",

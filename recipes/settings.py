@@ -251,7 +251,7 @@ class TrainSettings:
     learning_rate: of AdamW, after `warmup` updates; then down to zero over all epochs.
     schedule: how it comes down, `cosine` or `linear`.
     beta2: decay of AdamW's mean of squared gradients.
-    embedding_rate: learning rate of embedding tables relative to that of the rest.
+    embedding_rate: learning rate of embedding tables relative to that of the rest; at 0 they are held fixed.
     weight_decay: of weight matrices; vectors, leaks, thresholds and embeddings have none.
     warmup: updates over which the rate rises.
     clip: largest norm of the gradient.

@@ -10,8 +10,14 @@ from spikeseq.recipes.settings import TrainSettings
 
 
 def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
-    """AdamW's groups: matrices with weight decay; vectors, scalars without; embeddings at their own rate."""
+    """AdamW's groups: matrices with weight decay; vectors, scalars without; embeddings at their own rate.
+
+    At the rate 0 embeddings are held fixed, and no gradient of theirs is computed.
+    """
     tables = {id(p) for p in embedding_tables(model, nn.Embedding, nn.EmbeddingBag)}
+    if settings.embedding_rate == 0:
+        for p in model.parameters():
+            p.requires_grad_(p.requires_grad and id(p) not in tables)
     trained = [p for p in model.parameters() if p.requires_grad]
     others = [p for p in trained if id(p) not in tables]
     groups: list[dict[str, Any]] = [

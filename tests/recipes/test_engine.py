@@ -118,6 +118,9 @@ def test_parameter_groups():
     assert len(vectors["params"]) == 3 and vectors["weight_decay"] == 0  # bias, leak, threshold
     assert [p.shape for p in tables["params"]] == [(5, 4)]
     assert tables["lr"] == 0.05 and tables["weight_decay"] == 0
+    matrices, vectors = parameter_groups(model, TrainSettings(embedding_rate=0.0))
+    assert not model["table"].weight.requires_grad and model["map"].weight.requires_grad
+    assert [p.shape for p in matrices["params"]] == [(3, 4)] and len(vectors["params"]) == 3
 
 
 def test_the_learning_rate_rises_and_falls():

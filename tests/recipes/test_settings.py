@@ -30,6 +30,8 @@ ENGINE = {
 }
 QUICK = {
     "imdb": ["data.tokenizer=whitespace", "data.limit=40", "train.batch_size=4", "evaluate.energy_texts=1"],
+    "sentences": ["data.tokenizer=whitespace", "data.limit=40", "train.batch_size=4",
+                  "evaluate.energy_texts=1"],
     "lm": ["data.limit=20", "train.batch_size=4", "train.chunk=8", "evaluate.energy_tokens=4"],
     "multi30k": ["data.tokenizer=whitespace", "data.limit=8", "train.batch_tokens=40", "evaluate.beam=1",
                  "evaluate.energy_texts=1"],
