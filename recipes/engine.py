@@ -141,7 +141,7 @@ def fit(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
     state = State(processes)
     if resume and can_resume(folder):
-        state, used = _load(folder, parts, best, progress)
+        state, used = read_state(folder, parts, best, progress)
         if state.processes != processes:
             count = f"was written by {state.processes} processes, now there are {processes}"
             raise ValueError(f"{used} {count}; resuming needs as many")
@@ -203,7 +203,7 @@ def fit(
                 best = {name: value.detach().clone() for name, value in average.module.state_dict().items()}
             state.epoch += 1
             if accelerator.is_main_process:
-                _save(folder, parts, best, state)
+                write_state(folder, parts, best, state)
             progress.end_epoch(record)
     # Buffers, such as the statistics of a batch normalisation, are each process's own until here.
     model.load_state_dict(broadcast(best))
@@ -234,7 +234,8 @@ def _check_loss(loss: float | None, epoch: int) -> None:
         )
 
 
-def _save(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: State) -> None:
+def write_state(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: State) -> None:
+    """What a training goes on from, and the log."""
     tensors = {name: part.state_dict() for name, part in parts.items()}
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -243,9 +244,10 @@ def _save(folder: Path, parts: dict[str, Any], best: dict[str, Tensor], state: S
     write_log(folder, state.history)
 
 
-def _load(
+def read_state(
     folder: Path, parts: dict[str, Any], best: dict[str, Tensor], progress: Progress
 ) -> tuple[State, Path]:
+    """Puts it into `parts` and `best`; the state, and the file that it is from."""
     states = []
 
     def restore(saved: dict[str, Any]) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 import torch
 
 from spikeseq.evaluation.pages import between
-from spikeseq.evaluation.reliability.fuzz import faults, fuzz, table, targets_in
+from spikeseq.evaluation.reliability.fuzz import faults, fuzz, table
 from spikeseq.evaluation.reliability.kills import kills
 from spikeseq.evaluation.reliability.kills import table as kills_table
 from spikeseq.evaluation.reliability.long import table as long_table
 from spikeseq.evaluation.reliability.long import trained, written
+from spikeseq.evaluation.reliability.targets import targets_in
 from spikeseq.evaluation.reliability.tiny import TINY
 from spikeseq.files import write_whole
 

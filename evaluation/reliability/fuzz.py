@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spikeseq.evaluation.reliability.cases import FAULTS, OUTCOMES, Target, many
-from spikeseq.evaluation.reliability.targets import of_data, of_resuming, of_runs
 
 
 class Case(NamedTuple):
@@ -30,12 +29,6 @@ MEANINGS = {
     "memory": "more memory than the limit",
     "code": "code of the file ran",
 }
-
-
-def targets_in(place: Path, runs: Path) -> list[Target]:
-    """Every target, its files in folders of `place`; finished runs are copied from `runs`."""
-    finished = sorted(folder for folder in runs.iterdir() if (folder / "metrics.json").exists())
-    return [*of_runs(finished, place / "runs"), *of_resuming(place / "resuming"), *of_data(place / "data")]
 
 
 def fuzz(

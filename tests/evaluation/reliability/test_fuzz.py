@@ -13,7 +13,8 @@ import torch
 
 from spikeseq.evaluation.reliability import cases, mutate
 from spikeseq.evaluation.reliability.cases import Target, judge, many
-from spikeseq.evaluation.reliability.fuzz import Case, faults, fuzz, table, targets_in
+from spikeseq.evaluation.reliability.fuzz import Case, faults, fuzz, table
+from spikeseq.evaluation.reliability.targets import targets_in
 
 OLD = Path(__file__).parents[2] / "data" / "old_runs"
 CASES = 1_000
@@ -24,7 +25,7 @@ def test_a_thousand_damaged_files(tmp_path, cache, monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        targets = targets_in(tmp_path / "files", OLD)
+        targets = targets_in(tmp_path / "files", OLD, made=["lm"])
         found = fuzz(targets, CASES, tmp_path / "work", seed=10**6, say=lambda text: None)
     finally:
         torch.set_num_threads(threads)
