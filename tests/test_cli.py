@@ -15,6 +15,7 @@ import torch
 from matplotlib import image
 from recipe_case import MODELS, quick, refused, rows, sets, write_rows
 
+from spikeseq.evaluation.reliability.filters import ODD
 from spikeseq.recipes import resume
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -84,6 +85,11 @@ def test_classify_gives_a_line_for_a_line(cli, text_runs, model):
         assert list(found["scores"]) == ["bad", "good", "mixed"]
     assert cli("classify", text_runs / model).out == ""
     assert json.loads(cli("classify", text_runs / model, "--json").out) == {"results": []}
+
+
+def test_classify_answers_whatever_is_in_a_line(cli, text_runs):
+    done = cli("classify", text_runs / "snn", stdin=b"\n".join([*ODD, b"superb " * 40_000]))
+    assert (done.code, done.err, done.out.count("\n")) == (0, "", len(ODD) + 1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".PDF"])

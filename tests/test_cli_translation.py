@@ -5,6 +5,7 @@ import json
 import pytest
 from recipe_case import TRANSLATION, quick, refused, sets
 
+from spikeseq.evaluation.reliability.filters import ODD, arguments, streamed
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.train import train
 
@@ -53,6 +54,22 @@ def test_a_byte_order_mark_before_standard_input(cli, runs):  # case 4.4
         for mark in (b"", b"\xef\xbb\xbf")
     )
     assert plain.code == 0 and marked.out == plain.out and plain.out.count("\n") == 2
+
+
+def test_a_line_for_every_line_whatever_is_in_it(cli, runs):
+    done = cli("translate", runs / "translation", "--beam", 1, stdin=b"\n".join(ODD))
+    assert (done.code, done.err, done.out.count("\n")) == (0, "", len(ODD))
+
+
+def test_a_line_is_too_long_and_those_before_it_are_answered(cli, runs):
+    done = cli("translate", runs / "translation", "--beam", 1, stdin=b"ein hund .\n" + b"hund " * 5000)
+    assert done.code == 2 and done.out.count("\n") == 1 and done.err.count("\n") == 1
+    assert "at most" in done.err
+
+
+def test_lines_are_translated_as_they_come_and_until_nobody_reads(runs):
+    command = arguments("translate", runs / "translation")
+    assert streamed(command, [b"ein hund .", b"", b"ein mann ."]) == (3, 0, "")
 
 
 def test_evaluate_writes_the_translations(cli, runs, tmp_path):

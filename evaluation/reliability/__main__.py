@@ -1,8 +1,9 @@
-"""Damages files, kills trainings and streams tokens, thousands of times, and tells what became of it:
+"""Damages files, kills trainings, streams tokens and gives lines to filters, and tells what became of it:
 
 python -m spikeseq.evaluation.reliability fuzz [--cases 20000] [--write docs/reliability.md]
 python -m spikeseq.evaluation.reliability kills [--count 1000] [--write docs/reliability.md]
 python -m spikeseq.evaluation.reliability long [--tokens 1000000] [--write docs/reliability.md]
+python -m spikeseq.evaluation.reliability filters [--lines 100000] [--write docs/reliability.md]
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 
 from spikeseq.evaluation.pages import between
+from spikeseq.evaluation.reliability.filters import filters
 from spikeseq.evaluation.reliability.fuzz import faults, fuzz, table
 from spikeseq.evaluation.reliability.kills import kills
 from spikeseq.evaluation.reliability.kills import table as kills_table
@@ -48,10 +50,15 @@ def main() -> int:
     lasts = commands.add_parser("long", help="memory while tokens pass")
     lasts.add_argument("--tokens", type=int, default=1_000_000, help="written; a tenth of it is trained on")
     lasts.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
+    answers = commands.add_parser("filters", help="commands that answer lines, under load")
+    answers.add_argument("--lines", type=int, default=100_000, help="of the longest input")
+    answers.add_argument("--bytes", type=int, default=50_000_000, help="of the longest line")
+    answers.add_argument("--write", type=Path, metavar="FILE", help="put the table into this page")
     given = parser.parse_args()
     torch.set_num_threads(1)
     started, page = time.perf_counter(), None if given.write is None else given.write.resolve()
-    content, wrong = {"fuzz": damaged, "kills": killed, "long": streamed}[given.command](given)
+    ways = {"fuzz": damaged, "kills": killed, "long": streamed, "filters": loaded}
+    content, wrong = ways[given.command](given)
     print("\n".join(wrong))
     print(f"{time.perf_counter() - started:.0f} s, {len(wrong)} wrong")
     if page is not None:
@@ -85,6 +92,13 @@ def streamed(given: argparse.Namespace) -> tuple[str, list[str]]:
     return long_table(found), [
         f"{one.name}: {one.most - one.start:,} bytes more" for one in found if one.grew
     ]
+
+
+def loaded(given: argparse.Namespace) -> tuple[str, list[str]]:
+    """The table, and a line for each input that was not answered line by line."""
+    with tempfile.TemporaryDirectory() as name:
+        corpora_in(Path(name) / "cache")
+        return filters(Path(name), given.lines, given.bytes)
 
 
 def corpora_in(folder: Path) -> None:

@@ -15,6 +15,7 @@ from spikeseq.recipes.shared.utf8 import lines
 
 COMMANDS = {"translates": "translate", "classifies": "classify", "writes": "generate"}
 """What a run does, and the command for it."""
+UNBROKEN = str.maketrans("\r\n", "  ")
 
 
 def opened(run: Path, does: str) -> Any:
@@ -86,18 +87,19 @@ def classify(
             classifier.check_trace()
         except TypeError as error:
             raise ValueError(f"--trace: {error}") from None
-    results = []
+    results, number = [], 0
     for number, line in enumerate(utf8_lines(), start=1):
         if not line and classifier.reads == "path":
             raise ValueError(f"line {number} of standard input is empty; expected the path of a file")
         prediction = classifier.predict([line])[0]
-        results.append(prediction)
-        if not json_:
+        if json_:
+            results.append(prediction)
+        else:
             print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)
-        if trace is not None and len(results) == 1:
+        if trace is not None and number == 1:
             classifier.draw(line, trace)
             say(f"wrote {trace}")
-    if trace is not None and not results:
+    if trace is not None and not number:
         raise ValueError("--trace draws the first line of standard input, which is empty")
     if json_:
         emit({"results": [vars(prediction) for prediction in results]})
@@ -108,7 +110,10 @@ def generate(
     run: Run,
     prompt: Annotated[
         str | None,
-        typer.Option(help="What to go on from; default nothing. `-`: every line of standard input."),
+        typer.Option(
+            help="What to go on from; default nothing. `-`: every line of standard input; a line for each, in"
+            " which line breaks that the model writes are spaces."
+        ),
     ] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="How many at most; default 200.")] = None,
     temperature: Annotated[
@@ -142,8 +147,9 @@ def generate(
             )
         for line in utf8_lines():
             found = writer.score(line)
-            results.append({"text": line, "bits_per_byte": found.bits_per_byte, **vars(found)})
-            if not json_:
+            if json_:
+                results.append({"text": line, "bits_per_byte": found.bits_per_byte, **vars(found)})
+            else:
                 print(f"{sum(found.log_probabilities):.4f}\t{found.bits_per_byte:.4f}\t{line}", flush=True)
         if json_:
             emit({"results": results})
@@ -155,7 +161,7 @@ def generate(
             continue
         print(beginning, end="", flush=True)
         for piece in pieces:
-            print(piece, end="", flush=True)
+            print(piece.translate(UNBROKEN) if prompt == "-" else piece, end="", flush=True)
         print(flush=True)
     if json_:
         emit({"results": results})

@@ -37,6 +37,8 @@ class PairNetwork(nn.Module):
         self.network, self.readout, self.seed = network, readout, seed
         self.uses = USED[settings.name]
         self.hertz = (settings.hertz, settings.sound_hertz)
+        for name, hertz in zip(("hertz", "sound_hertz"), self.hertz, strict=True):
+            network.plan.presentation.check_rate(f"model.{name}", hertz)
         self.cross, self.share, self.most = settings.cross, settings.share, settings.cross_most
         self.register_buffer("labels", torch.full((neurons,), -1))
         self.register_buffer("weight", torch.zeros(neurons + 1, classes, dtype=torch.float64))

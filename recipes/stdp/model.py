@@ -76,6 +76,7 @@ def digit_network(config: Any, classes: int, pixels: int) -> DigitNetwork:
         threshold_time=m.threshold_time,
     )
     show = stdp.Presentation(m.time, m.dt, m.rest, m.least, m.boost, m.repeats)
+    show.check_rate("model.hertz", m.hertz)
     network = stdp.Network(kind, presentation=show, seed=config.seed)
     return DigitNetwork(network, classes, m.hertz, config.evaluate.readout)
 

@@ -19,14 +19,27 @@ def read_nir(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is not a file; expected a NIR file")
+    check_heaps(path)
     try:
         with h5py.File(path, "r") as file:
-            if "node" not in file or "version" not in file:
-                raise ValueError(f"{path} holds no NIR graph (an HDF5 file with `node` and `version`)")
-            version = as_text(file["version"][()])
-            kinds = dict(nodes_of(file["node"]))
-    except OSError as error:
-        raise ValueError(f"{path} is no whole NIR file: {str(error).partition('(')[0].strip()}") from None
+            whole = "node" in file and "version" in file
+            version = as_text(file["version"][()]) if whole else ""
+            kinds = dict(nodes_of(file["node"])) if whole else {}
+    except (
+        AttributeError,
+        KeyError,
+        OSError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        UnicodeError,
+    ) as error:
+        told = " ".join(
+            str(error).strip("'\"").partition("(")[0].split()
+        )  # h5py raises what HDF5 stumbles over
+        raise ValueError(f"{path} is no whole NIR file: {told or type(error).__name__}") from None
+    if not whole:
+        raise ValueError(f"{path} holds no NIR graph (an HDF5 file with `node` and `version`)")
     if newer(version, library.version):
         raise ValueError(
             f"{path} was written by nir {version}, newer than the installed {library.version}:"
@@ -42,10 +55,32 @@ def read_nir(path: str | Path) -> Any:
         raise ValueError(f"{path} holds a single {kinds.get('')}; expected a graph")
     try:
         return library.read(path, type_check=False)
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read by nir {library.version}: {error or type(error).__name__}"
-        ) from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError, RuntimeError,
+            TypeError, ValueError) as error:  # fmt: skip
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} cannot be read by nir {library.version}: {told}") from error
+
+
+def check_heaps(path: Path) -> None:
+    """Refuses heaps of strings whose objects do not add up: HDF5 can look through one for ever.
+
+    A heap is GCOL, a version, its size, and objects of 2 bytes number, 6 others, 8 size, and their content in
+    units of 8 bytes; number 0 is what is free, its size that of all of it.
+
+    Raises:
+        ValueError: naming the place.
+    """
+    content = path.read_bytes()
+    start = content.find(b"GCOL\1\0\0\0")
+    while start >= 0:
+        place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
+        while place + 16 <= min(end, len(content)):
+            number = int.from_bytes(content[place : place + 2], "little")
+            size = int.from_bytes(content[place + 8 : place + 16], "little")
+            place += 16 + -(-size // 8) * 8 if number else size
+            if place > end or not (number or size):
+                raise ValueError(f"{path} is no whole NIR file: the strings at byte {start} do not add up")
+        start = content.find(b"GCOL\1\0\0\0", start + 4)
 
 
 def nodes_of(group: Any, path: str = "") -> Any:

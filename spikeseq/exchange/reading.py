@@ -49,10 +49,26 @@ def from_nir(
         ImportError: the package `nir` is not installed.
     """
     library = nir()
+    given: dict[str, Any] = {
+        "dt": dt, "writer": writer, "reset": reset, "norm_input": norm_input, "substeps": substeps,
+    }  # fmt: skip
     if isinstance(graph, str | Path):
-        graph = read_nir(graph)
+        read = read_nir(graph)
+        try:
+            return network_of(read, **given)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            told = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{graph}: {told}") from error
     if not isinstance(graph, library.NIRGraph):
         raise TypeError(f"graph must be a nir.NIRGraph or a path, got {type(graph).__name__}")
+    return network_of(graph, **given)
+
+
+def network_of(
+    graph: Any, dt: float | None, writer: str | None, reset: str | None, norm_input: bool | None,
+    substeps: int | None,
+) -> Network:  # fmt: skip
+    """As `from_nir`, of a `nir.NIRGraph`."""
     said = own_words(graph)
     units = units_of(said, dt, writer, reset, norm_input)
     parts = parts_of(graph, units)

@@ -235,7 +235,7 @@ class Network(nn.Module):
             rates = given.float() * (dt / 1000)
             rates = (rates[:, None] if given.dim() == 2 else rates).contiguous()
             if not bool(((rates >= 0) & (rates <= 1)).all()):
-                most = 1000 / dt
+                most = self.plan.presentation.most
                 low, high = (float(one) for one in given.aminmax())
                 raise ValueError(
                     f"{name} must lie in [0, {most:g}] Hz, one spike a step, got {low:g} to {high:g}"

@@ -180,6 +180,16 @@ class Presentation:
     def steps(self) -> int:
         return round(self.time / self.dt)
 
+    @property
+    def most(self) -> float:
+        """Spikes a second of an input that has one at every step."""
+        return 1000 / self.dt
+
+    def check_rate(self, name: str, hertz: float) -> None:
+        """Raises ValueError for a rate that no input can have."""
+        if not 0 <= hertz <= self.most:
+            raise ValueError(f"{name} must lie in [0, {self.most:g}] Hz, one spike a step, got {hertz:g}")
+
 
 class Link(NamedTuple):
     """Synapses that learn: `source` is the place of an ensemble, -1 for the target's own inputs."""

@@ -310,6 +310,46 @@ def test_files_that_are_none(tmp_path):
         read_nir(path)
 
 
+@pytest.mark.parametrize("mark", [b"HEAP", b"SNOD", b"TREE"])
+def test_files_that_are_damaged_inside(tmp_path, mark):
+    """Blocks of HDF5 that are not what they say: h5py raises KeyError, RuntimeError or OSError for them."""
+    path = tmp_path / "a.nir"
+    write_nir(to_nir(networks()["stack"]), path)
+    whole = path.read_bytes()
+    places = [i for i in range(len(whole)) if whole.startswith(mark, i)]
+    for place in places[:: max(1, len(places) // 5)]:
+        path.write_bytes(whole[:place] + b"none" + whole[place + 4 :])
+        with pytest.raises(ValueError, match=r"a\.nir (is no whole|cannot be|holds no|: )"):
+            from_nir(path)
+
+
+def test_strings_that_do_not_add_up_are_refused(tmp_path):
+    """HDF5 looks through such a heap for ever."""
+    path = tmp_path / "a.nir"
+    write_nir(to_nir(networks()["stack"]), path)
+    whole = path.read_bytes()
+    heap = whole.index(b"GCOL")
+    for size in (0, 2**40, 2**64 - 1):
+        for number in (b"\0\0", b"\1\0"):
+            head = number + whole[heap + 18 : heap + 24] + size.to_bytes(8, "little")
+            path.write_bytes(whole[: heap + 16] + head + whole[heap + 32 :])
+            if size or number == b"\0\0":
+                with pytest.raises(ValueError, match=r"a\.nir is no whole NIR file: the strings at byte \d+"):
+                    read_nir(path)
+
+
+def test_what_a_file_says_wrong_is_told_by_its_name(tmp_path):
+    graph = to_nir(networks()["stack"])
+    for name, value in (("substeps", 0), ("readout", "none"), ("dt", -1.0)):
+        before, graph.metadata[name] = graph.metadata.get(name), value
+        write_nir(graph, tmp_path / "a.nir")
+        with pytest.raises(ValueError, match=rf"a\.nir: {name} must"):
+            from_nir(tmp_path / "a.nir")
+        graph.metadata[name] = before
+        if before is None:
+            del graph.metadata[name]
+
+
 def test_inputs_of_another_shape_are_refused():
     network = from_nir(chain(lif()), dt=DT)
     for shape in ((3, 2, 5), (3, 4), (0, 2, 4)):

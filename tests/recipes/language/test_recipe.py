@@ -14,12 +14,13 @@ from recipe_case import LANGUAGE, before_manifests, refused, sets
 from safetensors.torch import load_file
 
 import spikeseq
+from spikeseq.evaluation.reliability.filters import ODD, arguments, streamed
 from spikeseq.events import compile_events
 from spikeseq.models.language import build_language_model
 from spikeseq.recipes.config import load_config
 from spikeseq.recipes.evaluate import evaluate
 from spikeseq.recipes.language.task import LanguageTask
-from spikeseq.recipes.language.writer import for_writing
+from spikeseq.recipes.language.writer import Writer, for_writing
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.runs import RunError
 from spikeseq.recipes.train import train
@@ -264,6 +265,25 @@ def test_generate_for_every_line(cli, runs):
     results = json.loads(done.out)["results"]
     assert [one["prompt"] for one in results] == ["ada", "", "ben has"]
     assert cli("generate", runs / "lstm", "--prompt", "-", "--json").out == '{"results": []}\n'
+
+
+def test_a_line_for_every_line_whatever_is_in_it(cli, runs):
+    for options in (["--prompt", "-", "--tokens", 3], ["--score"]):
+        done = cli("generate", runs / "snn", *options, stdin=b"\n".join(ODD))
+        assert (done.code, done.err, done.out.count("\n")) == (0, "", len(ODD))
+
+
+def test_line_breaks_that_a_model_writes_are_spaces_in_a_line(cli, runs, monkeypatch):
+    monkeypatch.setattr(Writer, "generate", lambda *_, **__: iter(["a\n", "b\r\nc"]))
+    done = cli("generate", runs / "snn", "--prompt", "-", stdin=b"one\ntwo\n")
+    assert done.out == "onea b  c\ntwoa b  c\n"
+    assert cli("generate", runs / "snn", "--prompt", "one").out == "onea\nb\r\nc\n"
+    done = cli("generate", runs / "snn", "--prompt", "-", "--json", stdin=b"one")
+    assert json.loads(done.out)["results"][0]["text"] == "a\nb\r\nc"
+
+
+def test_lines_are_scored_as_they_come_and_until_nobody_reads(runs):
+    assert streamed(arguments("generate --score", runs / "snn"), [b"ada", b"ben has"]) == (2, 0, "")
 
 
 def test_generate_scores_lines(cli, runs):
