@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikeseq.evaluation.reliability.kills import train_tiny
+from spikeseq.evaluation.reliability.tiny import train_tiny
 
 ODD = [b"a film \x00 with nul", b"ends in CR LF\r", b"", b"two\x0cpages", "\u2028 and no end".encode()]
 """Lines, the last of which is not ended: NUL, CR LF, nothing, a form feed, a separator of Unicode."""

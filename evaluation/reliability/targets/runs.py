@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from spikeseq.evaluation.reliability.cases import Target
-from spikeseq.evaluation.reliability.kills import train_tiny
+from spikeseq.evaluation.reliability.tiny import train_tiny
 from spikeseq.recipes import runs
 from spikeseq.recipes.manifest import MANIFEST_FILE, MARK, write_manifest
 
