@@ -82,7 +82,7 @@ def _(model: RecurrentClassifier) -> nn.Module:
     if isinstance(model.rnn, QuantisedRNN):
         return fold_quantised(model, model.rnn)
     table, folded = fold_recurrent(model.embedding, model.rnn, ("embedding", "rnn"))
-    fold_ngrams(model, model.rnn.weight_ih_l0)
+    fold_ngrams(model, model.rnn.weight_ih_l0)  # type: ignore[arg-type]
     zeros = nn.Embedding.from_pretrained(torch.zeros_like(model.embedding.weight[:1]))
     model.behind = fold_recurrent(zeros, model.rnn)[0].weight[0].detach().clone()
     model.embedding, model.rnn = table, folded  # type: ignore[assignment]

@@ -79,8 +79,8 @@ class OnHub(
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
-        about = {MARK: {"class": type(self).__name__, "version": __version__}}
-        about |= self._hub_mixin_config or {}  # type: ignore[operator]
+        kept: Any = self._hub_mixin_config or {}
+        about = {MARK: {"class": type(self).__name__, "version": __version__}, **kept}
         (save_directory / "config.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
 
     @classmethod

@@ -149,9 +149,9 @@ def inside(content: Content, numbers: Iterator[int]) -> Iterator[Part]:
             caption += " Below: what the slowest neurons hold after each token, each on a scale of its own."
         yield drawn("Surprise", caption, said, plots.surprise_figure(tokens, bits, held))
     if content.spikes:
-        most = f"Spikes: up to {figures.MOST_NEURONS} neurons a layer, one to a row; the words below."
+        caption = f"Spikes: up to {figures.MOST_NEURONS} neurons a layer, one to a row; the words below."
         charts = figures.raster(content.spikes, content.seen.tokens)
-        yield from (Part("chart", chart, most if chart is charts[-1] else "") for chart in charts)
+        yield from (Part("chart", chart, caption if chart is charts[-1] else "") for chart in charts)
 
 
 def made_by(contents: Sequence[Content], text: str | None) -> Iterator[Part]:

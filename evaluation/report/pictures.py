@@ -4,6 +4,7 @@ import html
 import io
 import re
 import warnings
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -22,7 +23,7 @@ def svg(figure: Figure, title: str, alternative: str, number: int) -> Markup:
         alternative: what it shows, in words. number: of the picture in the page, so that no two share an id.
     """
     text, width = io.StringIO(), figure.get_figwidth()
-    salt = {"svg.fonttype": "none", "svg.hashsalt": f"spikeseq {number}"}
+    salt: Any = {"svg.fonttype": "none", "svg.hashsalt": f"spikeseq {number}"}
     with plt.rc_context(salt), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})

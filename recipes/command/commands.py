@@ -261,6 +261,7 @@ def energy(
             )
     measured = {}
     for folder in runs if counters else ():
+        assert counters is not None
         from spikeseq.recipes.runs import load
 
         opened = load(folder)

@@ -38,7 +38,7 @@ class SequenceClassification(Recipe):
             say(f"{corpus.name}: {corpus.note}")
         return corpus
 
-    def task(self, config: Any, corpus: SequenceCorpus, model: nn.Module | None = None) -> SequenceTask:
+    def task(self, config: Any, corpus: SequenceCorpus, model: Any = None) -> SequenceTask:
         return build_task(config, corpus, model)
 
     def test(

@@ -47,7 +47,7 @@ class SequenceTask(Task):
         """Training images (L, B), moved and mirrored at random."""
         if self.augmentation is None:
             return rows
-        side = self.corpus.reading.size
+        side: Any = self.corpus.reading.size  # of images
         images = rows.t().reshape(-1, 1, side, side)
         return self.augmentation(images, rng).flatten(1).t()
 

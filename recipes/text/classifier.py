@@ -64,7 +64,7 @@ class Classifier(Opened):
     def vectors(self) -> tuple[Vocab, Tensor]:
         table = getattr(self.model, "embedding", None)
         if not isinstance(table, nn.Embedding):  # as `bow`
-            super().vectors()
+            return super().vectors()
         return self.vocab, table.weight.detach()
 
     @torch.no_grad()

@@ -139,7 +139,7 @@ class TextClassification(Recipe):
         corpus = Corpus(texts.name, texts.classes, opened.vocab, signature, None, None, {split: encoded})
         return build_task(config, corpus, opened.model)
 
-    def thesis(self) -> tuple[str, Mapping[str, Any], str]:
+    def thesis(self) -> tuple[str, Mapping[str, Any], str] | None:
         from spikeseq.evaluation.energy.thesis import TABLE_6_8
 
         return "6.8", TABLE_6_8, "snn"

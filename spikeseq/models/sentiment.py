@@ -56,8 +56,9 @@ class SpikingClassifier(WordModel):
         ngram_rows: int = 1000,
         **neuron: Any,
     ) -> None:
-        words = {"word_dropout": word_dropout, "ngrams": ngrams, "ngram_rows": ngram_rows}
-        super().__init__(vocabulary, embedding_size, **words)
+        super().__init__(
+            vocabulary, embedding_size, word_dropout=word_dropout, ngrams=ngrams, ngram_rows=ngram_rows
+        )
         self.embedding_dropout = SequenceDropout(embedding_dropout)
         self.spiking = SpikingRNN(
             embedding_size,
@@ -155,8 +156,9 @@ class RecurrentClassifier(WordModel):
         bits: int | None = None,
         rectified: bool = False,
     ) -> None:
-        words = {"word_dropout": word_dropout, "ngrams": ngrams, "ngram_rows": ngram_rows}
-        super().__init__(vocabulary, embedding_size, **words)
+        super().__init__(
+            vocabulary, embedding_size, word_dropout=word_dropout, ngrams=ngrams, ngram_rows=ngram_rows
+        )
         if kind not in RNNS:
             raise ValueError(f"kind must be one of {', '.join(RNNS)}, got {kind!r}")
         if pooling not in ("last", "mean"):

@@ -68,7 +68,7 @@ class RoundedEmbedding(nn.Embedding):
     """
 
     def __init__(self, embedding: nn.Embedding, bits: int, mean: float) -> None:
-        super().__init__(*embedding.weight.shape, padding_idx=embedding.padding_idx)
+        super().__init__(embedding.num_embeddings, embedding.embedding_dim, padding_idx=embedding.padding_idx)
         self.weight, self.bits = embedding.weight, bits
         self.weights = Quantiser(bits, mean=mean, constant=True)
 

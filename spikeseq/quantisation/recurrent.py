@@ -34,7 +34,10 @@ class QuantisedRecurrence(nn.Module):
 
     def __init__(self, kind: str, hidden_size: int, *, bits: int, rectified: bool = False) -> None:
         super().__init__()
-        self.kind, self.hidden_size = choice("kind", kind, KINDS), positive_int("hidden_size", hidden_size)
+        self.kind, self.hidden_size = (
+            choice("kind", kind, tuple(KINDS)),
+            positive_int("hidden_size", hidden_size),
+        )
         self.bits, self.rectified = bits, rectified
         rows, bound = KINDS[kind] * hidden_size, hidden_size**-0.5
         self.weight = nn.Parameter(torch.empty(rows, hidden_size))
@@ -77,9 +80,9 @@ class QuantisedRecurrence(nn.Module):
     @staticmethod
     def gru(row: Tensor, back: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The state, twice, of rows in the order r, z, n."""
-        given, back = row.chunk(3, 1), back.chunk(3, 1)
-        r, z = (given[0] + back[0]).sigmoid(), (given[1] + back[1]).sigmoid()
-        n = (given[2] + r * back[2]).tanh()
+        given, heard = row.chunk(3, 1), back.chunk(3, 1)
+        r, z = (given[0] + heard[0]).sigmoid(), (given[1] + heard[1]).sigmoid()
+        n = (given[2] + r * heard[2]).tanh()
         hidden = kept(n + z * (hidden - n))
         return hidden, hidden
 

@@ -145,7 +145,7 @@ def _assemble(parts: _Parts, test_share: float, folds: int | None, fold: int, se
         return TextSplit(rows.texts, [index[value] for value in rows.labels])
 
     learnt = indexed(train)
-    validation = parts.validation and indexed(parts.validation)
+    validation = None if parts.validation is None else indexed(parts.validation)
     if folds is not None:
         own = parts.test or parts.validation
         if own is not None:
