@@ -25,6 +25,7 @@ from spikeseq.evaluation.energy.rules_maps import (
     linear,
     quantised_linear,
     rounded,
+    rounded_bag,
     rounded_convolution,
     rounded_embedding,
     rounded_linear,
@@ -76,6 +77,7 @@ from spikeseq.quantisation.convolutional import (
     RoundedLinear,
     RoundedTokenConv1d,
 )
+from spikeseq.quantisation.maps import QuantisedBag
 from spikeseq.quantisation.spiking import FixedPointLIF
 
 
@@ -134,6 +136,7 @@ RULES: dict[type[nn.Module], Known] = {
     FoldedConv: Known(folded_convolution, core=True),
     QuantisedRecurrence: Known(rounded_recurrent, core=True, parts=("",)),
     QuantisedTable: Known(rounded_table),
+    QuantisedBag: Known(rounded_bag),
     QuantisedLinear: Known(rounded_linear),
     Quantiser: Known(rounded),
     RoundedLinear: Known(rounded_map, parts=("inputs", "weights")),

@@ -16,6 +16,7 @@ from spikeseq.nn import TokenConv1d
 from spikeseq.ops.taps import ranges
 from spikeseq.quantisation import QuantisedLinear, QuantisedTable, Quantiser
 from spikeseq.quantisation.convolutional import RoundedEmbedding, RoundedLinear, RoundedTokenConv1d
+from spikeseq.quantisation.maps import QuantisedBag
 
 
 def linear(module: Any, call: Call) -> Operations:
@@ -238,6 +239,13 @@ def rounded_table(module: QuantisedTable, call: Call) -> Operations:
     mask = None if call.ragged is None or ids.dim() != 2 else call.ragged.mask(ids)
     values = float(ids.numel() if mask is None else mask.sum()) * module.embedding_dim * module.bits / 8
     return Operations(weight_bytes=values, activation_bytes=values)
+
+
+def rounded_bag(module: QuantisedBag, call: Call) -> Operations:
+    """Rows of few bits, added."""
+    values = float(call.input.numel() * module.embedding_dim)
+    read = module.bits / 8 * values
+    return Operations(int_adds=values, weight_bytes=read, activation_bytes=read)
 
 
 def rounded(module: Quantiser, call: Call) -> Operations:

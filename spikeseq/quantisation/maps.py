@@ -55,6 +55,16 @@ class QuantisedTable(Packed):
         return nn.functional.embedding(ids, self.values) * self.step
 
 
+class QuantisedBag(QuantisedTable):
+    """An nn.EmbeddingBag for inference whose rows have `bits` bits: ids (N, K) in, sums of rows (N, E) out.
+
+    Args: as `QuantisedTable`.
+    """
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids).sum(1)
+
+
 class QuantisedLinear(Packed):
     """A linear map for inference whose weights have `bits` bits: (*, I) in, (*, O) out.
 

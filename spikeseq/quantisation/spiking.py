@@ -12,7 +12,7 @@ from ..nn import LIF, SpikingRNN
 from ..nn.layer import SpikingLayer
 from ..nn.lengths import inside
 from ..ops.reference import alive, spread, update
-from .maps import QuantisedLinear, QuantisedTable, best_step
+from .maps import QuantisedBag, QuantisedLinear, QuantisedTable, best_step
 from .step import STATE_MOST, STATE_STEP
 
 WAY_OUT = "quantise a model without it"
@@ -84,12 +84,15 @@ def quantise_spiking(model: nn.Module, bits: int) -> nn.Module:
     """
     if not isinstance(model, SpikingClassifier):
         raise TypeError(f"quantise_spiking takes a SpikingClassifier, got {type(model).__name__}")
-    if model.context is not None or model.ngrams is not None:
-        raise ValueError("only words one by one are read in whole numbers: kernel_size=1 and no ngrams")
+    if model.context is not None:
+        raise ValueError("only words one by one, and n-grams, are read in whole numbers: kernel_size=1")
     folded: Any = fold_embeddings(model)
     check_plain("spiking", folded.spiking, WAY_OUT, SpikingRNN)
     table = folded.embedding.weight
-    folded.embedding = QuantisedTable(table, best_step(table, bits), bits)
+    step = best_step(table, bits)
+    folded.embedding = QuantisedTable(table, step, bits)
+    if folded.ngrams is not None:  # what is added has the same step
+        folded.ngrams.table = QuantisedBag(folded.ngrams.table.weight, step, bits)
     for i, layer in enumerate(folded.spiking.layers):
         path = f"spiking.layers.{i}"
         check_plain(path, layer, WAY_OUT, SpikingLayer)

@@ -73,6 +73,19 @@ def test_account_by_hand(bits):
     assert account["full"]["full at 8KB"] < float32["full"]["full at 8KB"] / 2
 
 
+def test_ngrams_are_rows_of_the_same_step():
+    model = classifier(ngrams=[2, 3], ngram_rows=9)
+    torch.nn.init.normal_(model.ngrams.table.weight, std=0.3)
+    tokens, lengths = texts()
+    whole = quantise_spiking(model, 8)
+    assert (whole(tokens, lengths) - model(tokens, lengths)).abs().max() < 0.5
+    assert whole.ngrams.table.step == whole.embedding.step
+    account = measure_energy(whole, [(tokens[:, :1], lengths[:1])], tokens=1)
+    counts = account["layers"]["ngrams.table"]
+    assert counts["int_adds"] == counts["weight_bytes"] == 11 * 2 * 12
+    assert account["not_counted"] == [] and account["guessed"] == []
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [({"kernel_size": 3}, "words one by one"), ({"recurrent": True}, "feedback, a norm and norm_input")],
