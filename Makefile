@@ -25,7 +25,7 @@ WHEEL_TORCHES ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 CORE ?= tests/ops tests/functional tests/nn tests/models/test_language.py tests/models/test_convolutional.py \
   tests/test_swap.py
 
-.PHONY: demo test test-torch test-thirdparty wheel docs sanitize exchange bench audit fuzz lint types native lock clean
+.PHONY: demo test test-torch test-thirdparty wheel docs sanitize exchange bench audit fuzz lint pictures types native lock clean
 
 $(READY): pyproject.toml constraints.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +57,16 @@ demo: $(READY)
 	echo "In the first half the acting was very charming but by the last scene the pace was flat I think." \
 	  | $(BIN)/spikeseq classify runs/demo/snn --trace runs/demo/trace.png
 	@echo "plots: runs/demo/*/learning.png, runs/demo/trace.png"
+
+# The report of three runs on the sample as a browser shows it: docs/images/report.png and report-phone.png.
+PICTURES = runs/pictures
+pictures: $(READY)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	  { echo "pictures of pages need chromium (apt-get install chromium), which is not installed" >&2; exit 1; }
+	rm -rf $(PICTURES)
+	for model in bow lstm snn; do $(BIN)/spikeseq train imdb --model $$model --out $(PICTURES)/$$model || exit 1; done
+	$(BIN)/spikeseq report $(PICTURES)/snn $(PICTURES)/lstm $(PICTURES)/bow --out $(PICTURES)/report.html
+	$(BIN)/python -m spikeseq.evaluation.report.screenshots $(PICTURES)/report.html docs/images
 
 # A worker for every core, up to eight, each with one thread; a worker that is done takes tests from another.
 test: $(READY) lint types native
