@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from spikeseq.files import check_place, clear_leftovers, write_whole
+from spikeseq.models.ngrams import NGramEmbedding
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, to_yaml
 from spikeseq.recipes.engine import Progress, Task, watch_spikes
@@ -268,7 +269,7 @@ def mixed_precision(device: str) -> str:
 
 def parameters_without_embeddings(model: nn.Module) -> int:
     """Trained values outside embedding tables; the table of a bag of words is its classifier, and counts."""
-    tables = {id(p) for p in embedding_tables(model, nn.Embedding)}
+    tables = {id(p) for p in embedding_tables(model, nn.Embedding, NGramEmbedding)}
     return sum(p.numel() for p in model.parameters() if id(p) not in tables)
 
 

@@ -185,6 +185,9 @@ def test_the_default_sizes_are_the_thesis():
     assert round(parameters_without_embeddings(lstm) / 1e6, 2) == 0.24
     bow = build_classifier(load_config("imdb", model="bow", data="/x").model, 1000, 2)
     assert parameters_without_embeddings(bow) == 2002
+    of_pairs = build_classifier(load_config("imdb", data="/x").model | {"ngrams": [2]}, 1000, 2)
+    plain = build_classifier(load_config("imdb", data="/x").model, 1000, 2)
+    assert parameters_without_embeddings(of_pairs) == parameters_without_embeddings(plain)
 
 
 def test_an_untrained_spiking_model_has_no_verdict():
