@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from spikeseq.recipes.config import load_config
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.text.corpus import load_corpus
 from spikeseq.tokenizers import Vocab
@@ -20,6 +19,8 @@ def trained_vectors(source: str, overrides: Iterable[str], say: Say) -> tuple[Vo
     Raises:
         ValueError: a setting that has no effect on vectors; as `load_config` and `load_corpus`.
     """
+    from spikeseq.recipes.config import load_config  # late: it imports OmegaConf
+
     overrides = list(overrides)
     for key in (text.partition("=")[0] for text in overrides):
         section, _, name = key.partition(".")
