@@ -8,8 +8,8 @@ from recipe_case import refused
 from safetensors.torch import load_file
 
 import spikeseq
-from spikeseq.recipes import engine
 from spikeseq.recipes.config import load_config
+from spikeseq.recipes.engine import Progress
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.sequences.data import load_sequences
 from spikeseq.recipes.train import train
@@ -89,18 +89,12 @@ def test_a_run_is_evaluated_again(runs, cli):
     assert str(runs[0]) in line
 
 
-def test_cut_off_and_resumed_is_undisturbed(runs, tmp_path, monkeypatch):
-    save = engine._save
+def test_cut_off_and_resumed_is_undisturbed(runs, tmp_path):
+    def stop(record):
+        raise KeyboardInterrupt
 
-    def stop(folder, parts, best, state):
-        save(folder, parts, best, state)
-        if state.epoch == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "_save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(config_of("imdb-bytes"), tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        train(config_of("imdb-bytes"), tmp_path / "cut", progress=Progress(end_epoch=stop))
     train(config_of("imdb-bytes"), tmp_path / "cut", resume=True)
     whole, cut = (load_file(at / "model.safetensors") for at in (runs[0] / "imdb-bytes", tmp_path / "cut"))
     assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
@@ -133,7 +127,7 @@ def test_training_images_move_and_others_do_not():
         ("psmnist", "model.ngrams=[2]", "model.ngrams has no effect on psmnist"),
         ("imdb-bytes", "model.modes=4", "model.modes has no effect on imdb-bytes"),
         ("imdb-bytes", "model.readout=sum", "model.readout must be mean or last, got 'sum'"),
-        ("psmnist", "model.recent=3", "recent must be 0, or at least stride=28 rows, got 3"),
+        ("psmnist", "model.recent=3", "recent must be 0, or at least stride=49 rows, got 3"),
     ],
 )
 def test_settings_are_refused(recipe, setting, message, cli, tmp_path):
