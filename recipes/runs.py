@@ -6,21 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import nn
-
-from spikeseq.files import write_whole
 from spikeseq.recipes.budget import Budget, TooLargeError
-from spikeseq.recipes.fetched import PREFIX, fetched
+from spikeseq.recipes.fetched import PREFIX, SHIPPED, fetched
 from spikeseq.recipes.history import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.resume import can_resume
+from spikeseq.recipes.weights import CONFIG_FILE, MODEL_FILE, load_weights
 
-FORMAT = "1"
-MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.yaml"
 # What every finished run says of itself.
 METRICS = [
     "recipe",
@@ -46,63 +40,6 @@ UNREADABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticErro
 def run_name(recipe: str, model: str, method: str | None, seed: int) -> str:
     """The name of a run folder where no other is asked for."""
     return "-".join(filter(None, (recipe, model, method, str(seed))))
-
-
-def save_model(folder: Path, model: nn.Module, config: Any) -> None:
-    """`model.safetensors`, with the format's version and what the model is."""
-    tied = tied_names(model)
-    tensors = {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
-        if name not in tied
-    }
-    about = {"format": FORMAT, "recipe": config.recipe, "model": config.model.name}
-    write_whole(folder / MODEL_FILE, in_order(save(tensors, about)))
-
-
-def in_order(content: bytes) -> bytes:
-    """A safetensors file with its metadata sorted: else the same weights have another digest each time."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    return content[:8] + text.ljust(end - 8) + content[end:]
-
-
-def tied_names(model: nn.Module) -> set[str]:
-    """Further names of tensors that have one already: an output map may share an embedding's table."""
-    names = (nn.Module.named_parameters, nn.Module.named_buffers)
-    once = {name for listed in names for name, _ in listed(model)}
-    return {name for listed in names for name, _ in listed(model, remove_duplicate=False)} - once
-
-
-def load_weights(folder: Path, model: nn.Module) -> None:
-    """Puts a run's weights into `model`.
-
-    Raises:
-        RunError: no such file, a truncated one, another format, or weights of another model.
-    """
-    path = folder / MODEL_FILE
-    try:
-        with safe_open(checked(path), framework="pt") as file:
-            version = (file.metadata() or {}).get("format")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} is damaged ({error}); expected a whole safetensors file") from None
-    if version != FORMAT:
-        raise RunError(f"{path} has format {version!r}; this version reads {FORMAT!r}")
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise RunError(f"{path} is damaged: {name} holds {float(tensor[~tensor.isfinite()][0])}")
-    try:
-        tied = tied_names(model)
-        whole = model.state_dict()
-        model.load_state_dict({**{name: whole[name] for name in tied}, **tensors})
-    except (RuntimeError, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise RunError(
-            f"{path} is of another model than {folder / CONFIG_FILE}: {' '.join(lines[1:3] or lines)}"
-        ) from None
 
 
 def read_config(folder: Path) -> Settings:
@@ -215,16 +152,18 @@ def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path
     return None
 
 
-def load(run: str | Path) -> Any:
+def load(run: str | Path | None = None) -> Any:
     """What a run folder holds, ready for use: an `Opened`, with the methods that it says it has.
 
     Args:
         run: the folder, or the name of one that was published on the Hugging Face hub, "hf://OWNER/NAME",
-            which is fetched into its cache.
+            which is fetched into its cache. Default a classifier of film reviews that comes with the package.
     Raises:
         RunError: the folder is not a finished run, or a file in it is damaged or of another model.
         ValueError: a name on the hub that cannot be had.
     """
+    if run is None:
+        run = SHIPPED
     folder = fetched(run) if isinstance(run, str) and run.startswith(PREFIX) else Path(run)
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():

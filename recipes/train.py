@@ -29,6 +29,7 @@ from spikeseq.recipes.resume import can_resume, forget
 from spikeseq.recipes.settings import TrainSettings
 from spikeseq.recipes.shared.buffers import keep_buffers
 from spikeseq.recipes.shared.optimiser import embedding_tables
+from spikeseq.recipes.weights import MODEL_FILE, save_model
 
 PLACES = {"model.start", "distillation.teachers"}
 """Settings that say where something lies, which may be moved, and not what a run is."""
@@ -130,13 +131,13 @@ class _Training:
                 model, state = self.fit(recipe, task, progress)
             else:
                 model, state = untrained(task, self.accelerator.device)
-        runs.save_model(folder, model, config)
+        save_model(folder, model, config)
         self.say("testing")
         metrics, files = self.measured(recipe, corpus, task, model, state)
         for name, content in files.items():
             write_whole(folder / name, content)
         told = json.dumps(metrics, indent=2) + "\n"
-        names = [runs.CONFIG_FILE, *corpus.files(), LOG_FILE, runs.MODEL_FILE, *files]
+        names = [runs.CONFIG_FILE, *corpus.files(), LOG_FILE, MODEL_FILE, *files]
         write_manifest(folder, names, {runs.METRICS_FILE: told})
         write_whole(folder / runs.METRICS_FILE, told)  # the last file: with it the run is finished
         forget(folder)

@@ -80,6 +80,13 @@ def to_hub(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     return publish(run, out)
 
 
+def to_int8(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """A run folder with weights in 8 bits, tested again."""
+    from spikeseq.recipes.small import shrink
+
+    return shrink(run, out, say)
+
+
 def load(run: Path) -> Any:
     """`spikeseq.load`, imported when a run is opened."""
     from spikeseq.recipes.runs import load
@@ -123,6 +130,7 @@ TARGETS = {
     "onnx": Target(to_onnx, ("opset", "streaming")),
     "pt2": Target(to_pt2, ("streaming",)),
     "hub": Target(to_hub),
+    "int8": Target(to_int8),
 }
 
 
@@ -131,7 +139,7 @@ def export(
     run: Run,
     to: Annotated[str, typer.Option(help=f"The format: {', '.join(TARGETS)}.")],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", parser=path, help="The file to write; hub: the folder.")
+        Path, typer.Option(metavar="FILE", parser=path, help="The file to write; hub, int8: the folder.")
     ],
     reader: Annotated[
         str | None,

@@ -20,6 +20,7 @@ from spikeseq.recipes.shared.errors import listed
 from spikeseq.recipes.shared.images.data import ImageData
 from spikeseq.recipes.shared.neurons import neuron_arguments
 from spikeseq.recipes.shared.progress import steps_bar
+from spikeseq.recipes.weights import load_weights
 
 DATA = ("validation_share", "split_seed", "limit", "size")
 """Settings that decide which images the weights have been trained on."""
@@ -107,7 +108,7 @@ def restored(folder: Path, config: Any, data: ImageData) -> nn.Module:
     """The model of a configuration with the weights of a run, trained on images like these."""
     same_images(folder, data)
     model = empty(config, *data.shape)
-    runs.load_weights(folder, model)
+    load_weights(folder, model)
     return model
 
 

@@ -61,7 +61,7 @@ def test_an_image_classifier_passes_whole(cli, tmp_path):
 
 def test_arguments_that_cannot_be(cli, texts, tmp_path):
     run, out = texts / "hard", tmp_path / "a.nir"
-    assert "--to must be one of nir, onnx, pt2, hub, got 'onyx'" in refused(
+    assert "--to must be one of nir, onnx, pt2, hub, int8, got 'onyx'" in refused(
         cli("export", run, "--to", "onyx", "--out", out)
     )
     where = tmp_path / "no" / "a.nir"

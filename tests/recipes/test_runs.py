@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 import spikeseq
 from spikeseq.models import build_classifier
 from spikeseq.recipes.config import load_config
-from spikeseq.recipes.runs import RunError, load, read_metrics, save_model
+from spikeseq.recipes.runs import RunError, load, read_metrics
 from spikeseq.recipes.text.classifier import Classifier
+from spikeseq.recipes.weights import save_model
 from spikeseq.tokenizers import Vocab
 
 CLASSES = ["bad", "good", "mixed"]
