@@ -1,10 +1,8 @@
-"""Runs that others trained: of the Hugging Face hub, by name, and one that comes with the package."""
+"""Runs that were published on the Hugging Face hub, fetched by name."""
 
 import re
 from pathlib import Path
 
-SHIPPED = Path(__file__).parent / "shipped" / "reviews"
-"""A trained classifier of film reviews, weights in 8 bits; its README.md is its card."""
 PREFIX = "hf://"
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 

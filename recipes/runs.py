@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeseq.recipes.budget import Budget, TooLargeError
-from spikeseq.recipes.fetched import PREFIX, SHIPPED, fetched
+from spikeseq.recipes.fetched import PREFIX, fetched
 from spikeseq.recipes.history import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
@@ -152,18 +152,16 @@ def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path
     return None
 
 
-def load(run: str | Path | None = None) -> Any:
+def load(run: str | Path) -> Any:
     """What a run folder holds, ready for use: an `Opened`, with the methods that it says it has.
 
     Args:
         run: the folder, or the name of one that was published on the Hugging Face hub, "hf://OWNER/NAME",
-            which is fetched into its cache. Default a classifier of film reviews that comes with the package.
+            which is fetched into its cache.
     Raises:
         RunError: the folder is not a finished run, or a file in it is damaged or of another model.
         ValueError: a name on the hub that cannot be had.
     """
-    if run is None:
-        run = SHIPPED
     folder = fetched(run) if isinstance(run, str) and run.startswith(PREFIX) else Path(run)
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():

@@ -11,7 +11,6 @@ import typer
 from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, say
 from spikeseq.recipes.command.start import uncollected
-from spikeseq.recipes.fetched import SHIPPED
 from spikeseq.recipes.shared.utf8 import lines
 
 COMMANDS = {"translates": "translate", "classifies": "classify", "writes": "generate"}
@@ -68,14 +67,7 @@ def translate(
 
 @app.command()
 def classify(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="[RUN]",
-            parser=path,
-            help="A run folder made by `spikeseq train`; default a classifier of film reviews.",
-        ),
-    ] = SHIPPED,
+    run: Run,
     trace: Annotated[
         Path | None,
         typer.Option(
