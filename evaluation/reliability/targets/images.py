@@ -82,8 +82,8 @@ def of_images(place: Path) -> Iterator[Target]:
     folder = place / "mat"
     folder.mkdir()
     for split in ("train", "test"):
-        pixels = (np.arange(32 * 32 * 3 * 20) % 251).astype(np.uint8).reshape(32, 32, 3, 20)
+        seen = (np.arange(32 * 32 * 3 * 20) % 251).astype(np.uint8).reshape(32, 32, 3, 20)
         savemat(
-            folder / f"{split}_32x32.mat", {"X": pixels, "y": np.arange(20, dtype=np.uint8)[:, None] % 10 + 1}
+            folder / f"{split}_32x32.mat", {"X": seen, "y": np.arange(20, dtype=np.uint8)[:, None] % 10 + 1}
         )
     yield Target("images: mat", folder, ("train_32x32.mat", "test_32x32.mat"), images("svhn"))
