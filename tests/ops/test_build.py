@@ -151,7 +151,7 @@ print(*(ctypes.CDLL(str(path)).answer() for path in (first, changed)))
     assert err.count("building the cpu kernel") == 2
 
 
-def test_a_build_that_is_killed_is_done_anew(tmp_path, small):
+def test_a_build_that_is_killed_is_done_anew_by_one_of_those_that_wait(tmp_path, small):
     compiler = tmp_path / "slow-compiler"  # answers questions, and never finishes compiling
     compiler.write_text(
         '#!/bin/sh\ncase "$*" in *small.cpp*) echo $$ >"$STARTED.part"; mv "$STARTED.part" "$STARTED";'
@@ -168,13 +168,12 @@ def test_a_build_that_is_killed_is_done_anew(tmp_path, small):
         while not started.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert started.exists(), process.poll()
+        waiting = [start(small + BUILD, SPIKESEQ_BACKEND="native", SPIKESEQ_CACHE=str(cache)) for _ in "ab"]
         process.kill()  # its compiler lives on, and holds no lock
         process.wait()
-        assert not list(cache.glob("*.so"))
-        code, out, err = run(
-            small + BUILD, SPIKESEQ_BACKEND="native", SPIKESEQ_CACHE=str(cache), timeout=LIMIT / 2
-        )
-        assert (code, out) == (0, "7\n"), err
+        done = [one.communicate(timeout=LIMIT / 2) for one in waiting]
+        assert [out for out, _ in done] == ["7\n", "7\n"], done
+        assert sum(err.count("building the cpu kernel") for _, err in done) == 1
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -197,7 +196,35 @@ def test_a_damaged_library_is_built_anew_and_never_loaded(tmp_path, small):
     assert built() == 1
     library.with_suffix(".sha256").unlink()
     assert built() == 1
+    (cache / "spikeseq_cpu_0123456789abcdef.so").write_bytes(b"of another version, or another machine")
+    assert built() == 0  # each has a name of its own
+    (cache / "spikeseq_cpu_0123456789abcdef.so").unlink()
     assert sorted(path.suffix for path in cache.iterdir()) == [".lock", ".sha256", ".so"]
+
+
+def test_a_whole_library_that_this_machine_cannot_load_is_told_by_name(tmp_path, small):
+    """As of a system with another C library that shares the folder, where it is of use."""
+    code, out, err = run(
+        small
+        + """
+import hashlib
+from spikeseq.ops import cache
+library = cache.cache_folder() / "spikeseq_cpu_0000.so"
+library.parent.mkdir()
+library.write_bytes(b"\\x7fELF of another machine")
+library.with_suffix(".sha256").write_text(hashlib.sha256(library.read_bytes()).hexdigest())
+build.hashlib = type("Same", (), {"sha256": lambda: type("Sum", (), {
+    "update": lambda *_: None, "hexdigest": lambda _: "0000"})()})
+spikeseq = __import__("spikeseq")
+try:
+    spikeseq.build("cpu")
+except build.BackendError as error:
+    print(error)
+""",
+        SPIKESEQ_CACHE=str(tmp_path / "cache"), SPIKESEQ_BACKEND="native",
+    )  # fmt: skip
+    assert code == 0 and out.count("\n") == 1, err
+    assert "no native cpu kernel" in out and "spikeseq_cpu_0000.so" in out
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners of files")
