@@ -43,6 +43,12 @@ def facts_of(path: Path) -> dict[str, Any]:
         return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 
 
+def check_kind(path: Path) -> None:
+    """Raises RunError for pipes and devices, also behind links, which can be read for ever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise RunError(f"{path} is a pipe or a device; expected a file")
+
+
 def checked(path: Path) -> Path:
     """`path`, a file of a run folder, or of a folder without a manifest.
 
@@ -50,6 +56,7 @@ def checked(path: Path) -> Path:
         RunError: it is not as the run was finished with, is gone, or came from elsewhere; the manifest is
             damaged or gone.
     """
+    check_kind(path)
     listed = read_manifest(path.parent)
     if listed is None:
         return path
@@ -79,6 +86,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
         RunError: the manifest is damaged, or lost.
     """
     path = folder / MANIFEST_FILE
+    check_kind(path)
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
@@ -105,6 +113,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
 
 def had_manifest(folder: Path) -> bool:
     """Whether `metrics.json` tells of a manifest; what else may be wrong with it, its own reader says."""
+    check_kind(folder / METRICS_FILE)
     try:
         metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
         return isinstance(metrics, dict) and MARK in metrics

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "generate --score": ("lm", []),
 }
 """The recipe whose run is asked, and what else is given."""
+TOGETHER = {"translate": ["--batch", "64"]}
+"""What is given besides where lines are many."""
 
 
 class Load(NamedTuple):
@@ -100,7 +102,9 @@ def loads(place: Path, count: int, size: int) -> Iterator[Load]:
         train_tiny(recipe, place / recipe)
     for name, (recipe, _) in COMMANDS.items():
         command = arguments(name, place / recipe)
-        yield under_load(f"`{name}`: {count:,} lines of 1 to 15 words", command, sentences(count))
+        shown = " ".join([name, *TOGETHER.get(name, [])])
+        many = [*command, *TOGETHER.get(name, [])]
+        yield under_load(f"`{shown}`: {count:,} lines of 1 to 15 words", many, sentences(count))
         told = "NUL, CR LF, an empty line, a form feed, no end of the last line"
         yield under_load(f"`{name}`: {told}", command, ODD, ended=False)
         length = size if recipe != "lm" else size // 50

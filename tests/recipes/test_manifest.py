@@ -1,6 +1,7 @@
 """A finished run says what it consists of, and what was changed since is refused."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -31,6 +32,19 @@ def refusal(reader, folder):
         reader(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+@pytest.mark.parametrize("name", [*READERS, "manifest.json"])
+def test_pipes_and_devices_are_not_read(run, name):
+    """Which could be done for ever: a folder of a stranger may hold them, or links to them."""
+    path, reader = run / name, READERS.get(name, spikeseq.load)
+    path.unlink()
+    os.mkfifo(path)
+    assert refusal(reader, run) == f"{path} is a pipe or a device; expected a file"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert refusal(reader, run) == f"{path} is a pipe or a device; expected a file"
 
 
 def test_a_run_lists_its_files_and_opens_wherever_it_lies(run, text_runs):
