@@ -24,8 +24,8 @@ def answer(models: Sequence[Model], recipe: Recipe) -> str:
     """
     subject, baseline = choose(models, recipe)
     if baseline is None:
-        return alone(best_form(models, subject), recipe)
-    found = pair(models, subject, baseline)
+        return alone(best_form(models, recipe, subject), recipe)
+    found = pair(models, recipe, subject, baseline)
     against = spoken(found.baseline, models)
     difference, shares = compared(found, against, recipe), energies(found, against)
     line = f"{difference}{'' if shares[0] in ',;' else ' '}{shares}"
@@ -77,10 +77,14 @@ def explained(models: Sequence[Model], recipe: Recipe, rows: int | None = None) 
     """
     subject, baseline = choose(models, recipe)
     if baseline is None:
-        only = best_form(models, subject)
+        only = best_form(models, recipe, subject)
         forms = len(models) > 1
-        return [f"That is {subject} {FORMS.get(only.form, only.form)}, its cheapest form."] if forms else []
-    found = pair(models, subject, baseline)
+        return (
+            [f"That is {subject} {FORMS.get(only.form, only.form)}, its cheapest form that keeps its score."]
+            if forms
+            else []
+        )
+    found = pair(models, recipe, subject, baseline)
     return [
         chosen(found, models),
         *costs(found, recipe),
@@ -126,15 +130,13 @@ def costs(found: Pair, recipe: Recipe) -> list[str]:
 
 
 def cheapest(found: Pair, models: Sequence[Model], recipe: Recipe) -> list[str]:
-    """Both runs, each in the form in which it computes for the least energy, where these are other forms."""
-    each = Pair(*(best_form(models, one.run) for one in (found.subject, found.baseline)))
+    """Both runs, each in its `best_form`, where these are other forms."""
+    each = Pair(*(best_form(models, recipe, one.run) for one in (found.subject, found.baseline)))
     if each == found or not each.subject.compute or not each.baseline.compute:
         return []
     against = each.baseline.name
-    return [
-        f"Each in its cheapest form, {each.subject.name} is {compared(each, against, recipe)}"
-        f" {energies(each, against)}."
-    ]
+    said = f"{each.subject.name} is {compared(each, against, recipe)} {energies(each, against)}"
+    return [f"Each in its cheapest form that keeps its score, {said}."]
 
 
 def better(found: Pair, models: Sequence[Model], recipe: Recipe) -> str:

@@ -71,7 +71,7 @@ def against_all(models: Sequence[Model], recipe: Any) -> list[dict[str, str]]:
     rows = []
     for run in dict.fromkeys(model.run for model in models):
         if run != subject:
-            one = pair(models, subject, run)
+            one = pair(models, recipe, subject, run)
             name = spoken(one.baseline, models)
             said = compared(one, name, recipe)
             shares = energies(one, name).removeprefix("at ").removeprefix("; ")

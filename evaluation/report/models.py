@@ -11,6 +11,8 @@ from spikeseq.recipes.recipe import Recipe
 
 LEVEL = "8KB"
 """The level of memory that the answer prices traffic at; the page's tables have all of them."""
+KEPT = 0.01
+"""Of its score that a form may lose, and be compared still."""
 WORDS = {
     "lstm": "the LSTM", "gru": "the GRU", "rnn": "the RNN", "bow": "the bag of words", "ann": "the ANN",
     "transformer": "the transformer",
@@ -96,10 +98,25 @@ def choose(models: Sequence[Model], recipe: Recipe) -> tuple[str, str | None]:
     return subject.run, baseline.run if baseline else None
 
 
-def pair(models: Iterable[Model], subject: str, baseline: str) -> Pair:
-    """Both runs in the form, of those that both have, in which the subject computes for the least energy."""
-    by_form: dict[str, dict[str, Model]] = {}
+def faithful(models: Sequence[Model], recipe: Recipe) -> list[Model]:
+    """Models that score at most `KEPT` worse than their run as trained: 4 bits may ruin one, and be cheap."""
+    trained = {model.run: model.score for model in models if not model.form}
+    sign = 1 if recipe.lower_is_better else -1
+    found = []
     for model in models:
+        score = trained[model.run]
+        if score is None or model.score is None or sign * (model.score - score) <= KEPT * abs(score):
+            found.append(model)
+    return found
+
+
+def pair(models: Sequence[Model], recipe: Recipe, subject: str, baseline: str) -> Pair:
+    """Both runs in the form, of those that both have, in which the subject computes for the least energy.
+
+    Forms in which one of them loses its score (`faithful`) are left out.
+    """
+    by_form: dict[str, dict[str, Model]] = {}
+    for model in faithful(models, recipe):
         by_form.setdefault(model.form, {})[model.run] = model
     both = [
         Pair(runs[subject], runs[baseline]) for runs in by_form.values() if {subject, baseline} <= {*runs}
@@ -108,9 +125,10 @@ def pair(models: Iterable[Model], subject: str, baseline: str) -> Pair:
     return min(counted, key=lambda one: one.subject.compute or 0.0) if counted else both[0]
 
 
-def best_form(models: Iterable[Model], run: str) -> Model:
-    """The form of a run that computes for the least energy."""
-    return min((one for one in models if one.run == run), key=lambda one: one.compute or float("inf"))
+def best_form(models: Sequence[Model], recipe: Recipe, run: str) -> Model:
+    """The form of a run that computes for the least energy, of those that keep its score (`faithful`)."""
+    forms = (one for one in faithful(models, recipe) if one.run == run)
+    return min(forms, key=lambda one: one.compute or float("inf"))
 
 
 def placed(models: Iterable[Model], memory: bool = False) -> dict[str, tuple[float, float]]:

@@ -82,7 +82,7 @@ def compared_names(models: Sequence[Model], recipe: Recipe) -> list[str]:
     subject, baseline = choose(models, recipe)
     if baseline is None:
         return [subject]
-    found = pair(models, subject, baseline)
+    found = pair(models, recipe, subject, baseline)
     return [found.subject.name, found.baseline.name]
 
 

@@ -16,7 +16,7 @@ from spikeseq.files import check_place, write_whole
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZES = {"report": (1280, 1400), "report-phone": (390, 1400)}
-COLOURS = 64  # of a picture: a page has few
+COLOURS = 256  # of a picture: a page has few
 LEAST = 500  # pixels: no window of the browser is narrower, but a frame in it is
 
 
