@@ -87,18 +87,24 @@ class TextTask(Task):
 
     @torch.no_grad()
     def accuracy(
-        self, model: nn.Module, split: str, device: torch.device, shuffled: int | None = None
+        self,
+        model: nn.Module,
+        split: str,
+        device: torch.device,
+        shuffled: int | None = None,
+        at_once: int | None = None,
     ) -> float:
         """Share of the split's texts that are classified rightly, in percent.
 
         shuffled: a seed to shuffle the tokens of every text by: what is left without their order.
+        at_once: texts at most, for models that take much memory; default four batches.
         """
         model.eval()
         data = self.corpus.splits[split]
         lengths = (data.starts[1:] - data.starts[:-1]).tolist()
         generator = None if shuffled is None else torch.Generator().manual_seed(shuffled)
         right = 0
-        for batch in portions(lengths, 4 * self.batch_size, self.tested):
+        for batch in portions(lengths, at_once or 4 * self.batch_size, self.tested):
             tokens, sizes, labels = (x.to(device) for x in self._tensors(data, batch, self.tested, generator))
             right += int((model(tokens, sizes).argmax(1) == labels).sum())
         return 100 * right / len(data)

@@ -10,7 +10,6 @@ from ..models.sentiment import SpikingClassifier
 from ..modules import check_plain
 from ..nn import LIF, SpikingRNN
 from ..nn.layer import SpikingLayer
-from ..nn.lengths import inside
 from ..ops.reference import alive, spread, update
 from .maps import QuantisedBag, QuantisedLinear, QuantisedTable, best_step
 from .step import STATE_MOST, STATE_STEP
@@ -53,18 +52,16 @@ class FixedPointLIF(LIF):
         u = torch.zeros_like(current[0]) if state is None else state
         distance = float(self.threshold.max()) * STATE_STEP
         decay, threshold = spread(self.leak, u), spread(self.threshold, u)
-        spike, seen = (u > threshold).to(u.dtype), []
-        for t, row in enumerate(current.repeat_interleave(steps, 0)):
-            new = update(u, spike, row, decay, threshold, self.reset)
+        spike = (u > threshold).to(u.dtype)
+        out = u.new_zeros(len(current) * steps, *u.shape)
+        for t in range(len(current) * steps):
+            new = update(u, spike, current[t // steps], decay, threshold, self.reset)
             new = torch.fake_quantize_per_tensor_affine(new, distance, 0, -STATE_MOST, STATE_MOST)
             mask = alive(t, lengths, u, steps)
             u = new if mask is None else torch.where(mask, new, u)
             spike = (u > threshold).to(u.dtype)
-            seen.append(u if readout == "membrane" else spike)
-        out = torch.stack(seen)
-        if lengths is not None:
-            counts = inside(lengths * steps, len(out))
-            out = out * counts.view(*counts.shape, *[1] * (out.dim() - 2))
+            emitted = u if readout == "membrane" else spike
+            out[t] = emitted if mask is None else emitted * mask
         if readout != "spikes":
             windows = out.unflatten(0, (-1, window or steps))
             out = windows.mean(1) if readout == "rate" else windows[:, -1]
