@@ -25,7 +25,7 @@ WHEEL_TORCHES ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 CORE ?= tests/ops tests/functional tests/nn tests/models/test_language.py tests/models/test_convolutional.py \
   tests/test_swap.py
 
-.PHONY: demo test test-torch test-thirdparty wheel docs sanitize exchange bench audit fuzz lint pictures types native lock clean
+.PHONY: demo test test-torch test-thirdparty wheel docs sanitize exchange bench audit fuzz lint pictures types native lock extras clean
 
 $(READY): pyproject.toml constraints.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,11 @@ lock:
 	.venv-lock/bin/python $(PIP) uv
 	.venv-lock/bin/python .ci/lock.py .ci/lock-$(TAG).txt
 	rm -rf .venv-lock
+
+# What each extra would install on each Python: the table of docs/installing.md. Nothing is fetched but metadata.
+extras: $(READY)
+	$(BIN)/python $(PIP) --upgrade --target build/uv uv
+	$(BIN)/python .ci/extras.py --uv build/uv/bin/uv --write docs/installing.md
 
 # Three models on the embedded sample, a comparison table, and plots in runs/demo.
 demo: $(READY)

@@ -118,7 +118,9 @@ def train_vectors(
         from gensim.models.word2vec import Word2Vec
         from gensim.utils import RULE_DISCARD, RULE_KEEP
     except ImportError as error:
-        raise ImportError("training word vectors needs gensim: pip install 'spikeseq[recipes]'") from error
+        raise ImportError(
+            "training word vectors needs gensim: pip install 'spikeseq[recipes]', on Python 3.13 or older"
+        ) from error
     settings = {"dim": dim, "epochs": epochs, "window": window, "negative": negative, "workers": workers}
     for name, value in settings.items():
         if value < 1:
