@@ -16,6 +16,7 @@ from torch import Tensor
 
 import spikeseq
 from spikeseq.evaluation.bench import cuda as bench_cuda
+from spikeseq.evaluation.bench import scaling as bench_scaling
 from spikeseq.evaluation.bench.agreement import compare, oracle
 from spikeseq.evaluation.bench.deployed import PEERS as DEPLOYED_PEERS
 from spikeseq.evaluation.bench.deployed import deployed_benchmarks
@@ -66,6 +67,7 @@ class Sizes:
     language: tuple[int, int, int, int, int, int] = (64, 16, 64, 600, 1, 1950)
     export: tuple[int, int, int] = (256, 5000, 128)  # tokens, vocabulary, width
     stdp: tuple[tuple[int, int], ...] = ((100, 8), (400, 8), (1600, 2))  # neurons, images
+    scaling: tuple[bench_scaling.Work, ...] = bench_scaling.USUAL
     # On a GPU: 2^26 neurons and sub-steps, and few neurons over many.
     cuda_lif: tuple[tuple[int, int, int], ...] = ((256, 64, 4096), (1250, 64, 128))
     cuda_layer: tuple[int, int, int] = (250, 64, 512)
@@ -310,6 +312,11 @@ FAMILIES = {
     "language": Family(LANGUAGE_PEERS, lambda sizes, peers: language_benchmarks(sizes.language, peers)),
     "export": Family(
         DEPLOYED_PEERS, lambda sizes, peers: deployed_benchmarks(sizes.export, peers), nothing_deployed
+    ),
+    "scaling": Family(
+        bench_scaling.PEERS,
+        lambda sizes, peers: bench_scaling.scaling_benchmarks(sizes.scaling, peers),
+        bench_scaling.missing,
     ),
     "stdp": Family(STDP_FAMILY, lambda sizes, peers: stdp_benchmarks(sizes.stdp, peers)),
 }

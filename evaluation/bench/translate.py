@@ -19,13 +19,13 @@ Sizes = tuple[int, int, int, int]
 """Sentences, sentences per batch, tokens of a sentence, width of the model."""
 
 
-def translation_model(name: str, width: int) -> Seq2Seq:
+def translation_model(name: str, width: int, vocabulary: int = VOCABULARY) -> Seq2Seq:
     """A model with the recipe's other sizes. Random weights take as long as trained ones."""
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"channels": width} if name.startswith("conv") else {
         "hidden_size": width, "embedding_size": width
     }  # fmt: skip
-    return build_seq2seq({"name": name, **sizes}, VOCABULARY, VOCABULARY).eval()
+    return build_seq2seq({"name": name, **sizes}, vocabulary, vocabulary).eval()
 
 
 def sentences(count: int, tokens: int) -> Tensor:

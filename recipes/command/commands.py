@@ -319,7 +319,7 @@ def bench(
         typer.Argument(
             metavar="NAME...",
             help="lif, layer, recurrent, model, memory, growth, step, translate, events, stdp, language,"
-            " export, start, cuda; default all.",
+            " export, start, scaling, cuda; default all.",
         ),
     ] = None,
     against: Annotated[str, typer.Option(help="Peers, separated by commas; default those installed.")] = "",
