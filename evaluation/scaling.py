@@ -13,19 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
-
 from spikeseq.evaluation.pages import between
 from spikeseq.files import write_whole
-
-
-def gradient_bytes(model: nn.Module) -> int:
-    """Bytes of all gradients, which every process hands to the all-reduce of a step.
-
-    That is the size of the parameters that are trained, each once, in their own type. Gradients of an
-    embedding are dense: the whole table counts, whichever words a batch has.
-    """
-    return sum(one.numel() * one.element_size() for one in model.parameters() if one.requires_grad)
 
 
 class Expected(NamedTuple):

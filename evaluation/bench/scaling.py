@@ -22,13 +22,21 @@ from spikeseq import project_parameters
 from spikeseq.evaluation.bench.agreement import refuse
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step
 from spikeseq.evaluation.bench.translate import translation_model
-from spikeseq.evaluation.scaling import gradient_bytes
 from spikeseq.models.sentiment import SpikingClassifier
 
 TWO, REDUCE = "two", "all-reduce"
 PEERS = (TWO, REDUCE)
 SHARE = 0.05  # of the time of other benchmarks, for each point
 PATIENCE = timedelta(minutes=5)  # with the other process, also until it has started
+
+
+def gradient_bytes(model: nn.Module) -> int:
+    """Bytes of all gradients, which every process hands to the all-reduce of a step.
+
+    That is the size of the parameters that are trained, each once, in their own type. Gradients of an
+    embedding are dense: the whole table counts, whichever words a batch has.
+    """
+    return sum(one.numel() * one.element_size() for one in model.parameters() if one.requires_grad)
 
 
 class Work(NamedTuple):

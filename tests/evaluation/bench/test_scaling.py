@@ -50,7 +50,7 @@ def test_gradients_are_counted_once_in_their_own_type():
     model = nn.ModuleDict({"a": nn.Linear(3, 5), "b": nn.Linear(3, 5, bias=False), "c": nn.Linear(2, 2)})
     model["b"].weight = model["a"].weight
     model["c"].double().bias.requires_grad_(False)
-    assert arithmetic.gradient_bytes(model) == 4 * (15 + 5) + 8 * 4
+    assert scaling.gradient_bytes(model) == 4 * (15 + 5) + 8 * 4
 
 
 def test_a_ring():
