@@ -23,6 +23,7 @@ from spikeseq.evaluation.bench.agreement import refuse
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step
 from spikeseq.evaluation.bench.translate import translation_model
 from spikeseq.models.sentiment import SpikingClassifier
+from spikeseq.modules import of_kind
 
 TWO, REDUCE = "two", "all-reduce"
 PEERS = (TWO, REDUCE)
@@ -224,7 +225,7 @@ def alone(work: Work) -> Step:
 def facts(work: Work) -> dict[str, Any]:
     """Of the model, and of its gradients."""
     model = made(work)
-    tables = [part for part in model.modules() if isinstance(part, nn.Embedding)]
+    tables = of_kind(model, nn.Embedding).values()
     return {
         "work": work._asdict(),
         "parameters": sum(one.numel() for one in model.parameters() if one.requires_grad),
