@@ -53,7 +53,7 @@ def test_a_recipe_says_what_it_does_not_write():
     assert Recipe.__abstractmethods__ == asked
 
 
-@pytest.mark.parametrize("name", ["imdb", "multi30k", "dvs128"])
+@pytest.mark.parametrize("name", ["lm", "mnist-stdp", "dvs128"])
 def test_from_is_refused_where_nothing_starts_from_a_run(cli, tmp_path, name):
     from recipe_case import refused
 
