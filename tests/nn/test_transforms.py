@@ -102,7 +102,7 @@ def test_per_sample_gradients(name):
             assert torch.allclose(found[key][index], expected, atol=1e-9), key
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name not in NO_JVP])
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in NO_JVP and "ngrams" not in name])
 def test_forward_and_backward_derivatives_agree(name):
     """<u, J v> = <J^T u, v>: both go by the surrogate's slope."""
     module = Called(TRAINED[name])

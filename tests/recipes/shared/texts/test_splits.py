@@ -1,6 +1,6 @@
 from collections import Counter
 
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from spikeseq.recipes.shared.texts.splits import TextSplit, fold_split, validation_split
@@ -35,6 +35,7 @@ def test_without_repeats_each_class_gives_its_share(zeros, ones, share):
         assert held[label] == min(max(1, round(share * count)), count - 1)
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.lists(labelled_text, min_size=2, max_size=60), st.integers(2, 5), st.integers(0, 99))
 def test_folds_test_every_row_once_and_never_what_they_train_on(rows, folds, seed):
     split = TextSplit([text for text, _ in rows], [label for _, label in rows])
