@@ -40,6 +40,7 @@ PLACES = {  # a file, or a folder: at most how often, and why
     "recipes/language/writer.py": (1, "whether the model trained can be streamed"),
     "recipes/text/": (2, "which of the recipe's models it is"),
     "recipes/translation/": (2, "a type for mypy; a model after quantisation"),
+    "evaluation/energy/measure.py": (4, "modules that are counted by what they hold"),
     "evaluation/bench/cuda.py": (1, "which of the two layers timed it is"),
     "evaluation/report/content.py": (1, "cells have no rows in time to draw"),
 }
