@@ -1,6 +1,6 @@
 """The commands that answer the lines of standard input, under load, as processes of their own."""
 
-import os
+import contextlib
 import re
 import subprocess
 import sys
@@ -26,6 +26,15 @@ TOGETHER = {"translate": ["--batch", "64"]}
 """What is given besides where lines are many."""
 
 
+MEASURE = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    file.write(f"{status} {used.ru_utime + used.ru_stime} {used.ru_maxrss}")
+"""
+
+
 class Load(NamedTuple):
     """What became of an input: lines that went in and came out, status, what was said, seconds of the
     processor, most bytes of memory."""
@@ -47,23 +56,25 @@ def arguments(command: str, run: Path) -> list[str]:
 def under_load(name: str, command: Sequence[str], lines: Iterable[bytes], ended: bool = True) -> Load:
     """Runs a command on lines, the last of which is ended by a line break or not.
 
-    What the system tells of a child that is over is its own: processor time, and the most memory it held.
+    A small process starts it and asks the system for its processor time and the most memory that it held, in
+    which what the process that starts another has counts, too.
     """
     given = 0
-    with tempfile.TemporaryFile() as into, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with contextlib.ExitStack() as files:
+        into, out, err = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        noted = files.enter_context(tempfile.NamedTemporaryFile("r"))
         for line in lines:
             into.write(b"\n" * bool(given) + line)
             given += 1
         into.write(b"\n" * ended)
         into.seek(0)
-        process = subprocess.Popen(command, stdin=into, stdout=out, stderr=err)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        measured = [sys.executable, "-S", "-c", MEASURE, noted.name, *command]
+        subprocess.run(measured, stdin=into, stdout=out, stderr=err, check=True)
+        status, seconds, kilobytes = noted.read().split()
         out.seek(0), err.seek(0)
         answered = sum(part.count(b"\n") for part in iter(lambda: out.read(1 << 20), b""))
         told = err.read().decode("utf-8", "replace").strip()
-    seconds, memory = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
-    return Load(name, given, answered, process.returncode, told, seconds, memory)
+    return Load(name, given, answered, int(status), told, float(seconds), int(kilobytes) * 1024)
 
 
 def streamed(command: Sequence[str], lines: Sequence[bytes], pause: float = 0.0) -> tuple[int, int, str]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from spikeseq import stdp
 from spikeseq.recipes.multimodal.cochlea import CHANNELS
+from spikeseq.stdp.readout import check_loaded
 
 EXAMPLES = 500  # at once: little memory, and news for people
 LABELLING, ANSWERING = 2**40, 2**41
@@ -42,6 +43,7 @@ class PairNetwork(nn.Module):
         self.cross, self.share, self.most = settings.cross, settings.share, settings.cross_most
         self.register_buffer("labels", torch.full((neurons,), -1))
         self.register_buffer("weight", torch.zeros(neurons + 1, classes, dtype=torch.float64))
+        self.register_load_state_dict_post_hook(check_loaded)
 
     def rates(self, pixels: Tensor, activity: Tensor) -> list[Tensor]:
         """uint8 (N, 1, 28, 28) and (N, frames, 64) to spikes a second of all inputs, an ensemble each."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeseq import stdp
+from spikeseq.stdp.readout import check_loaded
 from spikeseq.stdp.rules import Rule
 
 EXAMPLES = 500  # at once: little memory, and news for people
@@ -31,6 +32,7 @@ class DigitNetwork(nn.Module):
         self.network, self.hertz, self.readout = network, hertz, readout
         self.register_buffer("labels", torch.full((neurons,), -1))
         self.register_buffer("weight", torch.zeros(neurons + 1, classes, dtype=torch.float64))
+        self.register_load_state_dict_post_hook(check_loaded)
 
     def rates(self, pixels: Tensor) -> Tensor:
         """uint8 (N, 1, H, W) to spikes a second, (N, H * W)."""

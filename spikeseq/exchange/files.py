@@ -6,6 +6,9 @@ from typing import Any
 from .needed import needed, nir
 from .nodes import KNOWN
 
+DEFLATED = 1032
+"""Bytes that one byte can hold at most as HDF5 packs arrays, by zlib."""
+
 
 def read_nir(path: str | Path) -> Any:
     """The `nir.NIRGraph` of a file.
@@ -22,21 +25,15 @@ def read_nir(path: str | Path) -> Any:
     check_heaps(path)
     try:
         with h5py.File(path, "r") as file:
+            check_size(file, path)
             whole = "node" in file and "version" in file
             version = as_text(file["version"][()]) if whole else ""
             kinds = dict(nodes_of(file["node"])) if whole else {}
-    except (
-        AttributeError,
-        KeyError,
-        OSError,
-        RecursionError,
-        RuntimeError,
-        TypeError,
-        UnicodeError,
-    ) as error:
-        told = " ".join(
-            str(error).strip("'\"").partition("(")[0].split()
-        )  # h5py raises what HDF5 stumbles over
+    except TooLargeError:
+        raise
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        # h5py raises, of any of these classes, what HDF5 stumbles over.
+        told = " ".join(str(error).strip("'\"").partition("(")[0].split())
         raise ValueError(f"{path} is no whole NIR file: {told or type(error).__name__}") from None
     if not whole:
         raise ValueError(f"{path} holds no NIR graph (an HDF5 file with `node` and `version`)")
@@ -59,6 +56,27 @@ def read_nir(path: str | Path) -> Any:
             TypeError, ValueError) as error:  # fmt: skip
         told = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} cannot be read by nir {library.version}: {told}") from error
+
+
+class TooLargeError(ValueError):
+    """A file says that it holds more than it can."""
+
+
+def check_size(file: Any, path: Path) -> None:
+    """Refuses a file whose arrays take more memory than they can have been packed from.
+
+    Raises:
+        TooLargeError: naming both sizes.
+    """
+    held, most = 0, DEFLATED * path.stat().st_size
+
+    def add(_name: str, found: Any) -> None:
+        nonlocal held
+        held += getattr(found, "nbytes", 0)
+
+    file.visititems(add)
+    if held > most:
+        raise TooLargeError(f"{path} says that it holds {held:,} bytes of arrays; expected at most {most:,}")
 
 
 def check_heaps(path: Path) -> None:

@@ -4,7 +4,7 @@ The labels given to `fit` must be those of training examples: neurons labelled b
 examples would know these.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +40,20 @@ class Votes(NamedTuple):
     def predict(self, counts: Tensor) -> Tensor:
         """The class with the highest score, (N); the first one of equals."""
         return self.scores(counts).argmax(1)
+
+
+def check_loaded(module: Any, _keys: Any = None) -> None:
+    """Refuses labels that no class has, in a module with `labels` and `weight` (neurons + 1, classes).
+
+    For `nn.Module.register_load_state_dict_post_hook`, as files may be damaged.
+
+    Raises:
+        ValueError: naming one.
+    """
+    classes = module.weight.shape[1]
+    odd = module.labels[(module.labels < -1) | (module.labels >= classes)]
+    if odd.numel():
+        raise ValueError(f"labels must lie in [-1, {classes}), got {int(odd[0])}")
 
 
 ROWS = 2000

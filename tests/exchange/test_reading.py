@@ -338,6 +338,15 @@ def test_strings_that_do_not_add_up_are_refused(tmp_path):
                     read_nir(path)
 
 
+def test_arrays_larger_than_their_file_can_hold_are_refused(tmp_path):
+    path = tmp_path / "a.nir"
+    write_nir(to_nir(networks()["stack"]), path)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("node/nodes/large", shape=(2**40,), dtype="f4", chunks=(2**20,))
+    with pytest.raises(ValueError, match=r"a\.nir says that it holds [\d,]+ bytes of arrays; expected"):
+        read_nir(path)
+
+
 def test_what_a_file_says_wrong_is_told_by_its_name(tmp_path):
     graph = to_nir(networks()["stack"])
     for name, value in (("substeps", 0), ("readout", "none"), ("dt", -1.0)):

@@ -7,7 +7,7 @@ import pytest
 from spikeseq.evaluation.reliability.filters import ODD, Load, sentences, streamed, table, under_load, wrong
 
 ECHO = [sys.executable, "-c", "import sys\nfor line in sys.stdin.buffer: print(len(line), flush=True)"]
-SUM = [sys.executable, "-c", "import sys; print(len(sys.stdin.buffer.read())); x = bytes(80 << 20)"]
+SUM = [sys.executable, "-c", "import sys; print(len(sys.stdin.buffer.read())); x = b'x' * (80 << 20)"]
 
 
 def test_a_line_for_a_line_is_right_and_another_number_is_wrong():

@@ -192,6 +192,11 @@ def test_what_is_refused(tmp_path, run):
         task_of(alone).fit(tmp_path, resume=False, progress=None)
     with pytest.raises(ValueError, match="Hz, one spike a step"):
         train(config_of("model.hertz=2000.0"), tmp_path / "b")
+    model = task_of(1).model
+    state = model.state_dict()
+    state["labels"][3] = 10
+    with pytest.raises(ValueError, match=r"labels must lie in \[-1, 10\), got 10"):
+        model.load_state_dict(state)
     shutil.copytree(run[0], tmp_path / "c")
     with pytest.raises(ValueError, match=r"model.name=pairs, now it is powerlaw"):
         train(config_of(model="powerlaw"), tmp_path / "c", resume=True)
