@@ -54,6 +54,7 @@ def test_tokens_that_are_none_are_refused(name):
             model(odd)
 
 
+@pytest.mark.xfail(reason="oneDNN has no primitive on some processors")
 @pytest.mark.parametrize("name", ["shift", "lstm", "gru"])
 @torch.no_grad()
 def test_states_go_on_under_autocast(name):
