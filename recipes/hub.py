@@ -12,7 +12,7 @@ from typing import Any
 
 from spikeseq.evaluation.energy.prices import full
 from spikeseq.evaluation.energy.table import operations
-from spikeseq.files import check_place, write_whole
+from spikeseq.files import check_new, new_folder, write_whole
 from spikeseq.recipes.config import to_yaml
 from spikeseq.recipes.fetched import PREFIX
 from spikeseq.recipes.manifest import (
@@ -45,23 +45,21 @@ def publish(run: Path, folder: Path) -> dict[str, Any]:
         raise RunError(
             f"{run} has no {MANIFEST_FILE}: a version before wrote it; train it again to publish it"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists; expected the name of a new folder")
-    check_place(folder, parents=True)
+    check_new(folder)
     metrics["used"] = {key: without_place(key, value) for key, value in metrics.get("used", {}).items()}
     for section, key in (("data", "source"), ("model", "start")):
         if config[section].get(key):
             config[section][key] = without_place(f"{section}.{key}", config[section][key])
     told = json.dumps(metrics, indent=2) + "\n"
     whole = [checked(run / name) for name in sorted(set(listed) - {CONFIG_FILE, METRICS_FILE})]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in whole:
-        shutil.copyfile(path, folder / path.name)
-    write_whole(folder / CONFIG_FILE, to_yaml(config))
-    write_manifest(folder, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
-    write_whole(folder / ABOUT_FILE, json.dumps(about(metrics), indent=2) + "\n")
-    write_whole(folder / CARD_FILE, card(metrics, folder.name))
-    write_whole(folder / METRICS_FILE, told)
+    with new_folder(folder):
+        for path in whole:
+            shutil.copyfile(path, folder / path.name)
+        write_whole(folder / CONFIG_FILE, to_yaml(config))
+        write_manifest(folder, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
+        write_whole(folder / ABOUT_FILE, json.dumps(about(metrics), indent=2) + "\n")
+        write_whole(folder / CARD_FILE, card(metrics, folder.name))
+        write_whole(folder / METRICS_FILE, told)
     return {"files": ", ".join(sorted(path.name for path in folder.iterdir()))}
 
 

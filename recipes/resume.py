@@ -49,6 +49,8 @@ def read(path: Path, signed: bool = False) -> dict[str, Any]:
     Raises:
         DamagedError: anything else.
     """
+    if path.exists() and not path.is_file():
+        raise DamagedError("it is no file")  # a pipe could be read for ever
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -75,6 +77,8 @@ def read(path: Path, signed: bool = False) -> dict[str, Any]:
 def has_checksum(path: Path) -> bool:
     """Whether a file says that it has one."""
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return file.read(len(BEGINNING)) == BEGINNING
     except OSError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from spikeseq.files import check_place, write_whole
+from spikeseq.files import check_new, new_folder, write_whole
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_manifest, write_manifest
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.registry import RECIPES
@@ -28,26 +28,24 @@ def shrink(run: Path, folder: Path, say: Say) -> dict[str, Any]:
     metrics, listed = finished(run), read_manifest(run)
     if listed is None:
         raise RunError(f"{run} has no manifest: a version before wrote it; train it again to shrink it")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists; expected the name of a new folder")
-    check_place(folder, parents=True)
+    check_new(folder)
     opened = load(run)
     config = opened.config
     recipe, split = RECIPES[config.recipe], config.evaluate.get("split", "test")
     task = recipe.reopen(opened, run, config.data.source, split, say)
     whole = [checked(run / name) for name in listed if name not in (METRICS_FILE, MODEL_FILE)]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in whole:
-        shutil.copyfile(path, folder / path.name)
-    save_model(folder, opened.model, config, small=True)
-    load_weights(folder, opened.model)
-    test = recipe.test(config, task, opened.model, split, torch.device("cpu"))
-    for name, content in test.pop("files", {}).items():
-        write_whole(folder / name, content)
-    energy = recipe.energy(config, task, opened.model, split)
-    before, metrics = metrics["test"], {**metrics, "test": test, "energy": energy, "weights": "int8"}
-    told = json.dumps(metrics, indent=2) + "\n"
-    write_manifest(folder, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
-    write_whole(folder / METRICS_FILE, told)
+    with new_folder(folder):
+        for path in whole:
+            shutil.copyfile(path, folder / path.name)
+        save_model(folder, opened.model, config, small=True)
+        load_weights(folder, opened.model)
+        test = recipe.test(config, task, opened.model, split, torch.device("cpu"))
+        for name, content in test.pop("files", {}).items():
+            write_whole(folder / name, content)
+        energy = recipe.energy(config, task, opened.model, split)
+        before, metrics = metrics["test"], {**metrics, "test": test, "energy": energy, "weights": "int8"}
+        told = json.dumps(metrics, indent=2) + "\n"
+        write_manifest(folder, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
+        write_whole(folder / METRICS_FILE, told)
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {"bytes": size, recipe.figure: test[recipe.figure], "before": before[recipe.figure]}

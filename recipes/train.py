@@ -21,7 +21,7 @@ from spikeseq.recipes.config import check_config, to_yaml
 from spikeseq.recipes.engine import Progress, Task, watch_spikes
 from spikeseq.recipes.history import LOG_FILE, State
 from spikeseq.recipes.lock import LOCK_FILE, held
-from spikeseq.recipes.manifest import FORMAT, MANIFEST_FILE, MARK, write_manifest
+from spikeseq.recipes.manifest import FORMAT, MANIFEST_FILE, MARK, check_kind, write_manifest
 from spikeseq.recipes.plain import flat, section
 from spikeseq.recipes.recipe import Corpus, Recipe, Say
 from spikeseq.recipes.registry import RECIPES
@@ -252,6 +252,7 @@ def _finished(folder: Path, config: Any, resume: bool) -> bool:
 def _check_kept(path: Path, content: str | bytes, source: str) -> None:
     """Raises RunError where a run that goes on began with other data than there is now."""
     now = content.encode() if isinstance(content, str) else content
+    check_kind(path)
     if path.exists() and path.read_bytes() != now:
         why = f"{source} has changed since; give the data back, or begin a run in another --out"
         raise runs.RunError(f"{path} is of other data than the run would go on with: {why}")

@@ -4,6 +4,8 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{8}")
@@ -57,6 +59,28 @@ def clear_leftovers(folder: Path) -> None:
         if LEFT_OVER.fullmatch(path.name) and path.is_file():
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def check_new(folder: Path) -> None:
+    """That a folder can be made and filled: nothing is there, or an empty one.
+
+    Raises:
+        ValueError: naming it, and what is in its way.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists; expected the name of a new folder")
+    check_place(folder, parents=True)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """A folder that the block fills, and that is gone again where the block fails. See `check_new`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def check_place(path: Path, parents: bool = False) -> None:

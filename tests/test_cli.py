@@ -275,4 +275,4 @@ def test_version_and_completion(cli):
     assert (told.code, told.out, told.err) == (0, f"{spikeseq.__version__}\n", "")
     asked = {"_SPIKESEQ_COMPLETE": "complete_bash", "COMP_WORDS": "spikeseq train im", "COMP_CWORD": "2"}
     done = subprocess.run([SPIKESEQ], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["imdb", "imagenette", "imagenet"]
+    assert done.stdout.split() == ["imdb", "imdb-bytes", "imagenette", "imagenet"]

@@ -34,21 +34,26 @@ def trained(training):
 
 COMMANDS = {
     "report": ("report", "RUN", "--out", "r.html"),
+    "nir": ("export", "SNN", "--to", "nir", "--lossy", "--out", "a.nir"),
+    "onnx": ("export", "SNN", "--to", "onnx", "--out", "a.onnx"),
+    "int8": ("export", "SNN", "--to", "int8", "--out", "small"),
+    "hub": ("export", "SNN", "--to", "hub", "--out", "shared"),
     "training": ("train", "imdb", "--model", "bow", "--set", "data.limit=40", "--out", "new"),
 }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_limit_on_the_size_of_files(cli, cache, trained, tmp_path, monkeypatch, name):
+def test_a_limit_on_the_size_of_files(cli, cache, trained, text_runs, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    args = [str(trained) if part == "RUN" else part for part in COMMANDS[name]]
+    places = {"RUN": str(trained), "SNN": str(text_runs / "snn")}
+    args = [places.get(part, part) for part in COMMANDS[name]]
     with limited():
         done = cli(*args)
     assert done.code == 2 and "Traceback" not in done.err, done
     last = done.err.strip().splitlines()[-1]
     assert last.startswith("spikeseq: ") and "File too large" in last and args[-1].split(".")[0] in last
     left = [path for path in tmp_path.rglob("*") if path.is_file() and "tensorboard" not in path.parts]
-    assert all(path.parent.name == "new" and not path.name.startswith(".") for path in left)
+    assert all(path.parent.name == "new" and not path.name.startswith(".") for path in left), left
     if name == "training":
         done = cli(*args, "--resume")
         assert done.code in (0, None) and (tmp_path / "new" / "metrics.json").exists(), done

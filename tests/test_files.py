@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from spikeseq.files import check_place, clear_leftovers, write_whole
+from spikeseq.files import check_new, check_place, clear_leftovers, new_folder, write_whole
 
 
 def test_what_is_in_the_way_of_a_file_or_folder(tmp_path, monkeypatch):
@@ -40,3 +40,16 @@ def test_a_whole_file_is_not_left_half(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"cannot write .*a: No space left"):
         write_whole(tmp_path / "a", "two")
     assert (tmp_path / "a").read_text() == "one" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_could_not_be_filled_is_gone(tmp_path):
+    for name in ("new", "a/b"):
+        with pytest.raises(KeyError), new_folder(tmp_path / name):
+            (tmp_path / name / "one").touch()
+            raise KeyError
+        assert not (tmp_path / name).exists()
+    with new_folder(tmp_path / "new"):
+        (tmp_path / "new" / "one").touch()
+    for path in (tmp_path / "new", tmp_path / "new" / "one"):
+        with pytest.raises(ValueError, match="exists; expected the name of a new folder"):
+            check_new(path)

@@ -54,10 +54,20 @@ def test_tokens_that_are_none_are_refused(name):
             model(odd)
 
 
-@pytest.mark.xfail(reason="oneDNN has no primitive on some processors")
+def torch_has_lstm_in_bfloat16():
+    """oneDNN's needs a processor with AVX-512; torch offers no other way under autocast."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            return bool(torch.nn.LSTM(6, 8)(torch.zeros(4, 3, 6)))
+    except RuntimeError:
+        return False
+
+
 @pytest.mark.parametrize("name", ["shift", "lstm", "gru"])
 @torch.no_grad()
 def test_states_go_on_under_autocast(name):
+    if name == "lstm" and not torch_has_lstm_in_bfloat16():
+        pytest.skip("torch has no LSTM in bfloat16 on this processor")
     model = made(name)
     with torch.autocast("cpu", torch.bfloat16):
         _, state = model(tokens())

@@ -19,7 +19,7 @@ NO_VMAP = {
     "RecurrentClassifier", "RecurrentClassifier mean", "RecurrentSeq2Seq mixed", "RecurrentSeq2Seq other",
     "RecurrentSeq2Seq vanilla", "RecurrentNet",
 }  # fmt: skip
-NO_JVP = {"BagOfWords", "RecurrentSeq2Seq other"}
+NO_JVP = {"BagOfWords", "SpikingClassifier ngrams", "RecurrentSeq2Seq other"}
 TRAINED = {name: row for name, row in ROWS.items() if list(row.make().parameters())}
 every = pytest.mark.parametrize("name", [name for name in ROWS if name not in NO_VMAP])
 trained = pytest.mark.parametrize("name", [name for name in TRAINED if name not in NO_VMAP])
@@ -102,7 +102,7 @@ def test_per_sample_gradients(name):
             assert torch.allclose(found[key][index], expected, atol=1e-9), key
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name not in NO_JVP and "ngrams" not in name])
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in NO_JVP])
 def test_forward_and_backward_derivatives_agree(name):
     """<u, J v> = <J^T u, v>: both go by the surrogate's slope."""
     module = Called(TRAINED[name])
@@ -131,6 +131,15 @@ def test_what_torch_has_no_rule_for_is_refused(name):
     xs, lengths = inputs(module.row)
     with pytest.raises(RuntimeError, match=r"aten::(lstm|gru)|\.item\(\)"):
         vmap(module, (0, None))(xs, lengths)
+
+
+@pytest.mark.parametrize("name", ["BagOfWords", "SpikingClassifier ngrams"])
+def test_what_torch_has_no_forward_derivative_of_is_refused(name):
+    module = Called(TRAINED[name])
+    (x, *_), lengths = inputs(module.row)
+    weights = dict(module.named_parameters())
+    with pytest.raises(NotImplementedError, match="forward AD with _embedding_bag"):
+        jvp(lambda given: functional_call(module, given, (x, lengths)), (weights,), (weights,))
 
 
 @pytest.mark.parametrize(

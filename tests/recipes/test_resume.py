@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 
 import pytest
@@ -74,6 +75,18 @@ def test_a_damaged_file_falls_back_to_the_one_before(cut, whole, damage):
     assert equal(model, whole[0]) and losses(cut) == whole[1] and state.epoch == 4
     assert resume.read(path)["state"]["epoch"] == 4
     assert resume.read(cut / "resume.previous.pt")["state"]["epoch"] == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+@pytest.mark.parametrize("name", ["resume.pt", "resume.previous.pt"])
+def test_a_pipe_is_not_waited_for(cut, whole, name):
+    said = []
+    (cut / name).unlink()
+    os.mkfifo(cut / name)
+    model, _ = go_on(cut, said)
+    assert len(said) == (name == "resume.pt")
+    assert all("resume.pt is damaged (it is no file); going on from" in line for line in said)
+    assert equal(model, whole[0]) and losses(cut) == whole[1]
 
 
 def test_both_damaged_are_refused(cut):
