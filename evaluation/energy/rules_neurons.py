@@ -11,7 +11,7 @@ from spikeseq.models.sentiment import MeanOverText
 from spikeseq.models.seq2seq.stacks import LeakyIntegrator
 from spikeseq.modules import class_of
 from spikeseq.nn import LIF, LIFCell, NormalisedLIF, NormalisedReLU
-from spikeseq.quantisation.spiking import FixedPointLIF
+from spikeseq.quantisation.fixed_point import FixedPointLIF
 
 
 def neurons(module: LIF, call: Call) -> Operations:

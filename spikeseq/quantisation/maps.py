@@ -79,7 +79,8 @@ class QuantisedLinear(Packed):
         self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.linear(x, self.weight, self.bias)
+        out = nn.functional.linear(x, self.values.to(x.dtype)) * self.step  # of spikes the sum is exact
+        return out if self.bias is None else out + self.bias
 
 
 def best_step(values: Tensor, bits: int, tries: int = 60) -> Tensor:
