@@ -378,7 +378,7 @@ def test_energy_report_and_evaluate(cli, runs, tmp_path):
     assert done.code == 0 and "bits per byte" in page.split("</h1>")[0]  # the answer
     assert "Surprise, snn: " in page and "what the slowest neurons hold" in page
     assert "Spikes: up to" in page and page.count("<summary>Inside ") == 2
-    assert ">validation bits_per_byte<" in page
+    assert "Validation bits per byte, after every epoch." in page
     done = cli("evaluate", runs / "snn")
     assert done.code == 0 and "bits_per_byte: " in done.out and "by_position: " in done.out
     result = json.loads(cli("evaluate", runs / "snn", "--json").out)

@@ -70,7 +70,7 @@ def test_a_run_is_learnt_opened_and_pictured(run, cli, tmp_path):
         "Weights of 30 of 30 neurons as images",
         f"Accuracy {test['accuracy']:.2f} % of the test split.",
         f" {test['spikes']:g} spikes of neurons in each image.",
-        "Times shown again, per image and validation score after every part.",
+        "Times shown again, per image, after every part.",
     ):  # fmt: skip
         assert said in page
     assert not re.findall(r'(?:src|href)="(?!#|data:)', page)  # nothing from elsewhere
