@@ -83,8 +83,8 @@ class TextClassification(Recipe):
         """Over evenly spread texts of a split; under "variants" the same of what would be deployed.
 
         These are the model with its embedding `folded`, and models rounded after training, which are tested
-        on the split again, as rounding costs accuracy: baselines in 8 bits (`int8`), spiking networks in
-        whole numbers (`folded, 8 bits` and 4).
+        on the split again, as rounding costs accuracy: baselines in 8 bits (`int8`), and if the configuration
+        asks for it spiking networks in whole numbers (`folded, 8 bits` and 4).
         """
         from spikeseq.evaluation.energy.variants import brief, folded, quantised, whole_numbers
 
@@ -99,8 +99,9 @@ class TextClassification(Recipe):
         makers: dict[str, Callable[[nn.Module], nn.Module | None]] = {
             "folded": folded,
             "int8": quantised,
-            **{f"folded, {bits} bits": partial(whole_numbers, bits=bits) for bits in (8, 4)},
         }
+        if config.evaluate.whole_numbers:
+            makers |= {f"folded, {bits} bits": partial(whole_numbers, bits=bits) for bits in (8, 4)}
         for name, make in makers.items():
             variant = make(model)
             if variant is not None:

@@ -136,11 +136,14 @@ class TextEvaluate(EvaluateSettings):
     uncut: all tokens of a text where it is tested or classified, also of those that training cut
         (data.kept_tokens).
     energy_texts: texts that the energy account runs on.
+    whole_numbers: also test and count the spiking network in whole numbers, with weights of 8 and of 4 bits,
+        which takes longer than all other tests.
     """
 
     shuffled: bool = field()
     uncut: bool = field()
     energy_texts: int = whole()
+    whole_numbers: bool = field()
 
 
 @dataclass(kw_only=True)
@@ -166,6 +169,7 @@ ADDED: dict[str, Any] = {
     "model.ngrams": list[int](),
     "distillation": {},
     "evaluate.uncut": False,
+    "evaluate.whole_numbers": False,
 }
 """Names in run folders of earlier versions, and those of today; what earlier runs have not."""
 
@@ -193,6 +197,16 @@ IDLE = (
     Idle(("train.batch_tokens",), always, "on texts, whose batches are counted in texts"),
     Idle(("train.precision",), always, "on texts, whose products are in float32"),
     NOT_SPIKING,
+    Idle(
+        ("evaluate.whole_numbers",),
+        lambda config: config.model.name != "snn",
+        "on {model.name}, which has no form in whole numbers",
+    ),
+    Idle(
+        ("evaluate.whole_numbers",),
+        lambda config: config.model.get("kernel_size", 1) > 1 or config.model.get("recurrent", False),
+        "with model.kernel_size above 1 or model.recurrent, which have no form in whole numbers",
+    ),
     IDLE_ROWS,
     Idle(
         ("evaluate.uncut",),

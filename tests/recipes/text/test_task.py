@@ -6,6 +6,8 @@ import torch
 
 from spikeseq.models import BagOfWords
 from spikeseq.recipes.config import load_config
+from spikeseq.recipes.plain import ConfigError
+from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.text.corpus import Corpus, Encoded
 from spikeseq.recipes.text.task import (
     TextTask,
@@ -142,3 +144,25 @@ def test_a_bag_of_words_gets_its_frequencies():
     task = build_task(load_config("imdb", model="bow"), corpus())
     assert isinstance(task.model, BagOfWords)
     assert torch.equal(task.model.idf, inverse_document_frequencies(corpus().splits["train"], BagOfWords(6)))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_whole_numbers_are_tested_where_they_are_asked_for(asked):
+    overrides = [f"evaluate.whole_numbers={asked}", "model.embedding_size=3", "model.hidden_size=5"]
+    config = load_config("imdb", overrides=overrides)
+    task = build_task(config, corpus())
+    variants = RECIPES["imdb"].energy(config, task, task.model.eval(), "test")["variants"]
+    rounded = ["folded, 8 bits", "folded, 4 bits"] * asked
+    assert list(variants) == ["folded", *rounded]
+    assert all(0 <= variants[name]["accuracy"] <= 100 for name in rounded)
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "why"),
+    [("lstm", [], "on lstm"), ("snn", ["model.kernel_size=3"], "kernel_size"),
+     ("snn", ["model.recurrent=true"], "recurrent")],
+    ids=["lstm", "kernel", "recurrent"],
+)  # fmt: skip
+def test_whole_numbers_of_what_has_none_are_refused(model, setting, why):
+    with pytest.raises(ConfigError, match=f"whole_numbers has no effect .*{why}"):
+        load_config("imdb", model=model, overrides=[*setting, "evaluate.whole_numbers=true"])
