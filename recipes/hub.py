@@ -28,6 +28,8 @@ from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.runs import CONFIG_FILE, finished, read_config
 
 CARD_FILE, ABOUT_FILE = "README.md", "config.json"
+PLACES = ("data.source", "data.vectors", "model.start", "distillation.teachers")
+"""Settings that name files and folders."""
 
 
 def publish(run: Path, folder: Path) -> dict[str, Any]:
@@ -47,9 +49,10 @@ def publish(run: Path, folder: Path) -> dict[str, Any]:
         )
     check_new(folder)
     metrics["used"] = {key: without_place(key, value) for key, value in metrics.get("used", {}).items()}
-    for section, key in (("data", "source"), ("model", "start")):
-        if config[section].get(key):
-            config[section][key] = without_place(f"{section}.{key}", config[section][key])
+    for place in PLACES:
+        section, key = place.split(".")
+        if section in config and config[section].get(key):
+            config[section][key] = without_place(place, config[section][key])
     told = json.dumps(metrics, indent=2) + "\n"
     whole = [checked(run / name) for name in sorted(set(listed) - {CONFIG_FILE, METRICS_FILE})]
     with new_folder(folder):
@@ -64,8 +67,12 @@ def publish(run: Path, folder: Path) -> dict[str, Any]:
 
 
 def without_place(key: str, value: Any) -> Any:
-    """A source or a run by the last part of its path: `os.pathsep` stands between several."""
-    if key not in ("data.source", "model.start") or not isinstance(value, str):
+    """What a setting of PLACES names, by the last part of its path: `os.pathsep` stands between several."""
+    if key not in PLACES:
+        return value
+    if isinstance(value, list):
+        return [without_place(key, one) for one in value]
+    if not isinstance(value, str):
         return value
     return os.pathsep.join(Path(part).name or part for part in value.split(os.pathsep))
 
@@ -139,6 +146,8 @@ def rows(metrics: Mapping[str, Any], recipe: Recipe, split: str) -> dict[str, st
             f"{metrics['parameters']:,}, {metrics['parameters_without_embeddings']:,}"
         ),
     }
+    if "weights" in metrics:
+        found["weights"] = metrics["weights"]
     if metrics["spike_rate"] is not None:
         found[f"spikes of a neuron, per {per}"] = f"{metrics['spike_rate']:.3f}"
     for form, account in forms.items():

@@ -10,6 +10,9 @@ from recipe_case import refused
 
 import spikeseq
 from spikeseq.recipes import hub
+from spikeseq.recipes.config import to_yaml
+from spikeseq.recipes.manifest import read_manifest, write_manifest
+from spikeseq.recipes.runs import read_config
 
 pytestmark = pytest.mark.usefixtures("cache")
 OLD = Path(__file__).parent.parent / "data" / "old_runs"
@@ -48,6 +51,17 @@ def test_places_of_this_machine_are_cut_to_names(text_runs, published):
     assert hub.without_place("data.source", "a/b.txt:c/d.txt") == "b.txt:d.txt"
     assert hub.without_place("model.start", "/runs/first") == "first"
     assert hub.without_place("data.limit", 3) == 3
+
+
+def test_places_of_vectors_and_teachers_are_cut_too(text_runs, tmp_path):
+    run = shutil.copytree(text_runs / "snn", tmp_path / "run")
+    config = read_config(run)
+    config.data.vectors, config.distillation.teachers = "/home/me/glove.txt", ["/home/me/first", "b/second"]
+    (run / "config.yaml").write_text(to_yaml(config))
+    write_manifest(run, [name for name in read_manifest(run) if name != "manifest.json"], {})
+    hub.publish(run, tmp_path / "published")
+    told = read_config(tmp_path / "published")
+    assert (told.data.vectors, told.distillation.teachers) == ("glove.txt", ["first", "second"])
 
 
 @pytest.mark.parametrize("name", ["mnist-diet", "imdb-bow", "multi30k-conv", "dvs128-frames"])
