@@ -114,3 +114,29 @@ def test_what_cannot_be_compiled():
     layer = EventLinear(nn.Linear(2, 3))
     with pytest.raises(ValueError, match="events are numbers of spikes"):
         layer(torch.tensor([[0.5, 1.0]]))
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(
+    "tokens", [3, 40], ids=["few tokens", "many tokens"]
+)  # the kernel has a way for each
+def test_layers_in_one_call_read_what_they_read_one_by_one(tokens, bias):
+    model = classifier()
+    if not bias:
+        for layer in model.spiking.layers:
+            layer.input_map.bias = None
+    events = spikeseq.compile_events(model)
+    text, found = torch.randint(1, 50, (tokens, 2)), []
+    for hooks in (0, 1):  # with one, layers are called
+        for layer in events.spiking.layers if hooks else ():
+            layer.lif.register_forward_hook(lambda *_: None)
+        with torch.no_grad():
+            found.append(
+                (
+                    events(text, torch.tensor([tokens, tokens])),
+                    weights_read(events, reset=True),
+                )
+            )
+    (together, reads), (apart, as_many) = found
+    torch.testing.assert_close(together, apart, rtol=1e-9, atol=1e-9)
+    assert reads == as_many > 0

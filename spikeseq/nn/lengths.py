@@ -18,6 +18,17 @@ def all_count(lengths: Tensor, longest: int) -> bool:
     return known and lengths.numel() > 0 and int(lengths.min()) >= longest
 
 
+def whole(lengths: object, x: Tensor) -> bool:
+    """Whether `lengths` say of sequences x (L, B, *), in the form that a layer takes, that none is padded."""
+    return (
+        isinstance(lengths, Tensor)
+        and lengths.dtype == torch.int64
+        and lengths.shape == x.shape[1:2]
+        and all_count(lengths, x.shape[0])
+        and int(lengths.max()) == x.shape[0]
+    )
+
+
 def cut(x: Tensor, lengths: Tensor | None, batch: int = 1) -> Tensor:
     """x (L, *) with zeros behind each sequence's end, whatever stood there; `batch` is its dimension.
 

@@ -11,11 +11,13 @@ from torch import Tensor
 from ..checks import check_alike
 from . import library
 
-library.define(
-    "lif_stack(Tensor x, Tensor state, Tensor[] weights, Tensor[] biases, Tensor[] leaks,"
-    " Tensor[] thresholds, float smallest_threshold, int substeps, str reset, str readout)"
-    " -> (Tensor out, Tensor final_state)"
+ARGUMENTS = (
+    "Tensor x, Tensor state, Tensor[] weights, Tensor[] biases, Tensor[] leaks,"
+    " Tensor[] thresholds, float smallest_threshold, int substeps, str reset, str readout"
 )
+library.define(f"lif_stack({ARGUMENTS}) -> (Tensor out, Tensor final_state)")
+# Also how many spikes reached each layer. Where the first weight is (H, 0), x holds currents (L, B, H).
+library.define(f"lif_stack_counted({ARGUMENTS}) -> (Tensor out, Tensor final_state, int[] arrived)")
 
 
 @torch.library.register_fake("spikeseq::lif_stack", lib=library)

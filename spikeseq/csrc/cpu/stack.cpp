@@ -60,9 +60,11 @@ struct Block {
     for (int64_t j = 0; j < n; ++j) w[j] |= fires(u[j], threshold[j]) ? bit : Word(0);
   }
 
-  // to (steps, n) = the bias and the weights of what fired at each sub-step, added in the order of the neurons.
-  void currents(const Layer<S>& layer, int64_t steps, S* to) {
+  // to (steps, n) = the bias and the weights of what fired at each sub-step, added in the order of the neurons. Returns how
+  // many spikes there were.
+  int64_t currents(const Layer<S>& layer, int64_t steps, S* to) {
     if (layer.turned) return by_columns(layer, steps, to);
+    int64_t spikes = 0;
     for (int64_t t = 0; t < steps; ++t, to += n) {
       int64_t count = 0;
       for (int64_t j = 0; j < n; ++j) {
@@ -72,17 +74,20 @@ struct Block {
       if (layer.bias) std::copy_n(layer.bias, n, to);
       else std::fill_n(to, n, S(0));
       add_rows(neurons.data(), count, layer.weight, n, to);
+      spikes += count;
     }
+    return spikes;
   }
 
  private:
   // The sub-steps lie side by side in a vector; so many sums at once that none waits for itself.
-  void by_columns(const Layer<S>& layer, int64_t steps, S* to) {
+  int64_t by_columns(const Layer<S>& layer, int64_t steps, S* to) {
     constexpr int64_t kRows = 8;
     Words bit;
     for (int64_t t = 0; t < kSteps; ++t) bit[t] = Word(1) << t;
-    int64_t count = 0;
+    int64_t count = 0, spikes = 0;
     for (int64_t j = 0; j < n; ++j) {
+      spikes += __builtin_popcountll(static_cast<uint64_t>(words[j]));
       const Words mask = ((words[j] & bit) != 0);
       std::memcpy(&masks[count * kSteps], &mask, sizeof mask);
       neurons[count] = static_cast<int32_t>(j);
@@ -107,6 +112,7 @@ struct Block {
       for (int64_t r = 0; r < std::min(kRows, n - k); ++r)
         for (int64_t t = 0; t < steps; ++t) to[t * n + k + r] = sums[r][t];
     }
+    return spikes;
   }
 };
 
@@ -139,10 +145,12 @@ at::Tensor first_currents(const at::Tensor& x, const at::Tensor& weight, const s
   return out;
 }
 
-// Sequence b: currents of the first layer (L, B, H) to read-outs, its membranes (layers, B, H) moved on.
+// Sequence b: currents of the first layer (L, B, H) to read-outs, its membranes (layers, B, H) moved on. The spikes that
+// reached each layer are added to `arrived`.
 template <typename S>
 void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout readout, int64_t substeps,
-             int64_t tokens, int64_t batch, int64_t b, const S* current, S* membranes, S* out) {
+             int64_t tokens, int64_t batch, int64_t b, const S* current, S* membranes, S* out,
+             int64_t* arrived) {
   const int64_t n = layers[0].size, most = Block<S>::kSteps;
   std::vector<S> input(most * n), next(n), count(n, S(0));
   Block<S> block(n);
@@ -167,7 +175,7 @@ void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout r
       for (size_t i = 0; i < layers.size(); ++i) {
         const Layer<S>& layer = layers[i];
         S* u = membranes + (i * batch + b) * n;
-        if (i > 0) block.currents(layer, steps, input.data());
+        if (i > 0) arrived[i] += block.currents(layer, steps, input.data());
         block.clear();
         for (int64_t t = 0; t < steps; ++t) {
           const S* given = i > 0 ? input.data() + t * n : current + (l * batch + b) * n;
@@ -191,11 +199,12 @@ void check_stack(const at::Tensor& x, const at::Tensor& state, const at::TensorL
                     " and ", weights[0].sizes());
   const int64_t n = weights[0].size(0);
   const Checks check("x", x);
+  TORCH_CHECK_VALUE(weights[0].size(1) > 0 || x.size(2) == n, "x must hold the currents of ", n, " neurons, got ", x.sizes());
   check_steps(x.size(0), substeps, 1, true);
   check("state", state, {static_cast<int64_t>(count), x.size(1), n});
   for (size_t i = 0; i < count; ++i) {
     const int64_t layer = static_cast<int64_t>(i);
-    check("weight", weights[i], {n, i == 0 ? x.size(2) : n}, layer);
+    check("weight", weights[i], {n, i > 0 ? n : weights[0].size(1) > 0 ? x.size(2) : 0}, layer);
     if (!biases.empty()) check("bias", biases[i], {n}, layer);
     check.channels("leak", leaks[i], n, layer);
     check.channels("threshold", thresholds[i], n, layer);
@@ -204,7 +213,8 @@ void check_stack(const at::Tensor& x, const at::Tensor& state, const at::TensorL
 
 }  // namespace
 
-std::tuple<at::Tensor, at::Tensor> lif_stack(
+// Also, of each layer, how many spikes reached it.
+std::tuple<at::Tensor, at::Tensor, std::vector<int64_t>> lif_stack_counted(
     const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
     const at::TensorList leaks, const at::TensorList thresholds, double smallest_threshold, int64_t substeps,
     std::string_view reset, std::string_view readout) {
@@ -216,13 +226,15 @@ std::tuple<at::Tensor, at::Tensor> lif_stack(
   at::Tensor out = empty_kept({choice.readout == Readout::spikes ? tokens * substeps : tokens, batch, n}, x.options());
   const bool turned = tokens * batch * substeps < kShort;
   std::vector<at::Tensor> own;  // what the layers point into
+  const int64_t count = static_cast<int64_t>(weights.size());
+  std::vector<int64_t> by_sequence(batch * count, 0), arrived(count, 0);
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "lif_stack", [&] {
     using S = scalar_t;
     const auto values = [&](const at::Tensor& t) {
       own.push_back(t.contiguous());
       return own.back().const_data_ptr<S>();
     };
-    const at::Tensor first = first_currents<S>(x, weights[0], bias);
+    const at::Tensor first = weights[0].size(1) > 0 ? first_currents<S>(x, weights[0], bias) : x.contiguous();
     std::vector<Layer<S>> layers;
     for (size_t i = 0; i < weights.size(); ++i) {
       layers.push_back({n, nullptr, nullptr, turned, bounded<S>("leak", leaks[i].contiguous(), n, S(0), S(1)),
@@ -236,12 +248,25 @@ std::tuple<at::Tensor, at::Tensor> lif_stack(
     at::parallel_for(0, batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b)
         run_one(layers, rows, choice.readout, substeps, tokens, batch, b, first.const_data_ptr<S>(),
-                membranes.data_ptr<S>(), out.data_ptr<S>());
+                membranes.data_ptr<S>(), out.data_ptr<S>(), &by_sequence[b * count]);
     });
   });
+  for (int64_t i = 0; i < batch * count; ++i) arrived[i % count] += by_sequence[i];
+  return {out, membranes, arrived};
+}
+
+std::tuple<at::Tensor, at::Tensor> lif_stack(
+    const at::Tensor& x, const at::Tensor& state, const at::TensorList weights, const at::TensorList biases,
+    const at::TensorList leaks, const at::TensorList thresholds, double smallest_threshold, int64_t substeps,
+    std::string_view reset, std::string_view readout) {
+  auto [out, membranes, arrived] = lif_stack_counted(x, state, weights, biases, leaks, thresholds, smallest_threshold,
+                                                     substeps, reset, readout);
   return {out, membranes};
 }
 
-TORCH_LIBRARY_IMPL(spikeseq, CPU, m) { m.impl("lif_stack", &lif_stack); }
+TORCH_LIBRARY_IMPL(spikeseq, CPU, m) {
+  m.impl("lif_stack", &lif_stack);
+  m.impl("lif_stack_counted", &lif_stack_counted);
+}
 
 }  // namespace spikeseq
