@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..checks import check_tensor, choice, positive_int
 from ..functional.encoders import direct, poisson
 from ..modules import of_kind
+from ..ops.conv import convolving
 from .activation import SpikingActivation
 from .clock import Clock, NetworkState, running
 from .state import detach_state
@@ -162,7 +163,7 @@ class SpikingNetwork(nn.Module):
             return (out if every else out[hold - 1 :: hold]), state
         length, batch = rows.shape[:2]
         clock = Clock(length, hold, batch, None if state is None else state[:-1])
-        with running(clock):
+        with running(clock), convolving(rows, hold):
             out = logits_of(self.network(rows.flatten(0, 1)))
         if state is not None and len(clock.after) != len(state) - 1:
             raise ValueError(f"state has {len(state) - 1} parts, the network remembers {len(clock.after)}")

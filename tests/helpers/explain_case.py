@@ -13,9 +13,13 @@ from spikeseq.functional import SpikeTime, lif
 from spikeseq.functional.events import add_events
 from spikeseq.functional.linear_lif import linear_lif as map_and_neurons
 from spikeseq.models.language import SpikingLanguageModel
+from spikeseq.models.sentiment import SpikingClassifier
 from spikeseq.neuron import Neuron
 from spikeseq.nn import LIF, NormalisedLIF, SpikingConvBlock, SpikingRNN, SpikingRNNCell, TokenConv1d
+from spikeseq.nn.activation import SpikingActivation
+from spikeseq.nn.network import SpikingNetwork
 from spikeseq.ops import dispatch, linear_lif, recurrent
+from spikeseq.ops.conv import CONV as CONVOLUTION
 from spikeseq.ops.events import EVENTS as EVENT_OP
 from spikeseq.ops.taps import TAPS
 from spikeseq.stdp import Ensemble, Network, Presentation
@@ -148,7 +152,34 @@ def streamed():
     return spikeseq.compile_events(SpikingLanguageModel(5, embedding_size=4, neurons=6, layers=2))
 
 
+def by_events(weights="float32"):
+    return spikeseq.compile_events(SpikingClassifier(5, embedding_size=4, hidden_size=8), weights)
+
+
+def convolution(change=lambda m: None, dtype=None):
+    """A network that convolves 8 images of 16 x 16 pixels and 32 channels."""
+    conv = nn.Conv2d(32, 32, 3, padding=1)
+    change(conv)
+    return SpikingNetwork(nn.Sequential(conv, SpikingActivation()), substeps=1).to(dtype)
+
+
+def strided(conv):
+    conv.stride = (2, 2)
+
+
+def seldom(conv):
+    """Of 24 channels."""
+    conv.weight = nn.Parameter(torch.ones(24, 32, 3, 3))
+    conv.bias = None
+
+
+def reason_of_conv(x, weight):
+    return unit("conv3x3", CONVOLUTION.fits(x, weight, None, 1, 1, 1, 1))
+
+
+IMAGES = torch.randn(8, 32, 16, 16)
 TEXT = torch.tensor([[1, 2], [0, 4]])
+PHRASES = TEXT, torch.tensor([2, 2])
 CURRENTS = torch.randn(3, 2, 2, 8)
 NEURON = Neuron(torch.ones(1), torch.ones(1), surrogate=SpikeTime())
 TOKENS = Neuron(torch.ones(5, 2, 4), torch.ones(1))
@@ -161,6 +192,10 @@ ROWS = [
     ("lif_stack", "fused", "", None, lambda: quiet(rnn(), X)),
     ("lif_stack", "plain", "", "gradients may be wanted (no torch.no_grad())", lambda: explain(rnn(), X)),
     ("lif_stack", "plain", "", "sequences have lengths", lambda: quiet(rnn(), X, lengths=[5, 2])),
+    ("lif_stack", "fused", "", None, lambda: quiet(rnn(), X, lengths=torch.tensor([5, 5]))),
+    ("lif_stack", "fused", "spiking", None, lambda: quiet(by_events(), *PHRASES)),
+    ("lif_stack", "plain", "spiking", "weights of 8 bits are summed in whole numbers",
+     lambda: quiet(by_events("int8"), *PHRASES)),
     ("lif_stack", "plain", "", "the input is a Sub", lambda: quiet(rnn(), X.as_subclass(Sub))),
     ("lif_stack", "plain", "", "traced by torch.compile", lambda: torch.no_grad()(compiled)(rnn(), X)),
     ("lif_stack", "plain", "", "on meta", lambda: quiet(rnn().to("meta"), X.to("meta"))),
@@ -279,6 +314,20 @@ ROWS = [
     ("norm_lif", "plain", "", "norm='none' is not part of the op",
      lambda: explain(norm_only("none"), CURRENTS)),
     ("norm_lif", "fused", "activation", None, lambda: explain(SpikingConvBlock(8, substeps=2), CURRENTS)),
+    # images
+    ("conv3x3", "fused", "network.0", None, lambda: explain(convolution(), IMAGES)),
+    ("conv3x3", "plain", "network.0", "a convolution other than 3 x 3 with stride, padding and groups 1",
+     lambda: explain(convolution(strided), IMAGES)),
+    ("conv3x3", "plain", "network.0", "channels that are not multiples of 8 from 32 on",
+     lambda: explain(convolution(seldom), IMAGES)),
+    ("conv3x3", "plain", "network.0", "under autocast", lambda: autocast(convolution(), IMAGES)),
+    ("conv3x3", "plain", "", "too little work to gain",
+     lambda: reason_of_conv(IMAGES[:2], torch.ones(32, 32, 3, 3))),
+    ("conv3x3", "plain", "", "float64 images",
+     lambda: reason_of_conv(IMAGES.double(), torch.ones(32, 32, 3, 3).double())),
+    ("conv3x3", "plain", "", "float64 weight, float32 input",
+     lambda: reason_of_conv(IMAGES, torch.ones(32, 32, 3, 3).double())),
+    ("conv3x3", "plain", "", dispatch.NO_FIT, lambda: reason_of_conv(IMAGES, torch.ones(32, 8, 3, 3))),
     # taps
     ("add_taps", "fused", "", None, lambda: explain(CONV, SPIKES)),
     ("add_taps", "plain", "", "the input is too dense to gain from events",

@@ -81,6 +81,19 @@ def lif_stack() -> dict[str, Any]:
             "options": (0.01, T, "soft", "membrane")}  # fmt: skip
 
 
+def lif_stack_counted() -> dict[str, Any]:
+    return lif_stack()
+
+
+def conv3x3() -> dict[str, Any]:
+    return {"x": draw(2, 8, 5, 6).contiguous(memory_format=torch.channels_last), "points": draw(36, 8, 16)}
+
+
+def conv3x3_backward() -> dict[str, Any]:
+    grad = draw(2, 16, 5, 6).contiguous(memory_format=torch.channels_last)
+    return {"grad": grad, **conv3x3(), "options": (True, True)}
+
+
 def add_taps() -> dict[str, Any]:
     return {
         "base": draw(L, B, C),
@@ -150,6 +163,7 @@ OPS = {
     for made in (
         lif, lif_backward, lif_of_tokens, lif_of_tokens_backward,
         lif_recurrent, lif_recurrent_backward, norm_lif, norm_lif_backward, lif_stack,
+        lif_stack_counted, conv3x3, conv3x3_backward,
         add_taps, taps_weight_gradient, add_events, add_small_events, pack_spikes, unpack_spikes,
         packed_product, packed_weight_gradient, language_stream, stdp_present,
     )
@@ -181,6 +195,10 @@ FITS = {
     ("lif_stack", "x"): ("one row more",),
     ("lif_stack", "leaks"): ("one dimension more", "no dimension"),
     ("lif_stack", "thresholds"): ("one dimension more", "no dimension"),
+    ("lif_stack_counted", "x"): ("one row more",),
+    ("lif_stack_counted", "leaks"): ("one dimension more", "no dimension"),
+    ("lif_stack_counted", "thresholds"): ("one dimension more", "no dimension"),
+    ("conv3x3", "x"): ("one row more", "one column more"),
     ("add_taps", "base"): ("one row more",),
     ("add_taps", "x"): ("one row more",),
     ("add_taps", "weight"): ("one row more",),
@@ -278,6 +296,7 @@ WRONG = [
     ("norm_lif", {"options": (T, True, 1e-5, "soft", *CLOCK)}, "without a memory, got spike"),
     ("norm_lif", {"currents": draw(L, 4, B, C)}, "currents of a token, 4, do not divide its substeps, 2"),
     ("lif_stack", {"biases": [draw(C)]}, "biases of all or none"),
+    ("lif_stack_counted", {"weights": [draw(C, 0), draw(C, C)]}, "x must hold the currents of 5 neurons"),
     ("lif_stack", {"weights": []}, "a weight, a leak and a threshold of every layer"),
     ("add_taps", {"options": (3,)}, r"before must lie in \[0, 3\), got 3"),
     ("add_taps", {"options": (-1,)}, r"before must lie in \[0, 3\), got -1"),
