@@ -42,6 +42,8 @@ from spikeseq.evaluation.bench.stdp import STDP_PEERS, stdp_benchmarks
 from spikeseq.evaluation.bench.timing import Benchmark, Contender, Step, measure, training
 from spikeseq.evaluation.bench.translate import PEERS as TRANSLATION_PEERS
 from spikeseq.evaluation.bench.translate import translate_benchmarks
+from spikeseq.evaluation.bench.twins import PEERS as TWIN_PEERS
+from spikeseq.evaluation.bench.twins import twin_benchmarks
 from spikeseq.functional import lif
 from spikeseq.nn import SpikingRNN
 
@@ -67,6 +69,7 @@ class Sizes:
     language: tuple[int, int, int, int, int, int] = (64, 16, 64, 600, 1, 1950)
     export: tuple[int, int, int] = (256, 5000, 128)  # tokens, vocabulary, width
     stdp: tuple[tuple[int, int], ...] = ((100, 8), (400, 8), (1600, 2))  # neurons, images
+    twins: tuple[int, int, int, int, int] = (16, 512, 14, 64, 256)  # see bench.twins.Sizes
     scaling: tuple[bench_scaling.Work, ...] = bench_scaling.USUAL
     # On a GPU: 2^26 neurons and sub-steps, and few neurons over many.
     cuda_lif: tuple[tuple[int, int, int], ...] = ((256, 64, 4096), (1250, 64, 128))
@@ -318,6 +321,7 @@ FAMILIES = {
         lambda sizes, peers: bench_scaling.scaling_benchmarks(sizes.scaling, peers),
         bench_scaling.missing,
     ),
+    "twins": Family(TWIN_PEERS, lambda sizes, peers: twin_benchmarks(sizes.twins, peers)),
     "stdp": Family(STDP_FAMILY, lambda sizes, peers: stdp_benchmarks(sizes.stdp, peers)),
 }
 
