@@ -25,7 +25,7 @@ WHEEL_TORCHES ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 CORE ?= tests/ops tests/functional tests/nn tests/models/test_language.py tests/models/test_convolutional.py \
   tests/test_swap.py
 
-.PHONY: demo test test-torch test-thirdparty wheel docs sanitize exchange bench audit fuzz lint pictures types native lock extras clean
+.PHONY: demo test test-data test-torch test-thirdparty wheel docs sanitize exchange bench audit fuzz lint pictures types native lock extras clean
 
 $(READY): pyproject.toml constraints.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
@@ -76,6 +76,11 @@ pictures: $(READY)
 # A worker for every core, up to eight, each with one thread; a worker that is done takes tests from another.
 test: $(READY) lint types native
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+
+# The model that comes with the package, tested on real reviews: DATA is a folder with IMDB's test.parquet.
+test-data: $(READY) native
+	@test -n "$(DATA)" || { echo "expected DATA=DIR, a folder with train.parquet and test.parquet of IMDB" >&2; exit 1; }
+	SPIKESEQ_REVIEWS="$(abspath $(DATA))" $(BIN)/python -m pytest -p no:xdist tests/recipes/test_shipped_model.py
 
 $(PEERS)/.ready: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv $(PEERS)

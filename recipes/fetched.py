@@ -1,8 +1,10 @@
-"""Runs that were published on the Hugging Face hub, fetched by name."""
+"""Runs that are there without a training: one that comes with the package, others on the Hugging Face hub."""
 
 import re
 from pathlib import Path
 
+SHIPPED = Path(__file__).parent / "shipped" / "reviews"
+"""The run that comes with the package: a spiking network that tells good film reviews from bad ones."""
 PREFIX = "hf://"
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeseq.recipes.budget import Budget, TooLargeError
-from spikeseq.recipes.fetched import PREFIX, fetched
+from spikeseq.recipes.fetched import PREFIX, SHIPPED, fetched
 from spikeseq.recipes.history import LOG_FILE, check_record
 from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
@@ -152,16 +152,18 @@ def cut_off(start: Path, recipe: str, method: str | None, folders: Iterable[Path
     return None
 
 
-def load(run: str | Path) -> Any:
+def load(run: str | Path | None = None) -> Any:
     """What a run folder holds, ready for use: an `Opened`, with the methods that it says it has.
 
     Args:
         run: the folder, or the name of one that was published on the Hugging Face hub, "hf://OWNER/NAME",
-            which is fetched into its cache.
+            which is fetched into its cache. Default None: the one that comes with the package, which
+            classifies film reviews (`fetched.SHIPPED`).
     Raises:
         RunError: the folder is not a finished run, or a file in it is damaged or of another model.
         ValueError: a name on the hub that cannot be had.
     """
+    run = SHIPPED if run is None else run
     folder = fetched(run) if isinstance(run, str) and run.startswith(PREFIX) else Path(run)
     config = read_config(folder)
     if not (folder / MODEL_FILE).exists():

@@ -57,8 +57,11 @@ _FROM = {
 }
 
 
-def load(run: Any) -> Any:
+def load(run: Any = None) -> Any:
     """The trained model of a run folder: `load(run).predict(texts)` or `load(run).translate(lines)`.
+
+    Without a folder it is the one that comes with the package, which tells good film reviews from bad ones:
+    `load().predict(["a moving, beautifully acted film"])`.
 
     Raises:
         ValueError: the folder is not a finished run, or a file in it is damaged or of another model.

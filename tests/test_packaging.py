@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "recipes" / "shipped" / "reviews"
 WANTED = [
     "spikeseq/py.typed",
     *(
@@ -31,6 +32,7 @@ def test_wheel(built: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     folders = (
         "spikeseq/recipes/configs/imdb.yaml",
+        *(f"spikeseq/recipes/shipped/reviews/{path.name}" for path in SHIPPED.iterdir()),
         "spikeseq/tokenizers/vocab.py",
         "spikeseq/evaluation/energy/measure.py",
     )
@@ -60,6 +62,7 @@ def test_sdist(built: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     folders = (
         "recipes/configs/imdb.yaml",
+        *(f"recipes/shipped/reviews/{path.name}" for path in SHIPPED.iterdir()),
         "tokenizers/vocab.py",
         "evaluation/energy/measure.py",
         "LICENSE",

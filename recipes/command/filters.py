@@ -11,6 +11,7 @@ import typer
 from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, say
 from spikeseq.recipes.command.start import uncollected
+from spikeseq.recipes.fetched import SHIPPED
 from spikeseq.recipes.shared.utf8 import lines
 
 COMMANDS = {"translates": "translate", "classifies": "classify", "writes": "generate"}
@@ -67,7 +68,16 @@ def translate(
 
 @app.command()
 def classify(
-    run: Run,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            parser=path,
+            help="A run folder made by `spikeseq train`; default the one that comes with the package, which"
+            " tells good film reviews from bad ones.",
+            show_default=False,
+        ),
+    ] = SHIPPED,
     trace: Annotated[
         Path | None,
         typer.Option(
