@@ -182,7 +182,7 @@ def test_what_events_read_is_counted_in_all_threads(monkeypatch):
         together.wait()
         return reads
 
-    monkeypatch.setattr("spikeseq.events.add_events", meeting)
+    monkeypatch.setattr("spikeseq.nn.event_maps.add_events", meeting)
     in_threads(2, lambda _: call(0))
     assert weights_read(model) == 2 * once > 0
 

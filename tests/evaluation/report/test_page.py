@@ -92,7 +92,7 @@ def test_a_page_about_runs_side_by_side(cli, runs, tmp_path):
         "Inside lstm", "How to make it again",
     ]  # fmt: skip
     assert "Energy per token, the cheapest first" in page.said["caption"]
-    assert page.said["desc"][0].startswith("8 models. On the frontier, from the cheapest on: bow")
+    assert page.said["desc"][0].startswith("6 models. On the frontier, from the cheapest on: bow")
     assert all(link.startswith("#") for link in page.links)  # nothing from elsewhere
     assert not re.search(r"@import|url\((?!#)|<script|https?://(?!www.w3.org/)", out.read_text())
     assert out.stat().st_size < 100_000
