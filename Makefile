@@ -63,7 +63,8 @@ demo: $(READY)
 	  | $(BIN)/spikeseq classify runs/demo/snn --trace runs/demo/trace.png
 	@echo "plots: runs/demo/*/learning.png, runs/demo/trace.png"
 
-# The report of three runs on the sample as a browser shows it: docs/images/report.png and report-phone.png.
+# The report of three runs on the sample as a browser shows it, and, where `make docs` has built it, the first page of
+# the site: docs/images/report.png, report-phone.png, site.png and site-phone.png.
 PICTURES = runs/pictures
 pictures: $(READY)
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
@@ -72,6 +73,7 @@ pictures: $(READY)
 	for model in bow lstm snn; do $(BIN)/spikeseq train imdb --model $$model --out $(PICTURES)/$$model || exit 1; done
 	$(BIN)/spikeseq report $(PICTURES)/snn $(PICTURES)/lstm $(PICTURES)/bow --out $(PICTURES)/report.html
 	$(BIN)/python -m spikeseq.evaluation.report.screenshots $(PICTURES)/report.html docs/images
+	[ ! -e build/site/index.html ] || $(BIN)/python -m spikeseq.evaluation.report.screenshots build/site/index.html docs/images site
 
 # A worker for every core, up to eight, each with one thread; a worker that is done takes tests from another.
 test: $(READY) lint types native

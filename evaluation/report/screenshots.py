@@ -1,6 +1,6 @@
-"""`python -m spikeseq.evaluation.report.screenshots PAGE FOLDER`: report.png and report-phone.png of a page.
+"""`python -m spikeseq.evaluation.report.screenshots PAGE FOLDER [NAME]`: NAME.png, NAME-phone.png of a page.
 
-As a browser shows it at 1280 and at 390 pixels, in light colours, for the documentation.
+A page as a browser shows it at 1280 and at 390 pixels, in light colours, for the documentation.
 """
 
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 from spikeseq.files import check_place, write_whole
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SIZES = {"report": (1280, 1400), "report-phone": (390, 1400)}
+SIZES = {"": (1280, 1400), "-phone": (390, 1400)}
 COLOURS = 256  # of a picture: a page has few
 LEAST = 500  # pixels: no window of the browser is narrower, but a frame in it is
 
@@ -37,8 +37,8 @@ def screenshot(page: Path, width: int, height: int) -> bytes:
     program = browser()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.copyfile(page, folder / "page.html")
-        frame = f'<iframe src="page.html" width="{width}" height="{height}" style="border: 0"></iframe>'
+        place = page.resolve(strict=True).as_uri()  # where it lies, its styles and pictures do, too
+        frame = f'<iframe src="{place}" width="{width}" height="{height}" style="border: 0"></iframe>'
         (folder / "frame.html").write_text(f'<body style="margin: 0">{frame}</body>', encoding="utf-8")
         command = [
             program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
@@ -56,15 +56,16 @@ def screenshot(page: Path, width: int, height: int) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 2:
-        print("usage: python -m spikeseq.evaluation.report.screenshots PAGE FOLDER", file=sys.stderr)
+    if len(arguments) not in (2, 3):
+        print("usage: python -m spikeseq.evaluation.report.screenshots PAGE FOLDER [NAME]", file=sys.stderr)
         return 2
-    page, folder = map(Path, arguments)
+    page, folder, name = Path(arguments[0]), Path(arguments[1]), (*arguments[2:], "report")[0]
     try:
-        for name, size in SIZES.items():
-            check_place(folder / f"{name}.png")
-            write_whole(folder / f"{name}.png", screenshot(page, *size))
-            print(f"wrote {folder / f'{name}.png'}", file=sys.stderr)
+        for kind, size in SIZES.items():
+            place = folder / f"{name}{kind}.png"
+            check_place(place)
+            write_whole(place, screenshot(page, *size))
+            print(f"wrote {place}", file=sys.stderr)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
