@@ -82,7 +82,7 @@ test: $(READY) lint types native
 # The model that comes with the package, tested on real reviews: DATA is a folder with IMDB's test.parquet.
 test-data: $(READY) native
 	@test -n "$(DATA)" || { echo "expected DATA=DIR, a folder with train.parquet and test.parquet of IMDB" >&2; exit 1; }
-	SPIKESEQ_REVIEWS="$(abspath $(DATA))" $(BIN)/python -m pytest -p no:xdist tests/recipes/test_shipped_model.py
+	SPIKESEQ_REVIEWS="$(abspath $(DATA))" $(BIN)/python -m pytest -p no:xdist tests/recipes/shipped/test_reviews.py
 
 $(PEERS)/.ready: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv $(PEERS)

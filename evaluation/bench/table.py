@@ -17,7 +17,10 @@ def format_table(result: dict[str, Any]) -> str:
         lines += ["", f"{benchmark['title']}: {benchmark['note']}; {benchmark['rounds']} rounds"]
         lines += align(rows_of(benchmark["contenders"]))
         lines += [f"  {name}: {one['note']}" for name, one in benchmark["contenders"].items()]
-    lines += ["", *map(goal_line, result["goals"])]
+    known = [goal for goal in result["goals"] if goal["measured"] is not None]
+    lines += ["", *map(goal_line, known)]
+    if others := len(result["goals"]) - len(known):
+        lines.append(f"{others} other goals are of benchmarks or contenders that were not run")
     lines += [f"left out: {reason}" for reason in result["left_out"].values()]
     return "\n".join(lines)
 
@@ -47,10 +50,13 @@ def align(rows: list[list[str]]) -> list[str]:
 
 
 def goal_line(goal: dict[str, Any]) -> str:
-    """A goal and how it stands."""
+    """A goal that something was measured for, and how it stands: its figure, and what it should be."""
     stands = {True: "met", False: "missed", None: "not decided"}[goal["met"]]
-    measured = ""
-    if goal["measured"] is not None:
+    unit = goal["unit"]
+    if unit == "x":
+        measured = f"{goal['against']} takes {goal['measured']:.2f} x our time"
+    else:
         against = f" ({goal['against']})" if goal["against"] else ""
-        measured = f": {goal['measured']:.2f} {goal['unit']}{against}"
-    return f"goal {stands}: {goal['goal']}{measured}"
+        measured = f"{goal['measured']:.2f} {unit.replace('_', ' ')}{against}"
+    limit = f"at least {goal['at_least']:.2f}" if "at_least" in goal else f"at most {goal['at_most']:.2f}"
+    return f"goal {stands}: {goal['goal']}: {measured}, {limit} wanted"

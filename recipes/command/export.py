@@ -75,14 +75,14 @@ def to_pt2(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 def to_hub(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """A folder for the Hugging Face hub: what `spikeseq.load` needs, and a card."""
-    from spikeseq.recipes.hub import publish
+    from spikeseq.recipes.shipped.hub import publish
 
     return publish(run, out)
 
 
 def to_int8(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """A run folder with weights in 8 bits, tested again."""
-    from spikeseq.recipes.small import shrink
+    from spikeseq.recipes.shipped.small import shrink
 
     return shrink(run, out, say)
 

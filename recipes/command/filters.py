@@ -11,8 +11,8 @@ import typer
 from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import check_picture, emit, say
 from spikeseq.recipes.command.start import uncollected
-from spikeseq.recipes.fetched import SHIPPED
-from spikeseq.recipes.shared.utf8 import lines
+from spikeseq.recipes.shared.files.utf8 import lines
+from spikeseq.recipes.shipped.fetched import SHIPPED
 
 COMMANDS = {"translates": "translate", "classifies": "classify", "writes": "generate"}
 """What a run does, and the command for it."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from spikeseq.recipes.language import sample
-from spikeseq.recipes.shared import parquet
 from spikeseq.recipes.shared.errors import DataError, listed, shown
-from spikeseq.recipes.shared.tables import READERS
-from spikeseq.recipes.shared.utf8 import decoded
+from spikeseq.recipes.shared.files import parquet
+from spikeseq.recipes.shared.files.tables import READERS
+from spikeseq.recipes.shared.files.utf8 import decoded
 
 HUB_NAME, HUB_CONFIG = "Salesforce/wikitext", "wikitext-2-raw-v1"
 TEXTS = (".txt", ".tokens", ".raw", ".text", ".md")

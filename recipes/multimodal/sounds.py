@@ -14,7 +14,7 @@ from spikeseq.recipes.multimodal.cochlea import cochleagram
 from spikeseq.recipes.multimodal.voice import speak_digits
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.errors import DataError, shown
-from spikeseq.recipes.shared.parquet import column_of, opened
+from spikeseq.recipes.shared.files.parquet import column_of, opened
 
 CLASSES = 10
 TEST_INDICES = 5

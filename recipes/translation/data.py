@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spikeseq.recipes.shared.errors import DataError, listed, shown
-from spikeseq.recipes.shared.utf8 import lines, read_bytes
+from spikeseq.recipes.shared.files.utf8 import lines, read_bytes
 from spikeseq.recipes.translation import sample as parallel_sample
 from spikeseq.recipes.translation.lines import clean
 

@@ -4,8 +4,8 @@ from .activation import SpikingActivation, StepBatchNorm, TimedDropout
 from .attention import AdditiveAttention, DotAttention
 from .cell import SpikingRNNCell
 from .chunks import run_in_chunks
-from .conv import CausalConv1d, TokenConv1d
-from .conv_block import ConvBlock, ReLUConvBlock, SpikingConvBlock
+from .convolution.block import ConvBlock, ReLUConvBlock, SpikingConvBlock
+from .convolution.tokens import CausalConv1d, TokenConv1d
 from .dropout import SequenceDropout
 from .lif import LIF, Integrator, LIFCell, project_parameters
 from .network import SpikingNetwork

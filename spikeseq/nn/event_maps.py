@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..checks import choice
 from ..functional.events import add_events
 from ..ops.taps import flat, ranges
-from .conv import TokenConv1d, over_tokens
+from .convolution.tokens import TokenConv1d, over_tokens
 
 WEIGHTS = ("float32", "int8")
 COUNTING = Lock()  # several threads may use one model

@@ -19,7 +19,7 @@ NOT_RUN = {
     ("docs/exchange.md", 1): "an environment of its own: tests/deploy/test_onnx.py",
     ("docs/exchange.md", 2): "compiles for minutes: tests/deploy, with SPIKESEQ_COMPILED=1",
     ("docs/pytorch.md", 1): "needs opacus: tests/nn/test_private.py",
-    ("docs/hub.md", 0): "fetches from the hub: tests/recipes/test_hub.py",
+    ("docs/hub.md", 0): "fetches from the hub: tests/recipes/shipped/test_hub.py",
     ("docs/hub.md", 1): "pushes to the hub: tests/test_hub.py",
     ("docs/hub.md", 2): "a whole model of transformers: tests/test_hub.py",
 }

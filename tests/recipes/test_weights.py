@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import spikeseq
-from spikeseq.recipes.small import shrink
+from spikeseq.recipes.shipped.small import shrink
 from spikeseq.recipes.weights import SMALLEST, STEP, rounded, widened
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from spikeseq.recipes.recipe import SPLITS
-from spikeseq.recipes.shared import parquet
 from spikeseq.recipes.shared.errors import DataError, shown
+from spikeseq.recipes.shared.files import parquet
 from spikeseq.recipes.shared.images.names import HUB, IMAGENETS
 from spikeseq.recipes.shared.images.parts import Image, Part, Parts, Rows, file_part
 

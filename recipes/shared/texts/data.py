@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikeseq.recipes.shared.errors import DataError, listed, shown
-from spikeseq.recipes.shared.tables import READERS
+from spikeseq.recipes.shared.files.tables import READERS
 from spikeseq.recipes.shared.texts import sample as text_sample
 from spikeseq.recipes.shared.texts.files import Rows, checked, clean, read
 from spikeseq.recipes.shared.texts.splits import (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeseq.recipes.shared.errors import DataError, listed, shown
-from spikeseq.recipes.shared.tables import READERS, Row
+from spikeseq.recipes.shared.files.tables import READERS, Row
 
 UNLABELLED = -1
 LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)

@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <tuple>
 
-#include "../checks.h"
-#include "memory.h"
-#include "../tiles.h"
+#include "../../checks.h"
+#include "../memory.h"
+#include "../../tiles.h"
 
 namespace spikeseq {
 namespace {

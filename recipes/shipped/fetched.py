@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-SHIPPED = Path(__file__).parent / "shipped" / "reviews"
+SHIPPED = Path(__file__).parent / "reviews"
 """The run that comes with the package: a spiking network that tells good film reviews from bad ones."""
 PREFIX = "hf://"
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")

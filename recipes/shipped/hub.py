@@ -14,7 +14,6 @@ from spikeseq.evaluation.energy.prices import full
 from spikeseq.evaluation.energy.table import operations
 from spikeseq.files import check_new, new_folder, write_whole
 from spikeseq.recipes.config import to_yaml
-from spikeseq.recipes.fetched import PREFIX
 from spikeseq.recipes.manifest import (
     MANIFEST_FILE,
     METRICS_FILE,
@@ -26,6 +25,7 @@ from spikeseq.recipes.manifest import (
 from spikeseq.recipes.recipe import Recipe
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.runs import CONFIG_FILE, finished, read_config
+from spikeseq.recipes.shipped.fetched import PREFIX
 
 CARD_FILE, ABOUT_FILE = "README.md", "config.json"
 PLACES = ("data.source", "data.vectors", "model.start", "distillation.teachers")

@@ -9,10 +9,10 @@ import pytest
 from recipe_case import refused
 
 import spikeseq
-from spikeseq.recipes import hub
 from spikeseq.recipes.config import to_yaml
 from spikeseq.recipes.manifest import read_manifest, write_manifest
 from spikeseq.recipes.runs import read_config
+from spikeseq.recipes.shipped import hub
 
 pytestmark = pytest.mark.usefixtures("cache")
 OLD = Path(__file__).parent.parent / "data" / "old_runs"

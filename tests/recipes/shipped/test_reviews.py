@@ -10,14 +10,14 @@ from recipe_case import refused
 from safetensors.torch import load_file, save_file
 
 import spikeseq
-from spikeseq.recipes import hub
 from spikeseq.recipes.evaluate import evaluate
-from spikeseq.recipes.fetched import SHIPPED
 from spikeseq.recipes.manifest import checked, read_manifest, write_manifest
 from spikeseq.recipes.registry import RECIPES
+from spikeseq.recipes.shipped import hub
+from spikeseq.recipes.shipped.fetched import SHIPPED
 
 REVIEWS = os.environ.get("SPIKESEQ_REVIEWS")  # make test-data
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 MOST = 3_000_000  # bytes, as everybody who installs the package has it
 METRICS = json.loads((SHIPPED / "metrics.json").read_text(encoding="utf-8"))
 TEXTS = {

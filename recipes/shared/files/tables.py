@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeseq.recipes.shared import parquet
 from spikeseq.recipes.shared.errors import DataError, listed, quoted, shown
-from spikeseq.recipes.shared.utf8 import decoded, lines, read_bytes
+from spikeseq.recipes.shared.files import parquet
+from spikeseq.recipes.shared.files.utf8 import decoded, lines, read_bytes
 
 LONGEST_FIELD = 2**31 - 1  # characters, the most that the csv module takes on every system
 

@@ -13,9 +13,9 @@
 #include <limits>
 #include <vector>
 
-#include "../checks.h"
-#include "memory.h"
-#include "../vectors.h"
+#include "../../checks.h"
+#include "../memory.h"
+#include "../../vectors.h"
 
 namespace spikeseq {
 namespace {

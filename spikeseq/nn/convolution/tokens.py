@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_tensor, positive_int
-from ..functional.taps import add_taps
-from ..modules import check_time_first
-from ..ops.eager import traced
+from ...checks import check_tensor, positive_int
+from ...functional.taps import add_taps
+from ...modules import check_time_first
+from ...ops.eager import traced
 
 
 def over_tokens(

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ..checks import check_share
-from .conv import TokenConv1d
-from .dropout import dropout_mask
-from .lengths import cut
-from .normalised import NormalisedLIF, NormalisedReLU
+from ...checks import check_share
+from ..dropout import dropout_mask
+from ..lengths import cut
+from ..normalised import NormalisedLIF, NormalisedReLU
+from .tokens import TokenConv1d
 
 Attend = Callable[[Tensor], Tensor]
 """From the current of a token, its mean over the sub-steps, to another current; both (L, B, C)."""

@@ -1,0 +1,1 @@
+"""Convolutions over tokens, and the block of a network made of them."""
