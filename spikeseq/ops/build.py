@@ -170,10 +170,10 @@ def _sources_digest() -> Any:
 
 
 def _sources(device: str) -> list[Path]:
-    """What is compiled: every source file in the device's folder."""
+    """What is compiled: every source file in the device's folder and those in it."""
     if device not in ("cpu", "cuda"):
         raise BackendError(f"there are kernels for cpu and cuda, not for {device!r}")
-    return sorted(path for path in (CSRC / device).iterdir() if path.suffix in (".cpp", ".cu"))
+    return sorted(path for path in (CSRC / device).rglob("*") if path.suffix in (".cpp", ".cu"))
 
 
 def _load(device: str, own: bool = False) -> Path:

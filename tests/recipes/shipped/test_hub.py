@@ -15,7 +15,7 @@ from spikeseq.recipes.runs import read_config
 from spikeseq.recipes.shipped import hub
 
 pytestmark = pytest.mark.usefixtures("cache")
-OLD = Path(__file__).parent.parent / "data" / "old_runs"
+OLD = Path(__file__).parents[2] / "data" / "old_runs"
 
 
 @pytest.fixture
