@@ -210,7 +210,8 @@ def _load(device: str, own: bool = False) -> Path:
             torch.ops.load_library(library)
         else:
             print(
-                f"spikeseq: building the {device} kernel (once, some minutes of computing) ...",
+                f"spikeseq: building the {device} kernel, once, some minutes of computing, kept in"
+                f" {library.parent}; SPIKESEQ_BACKEND=python does without, slowly ...",
                 file=sys.stderr,
                 flush=True,
             )
