@@ -13,7 +13,8 @@ PEERS ?= .venv-peers
 OLDER ?= .venv-older
 DOCS ?= .venv-docs
 OLDER_PYTHON ?= python3.10
-PIP := -m pip install --quiet --disable-pip-version-check
+# Bytecode is made of what is imported, when it is: that of all packages takes longer than their installing.
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 
 TAG := $(shell $(PYTHON) -c 'import platform as p, sys; print(f"py{sys.version_info[0]}{sys.version_info[1]}-{sys.platform}-{p.machine()}")')
 LOCK ?= $(wildcard .ci/lock-$(TAG).txt)
@@ -34,9 +35,9 @@ ifneq ($(LOCK),)
 	$(BIN)/python $(PIP) --no-warn-conflicts -c constraints.txt torch
 	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e .
 else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'neurobench>=2.3' 'snntorch>=1.0' 'tonic>=1.7'
+	$(BIN)/python $(PIP) -c constraints.txt torch
+	$(BIN)/python $(PIP) -c constraints.txt -e '.[all]'
+	$(BIN)/python $(PIP) --no-deps 'neurobench>=2.3' 'snntorch>=1.0' 'tonic>=1.7'
 endif
 	@touch $@
 
@@ -145,8 +146,8 @@ exchange: $(PEERS)/.ready $(OLDER)/.ready
 
 # Against other spiking libraries, without the torchvision and torchaudio that two of them name.
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt loguru h5py matplotlib tensorboard
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly>=2.0' 'norse>=1.1' nir nirtorch
+	$(BIN)/python $(PIP) -c constraints.txt loguru h5py matplotlib tensorboard
+	$(BIN)/python $(PIP) --no-deps 'spikingjelly>=2.0' 'norse>=1.1' nir nirtorch
 	$(BIN)/spikeseq bench
 
 # Known advisories of what is installed, where their database can be reached; packages that it does not know are listed.
