@@ -33,6 +33,9 @@ CSRC = Path(__file__).resolve().parent.parent / "csrc"
 # No fast-math and no contraction into fused multiply-add: results must not depend on the compiler's mood.
 CFLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp"]
 CUDA_FLAGS = ["-O3", "--fmad=false"]
+# Files of C++ that a kernel is compiled as: torch's headers, read once a file, take more time than our code.
+# The same number everywhere, so that all machines compile what is tested.
+PARTS = 3
 SOURCES = (".h", ".cpp", ".cu")  # and nothing that Python or a builder leaves beside them
 # vptr, which they then leave out, needs run-time types of torch, which hides them.
 SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer"]
@@ -210,7 +213,7 @@ def _load(device: str, own: bool = False) -> Path:
             torch.ops.load_library(library)
         else:
             print(
-                f"spikeseq: building the {device} kernel, once, some minutes of computing, kept in"
+                f"spikeseq: building the {device} kernel, once, one or two minutes of computing, kept in"
                 f" {library.parent}; SPIKESEQ_BACKEND=python does without, slowly ...",
                 file=sys.stderr,
                 flush=True,
@@ -248,7 +251,7 @@ def _compile(sources: list[Path], flags: list[str], library: Path) -> None:
     with building_place(library) as folder, ninja_on_path():
         cpp_extension.load(
             library.stem,
-            [str(path) for path in sources],
+            [str(path) for path in _joined(sources, folder)],
             extra_cflags=flags,
             extra_cuda_cflags=CUDA_FLAGS,
             build_directory=str(folder),
@@ -257,6 +260,19 @@ def _compile(sources: list[Path], flags: list[str], library: Path) -> None:
         # The process keeps using the file it has loaded; others find the finished copy.
         shutil.copyfile(folder / f"{library.stem}.so", folder / "finished")
         keep(folder / "finished", library)
+
+
+def _joined(sources: list[Path], folder: Path) -> list[Path]:
+    """The same code in `PARTS` files of C++ of like sizes, which include the sources; CUDA's as they are."""
+    parts: list[list[Path]] = [[] for _ in range(PARTS)]
+    joined = [path for path in sources if path.suffix == ".cpp"]
+    for path in sorted(joined, key=lambda one: -one.stat().st_size):
+        min(parts, key=lambda part: sum(one.stat().st_size for one in part)).append(path)
+    files = [path for path in sources if path not in joined]
+    for number, part in enumerate(filter(None, parts)):
+        files.append(folder / f"part_{number}.cpp")
+        files[-1].write_text("".join(f'#include "{path}"\n' for path in sorted(part)), encoding="utf-8")
+    return files
 
 
 @contextlib.contextmanager

@@ -4,13 +4,16 @@ Where the building is what is tested, a small source stands in for the kernels, 
 """
 
 import os
+import re
 import signal
 import stat
 import time
+from pathlib import Path
 
 import pytest
 from fresh_process import LIMIT, run, start
 
+from spikeseq.ops import build
 from spikeseq.ops.cache import check_private, one_process
 
 # The first use of the kernels builds all of them, on machines where others compute, too.
@@ -270,3 +273,19 @@ def test_import_compiles_nothing():
         SPIKESEQ_CACHE="/nonexistent/x",
     )
     assert (code, err) == (0, "")
+
+
+def test_sources_are_compiled_in_a_few_files_and_none_is_left_out(tmp_path):
+    given = build._sources("cpu")
+    files = build._joined(given, tmp_path)
+    assert len(files) == build.PARTS
+    included = [re.findall(r'#include "(.*)"', file.read_text()) for file in files]
+    assert sorted(path for paths in included for path in paths) == [str(path) for path in given]
+    sizes = [sum(Path(path).stat().st_size for path in paths) for paths in included]
+    assert max(sizes) < 1.5 * min(sizes)
+
+
+def test_cuda_sources_stay_files_of_their_own(tmp_path):
+    given = build._sources("cuda")
+    alone = [path for path in given if path.suffix == ".cu"]
+    assert alone and build._joined(given, tmp_path)[: len(alone)] == alone

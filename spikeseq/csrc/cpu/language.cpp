@@ -52,7 +52,7 @@ void add_row(int64_t n, const S* row, S* to) {
 }
 
 template <typename S>
-void normalise(int64_t n, const S* x, const S* gain, const S* offset, S* to) {
+void normalise_layer(int64_t n, const S* x, const S* gain, const S* offset, S* to) {
   S sum(0), squares(0);
   for (int64_t j = 0; j < n; ++j) sum += x[j];
   const S mean = sum / S(n);
@@ -63,7 +63,7 @@ void normalise(int64_t n, const S* x, const S* gain, const S* offset, S* to) {
 }
 
 template <typename S>
-struct Block {
+struct LanguageBlock {
   int64_t neurons, taps;  // tokens that the currents depend on
   bool looked_up;         // weight is (taps, V, neurons), else (neurons, width)
   const S *gain, *offset, *shift, *weight, *bias, *back, *back_bias;
@@ -74,23 +74,23 @@ struct Block {
 };
 
 template <typename S>
-struct Network {
+struct LanguageNetwork {
   int64_t width, vocabulary, substeps;
   S scale;
   const S *table, *gain, *offset, *output_bias, *ngrams;
   std::vector<int64_t> orders;  // of n-grams, rising
   int64_t rows;                 // of each order's table
   int64_t* recent;              // (B, highest order - 1) tokens plus one, 0 before the text
-  std::vector<Block<S>> blocks;
+  std::vector<LanguageBlock<S>> blocks;
 };
 
 // Values of one row of the batch that go from token to token, and room for those of one token.
 template <typename S>
 class Stream {
  public:
-  Stream(const Network<S>& network, const Rows<S>& rows, int64_t b) : net_(network), rows_(rows), b_(b) {
+  Stream(const LanguageNetwork<S>& network, const Rows<S>& rows, int64_t b) : net_(network), rows_(rows), b_(b) {
     int64_t most = network.vocabulary;
-    for (const Block<S>& block : network.blocks) most = std::max(most, block.neurons);
+    for (const LanguageBlock<S>& block : network.blocks) most = std::max(most, block.neurons);
     current_.resize(most), next_.resize(most), fired_.resize(most + kGroup);
     x_.resize(network.width), given_.resize(network.width), mixed_.resize(network.width);
   }
@@ -98,12 +98,12 @@ class Stream {
   void step(int64_t id, S* logits, int64_t* spikes) {
     for (int64_t j = 0; j < net_.width; ++j) x_[j] = net_.table[id * net_.width + j] * net_.scale;
     if (!net_.orders.empty()) add_ngrams(id);
-    for (const Block<S>& block : net_.blocks) {
+    for (const LanguageBlock<S>& block : net_.blocks) {
       if (block.looked_up) look_up(block, id);
       else map_stream(block);
       fire(block, spikes++);
     }
-    normalise(net_.width, x_.data(), net_.gain, net_.offset, given_.data());
+    normalise_layer(net_.width, x_.data(), net_.gain, net_.offset, given_.data());
     map(net_.vocabulary, net_.width, net_.table, net_.output_bias, given_.data(), logits);
   }
 
@@ -125,7 +125,7 @@ class Stream {
     recent[before - 1] = id + 1;
   }
 
-  void look_up(const Block<S>& block, int64_t id) {
+  void look_up(const LanguageBlock<S>& block, int64_t id) {
     std::copy_n(block.bias, block.neurons, current_.data());
     int64_t* before = block.before + b_ * (block.taps - 1);
     for (int64_t k = 0; k < block.taps; ++k) {
@@ -135,9 +135,9 @@ class Stream {
     for (int64_t k = 0; k + 1 < block.taps; ++k) before[k] = k + 2 < block.taps ? before[k + 1] : id;
   }
 
-  void map_stream(const Block<S>& block) {
+  void map_stream(const LanguageBlock<S>& block) {
     const int64_t n = net_.width;
-    normalise(n, x_.data(), block.gain, block.offset, given_.data());
+    normalise_layer(n, x_.data(), block.gain, block.offset, given_.data());
     const S* input = given_.data();
     if (block.taps > 1) {
       S* kept = block.kept + b_ * (block.taps - 1) * n;
@@ -152,7 +152,7 @@ class Stream {
     map(block.neurons, n, block.weight, block.bias, input, current_.data());
   }
 
-  void fire(const Block<S>& block, int64_t* spikes) {
+  void fire(const LanguageBlock<S>& block, int64_t* spikes) {
     S* u = block.membranes + b_ * block.neurons;
     add_row(net_.width, block.back_bias, x_.data());
     for (int64_t t = 0; t < net_.substeps; ++t) {
@@ -164,7 +164,7 @@ class Stream {
     }
   }
 
-  const Network<S>& net_;
+  const LanguageNetwork<S>& net_;
   const Rows<S>& rows_;
   int64_t b_;
   std::vector<S> current_, next_, x_, given_, mixed_;
@@ -257,7 +257,7 @@ std::tuple<at::Tensor, at::Tensor, std::vector<at::Tensor>, std::vector<at::Tens
       own.push_back(t.contiguous());
       return own.back().const_data_ptr<S>();
     };
-    Network<S> net{d, v, substeps, static_cast<S>(scale), values(table), values(gain), values(offset), values(output_bias),
+    LanguageNetwork<S> net{d, v, substeps, static_cast<S>(scale), values(table), values(gain), values(offset), values(output_bias),
                    values(ngrams), orders.vec(), ngrams.size(0) / std::max<int64_t>(1, static_cast<int64_t>(orders.size())),
                    new_recent.data_ptr<int64_t>(), {}};
     for (size_t i = 0; i < weights.size(); ++i) {

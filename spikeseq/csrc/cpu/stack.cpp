@@ -39,7 +39,7 @@ struct Layer {
 // The spikes of a layer in a block of sub-steps: bit t of a neuron's word is the spike at the t-th. A layer does the
 // whole block before the next one begins, which then reads its weights once.
 template <typename S>
-struct Block {
+struct FiredSteps {
   using Word = std::conditional_t<sizeof(S) == 4, int32_t, int64_t>;
   using V = Vector<S>;
   using Words = typename Vector<Word>::Lanes;
@@ -49,7 +49,7 @@ struct Block {
   std::vector<Word> words, masks;
   std::vector<int32_t> neurons;
 
-  explicit Block(int64_t n) : n(n), words(n), masks(n * kSteps), neurons(n + kGroup) {}
+  explicit FiredSteps(int64_t n) : n(n), words(n), masks(n * kSteps), neurons(n + kGroup) {}
 
   void clear() { std::fill(words.begin(), words.end(), Word(0)); }
 
@@ -151,9 +151,9 @@ template <typename S>
 void run_one(const std::vector<Layer<S>>& layers, const Rows<S>& rows, Readout readout, int64_t substeps,
              int64_t tokens, int64_t batch, int64_t b, const S* current, S* membranes, S* out,
              int64_t* arrived) {
-  const int64_t n = layers[0].size, most = Block<S>::kSteps;
+  const int64_t n = layers[0].size, most = FiredSteps<S>::kSteps;
   std::vector<S> input(most * n), next(n), count(n, S(0));
-  Block<S> block(n);
+  FiredSteps<S> block(n);
   const S* threshold = layers.back().threshold.data();
   const auto read_out = [&](int64_t l, int64_t t, const S* u) {
     S* o = out + (l * batch + b) * n;

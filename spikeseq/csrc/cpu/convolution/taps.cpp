@@ -22,8 +22,8 @@ namespace {
 
 // Past this share of non-zeros a dense matrix product is as fast.
 constexpr double kDensest = 0.3;
-constexpr int64_t kRows = 64;        // output rows whose sums stay in cache while a tap's weights are read
-constexpr int64_t kGradRows = 128;   // rows whose gradients stay in cache while all neurons read them
+constexpr int64_t kRows = 64;         // output rows whose sums stay in cache while a tap's weights are read
+constexpr int64_t kTapGradRows = 128;  // rows whose gradients stay in cache while all neurons read them
 
 struct Taps {
   int64_t given, made, middle, in, out, taps, before;
@@ -111,17 +111,17 @@ void weight_gradient(const Taps& t, const S* x, const S* grad, S* by_weight) {
   const int64_t rows = t.given * t.middle;
   at::parallel_for(0, t.in, std::max<int64_t>(8, t.in / at::get_num_threads()), [&](int64_t begin, int64_t end) {
     const int64_t width = end - begin;
-    std::vector<uint16_t> index(width * kGradRows);
-    std::vector<S> values(width * kGradRows);
+    std::vector<uint16_t> index(width * kTapGradRows);
+    std::vector<S> values(width * kTapGradRows);
     std::vector<int64_t> counts(width);
-    for (int64_t start = 0; start < rows; start += kGradRows) {
-      const int64_t size = std::min(kGradRows, rows - start);
+    for (int64_t start = 0; start < rows; start += kTapGradRows) {
+      const int64_t size = std::min(kTapGradRows, rows - start);
       std::fill(counts.begin(), counts.end(), 0);
       for (int64_t r = 0; r < size; ++r) {
         const S* row = x + (start + r) * t.in + begin;
         for (int64_t j = 0; j < width; ++j) {
-          index[j * kGradRows + counts[j]] = static_cast<uint16_t>(r);
-          values[j * kGradRows + r] = row[j];
+          index[j * kTapGradRows + counts[j]] = static_cast<uint16_t>(r);
+          values[j * kTapGradRows + r] = row[j];
           counts[j] += row[j] != S(0);
         }
       }
@@ -131,12 +131,12 @@ void weight_gradient(const Taps& t, const S* x, const S* grad, S* by_weight) {
         over_columns<S>(t.out, [&](int64_t c, auto n) {
           const S* rows_of = grad + (start + t.shift(k)) * t.out + c;
           for (int64_t j = 0; j < width; ++j) {
-            const uint16_t* from = &index[j * kGradRows];
+            const uint16_t* from = &index[j * kTapGradRows];
             const uint16_t* to = from + counts[j];
             if (low > 0) from = std::lower_bound(from, to, low);
             if (high < size) to = std::lower_bound(from, to, high);
             if (from < to)
-              add_value_rows<S>(n, t.out - c, to - from, from, &values[j * kGradRows], rows_of, t.out,
+              add_value_rows<S>(n, t.out - c, to - from, from, &values[j * kTapGradRows], rows_of, t.out,
                           by_weight + (k * t.in + begin + j) * t.out + c);
           }
         });
