@@ -157,7 +157,7 @@ print(*(ctypes.CDLL(str(path)).answer() for path in (first, changed)))
 def test_a_build_that_is_killed_is_done_anew_by_one_of_those_that_wait(tmp_path, small):
     compiler = tmp_path / "slow-compiler"  # answers questions, and never finishes compiling
     compiler.write_text(
-        '#!/bin/sh\ncase "$*" in *small.cpp*) echo $$ >"$STARTED.part"; mv "$STARTED.part" "$STARTED";'
+        '#!/bin/sh\ncase "$*" in *part_0.cpp*) echo $$ >"$STARTED.part"; mv "$STARTED.part" "$STARTED";'
         ' exec sleep 1000;; *) exec c++ "$@";; esac'
     )
     compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
