@@ -1,7 +1,8 @@
 """3 x 3 convolutions of images by Winograd's algorithm, with a quarter of the multiplications of PyTorch's.
 
 F(4 x 4, 3 x 3) of Lavin and Gray (arXiv 1509.09308): 36 products for 16 pixels of an output instead of 144,
-between additions. Results differ from those of a plain convolution by some 1e-5 of the largest.
+between additions. Results differ from those of a plain convolution by some 1e-5 of the largest, and a value
+that is not finite spreads over the tiles of 4 x 4 outputs that read it.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -107,19 +108,44 @@ CONV = Op("conv3x3", fits, _by_tiles, torch.conv2d)
 """Takes the arguments of `torch.conv2d`."""
 
 
+# Of images that lie channel by channel these give a view: what is written there is in the images.
+_VIEWS = {
+    *(
+        Tensor.view,
+        Tensor.view_as,
+        Tensor.reshape,
+        Tensor.reshape_as,
+        Tensor.flatten,
+        Tensor.ravel,
+        Tensor.unflatten,
+    ),
+    *(Tensor.contiguous, Tensor.as_strided, torch.reshape, torch.flatten, torch.ravel, torch.as_strided),
+}
+
+
+def _back(images: Any) -> None:
+    """Puts images channel by channel into memory, in their place: the same tensor, other strides.
+
+    A part of other images stays as it is, which a view of torch's own would refuse, too.
+    """
+    if not isinstance(images, Tensor) or images.dim() != 4 or images.is_contiguous():
+        return
+    if images._base is None and images.is_contiguous(memory_format=torch.channels_last):
+        images.data = images.detach().contiguous()
+
+
 class _Convolutions(TorchFunctionMode):
     """Calls of a convolution as nn.Conv2d makes them, of seven arguments, go to the op.
 
     Images then have their channels last in memory, here and in all layers behind, which poolings are faster
-    with, too. A network that was written for the other order may ask for a `view` of them, and gets a copy.
+    with, too. A network that was written for the other order finds it where it asks for a view.
     """
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not kwargs:
-            if function is torch.conv2d and len(args) == 7:
-                return dispatch(CONV, _pixels(args[0]) if args[0].dim() == 4 else args[0], *args[1:])
-            if function is Tensor.view and not isinstance(args[1], torch.dtype):
-                return Tensor.reshape(*args)
+        if function is torch.conv2d and not kwargs and len(args) == 7:
+            return dispatch(CONV, _pixels(args[0]) if args[0].dim() == 4 else args[0], *args[1:])
+        if function in _VIEWS and args:
+            _back(args[0])
         return function(*args, **(kwargs or {}))
 
 

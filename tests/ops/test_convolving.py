@@ -74,13 +74,42 @@ def test_hooks_of_a_convolution_see_its_call(network, calls):
     assert seen == [(8, 32, 16, 16)] and len(calls) == 1
 
 
-def test_a_view_of_images_in_the_other_order_is_a_copy(network, calls):
-    class View(nn.Module):
-        def forward(self, x):
-            return x.view(x.shape[0], -1).view(torch.int32).view(torch.float32)
+class View(nn.Module):
+    """Writes into images by one of the ways to have their values in another shape."""
 
-    x = torch.randn(4, 3, 16, 16)
-    expected = network.eval()(x)
-    network.network[6] = View()
-    torch.testing.assert_close(network(x), expected)
-    assert len(calls) == 2
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+
+    def forward(self, x):
+        x = x * 1.0
+        self.way(x).mul_(3.0)
+        return x.flatten(1)
+
+
+WAYS = {
+    "view": lambda x: x.view(x.shape[0], -1),
+    "view of keywords": lambda x: x.view(size=(x.shape[0], -1)),
+    "view_as": lambda x: x.view_as(torch.empty(x.shape[0], x[0].numel())),
+    "reshape": lambda x: torch.reshape(x, (-1,)),
+    "flatten": lambda x: x.flatten(),
+    "ravel": torch.ravel,
+    "unflatten": lambda x: x.unflatten(1, (2, -1)),
+    "contiguous": lambda x: x.contiguous(),
+    "as_strided": lambda x: x.as_strided((x.numel(),), (1,)),
+    "view of bytes": lambda x: x.view(x.shape[0], -1).view(torch.int32).view(torch.float32),
+}
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_written_into_a_view_of_images_is_in_the_images(network, calls, way, gradients):
+    network.network[6] = View(WAYS[way])
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    if gradients and way == "view of bytes":
+        pytest.skip("torch has no gradient of bytes")
+    with torch.set_grad_enabled(gradients):
+        with Seen():
+            expected = network.eval()(x)
+        torch.testing.assert_close(network(x), expected)
+    assert len(calls) == 1
