@@ -1,5 +1,6 @@
 """Cross-validation: one training for each part of the data, and the mean of what they are tested on."""
 
+import contextlib
 import json
 import statistics
 from collections.abc import Callable
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.recipe import Metrics
+from spikeseq.recipes.lock import held
+from spikeseq.recipes.recipe import Metrics, Say
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.runs import CONFIG_FILE, RunError
 
@@ -19,7 +21,9 @@ def fold_settings(folds: int, fold: int) -> list[str]:
     return [f"data.folds={folds}", f"data.fold={fold}"]
 
 
-def train_folds(configs: list[Any], folder: Path, train: Callable[[Any, Path], Metrics]) -> Metrics:
+def train_folds(
+    configs: list[Any], folder: Path, train: Callable[[Any, Path], Metrics], say: Say = lambda text: None
+) -> Metrics:
     """Trains each configuration in `folder`/fold-1 and so on; their mean, which it leaves in `folds.json`.
 
     Where `train` gives nothing, as in processes beside the first, neither does this.
@@ -29,12 +33,18 @@ def train_folds(configs: list[Any], folder: Path, train: Callable[[Any, Path], M
     """
     if (folder / CONFIG_FILE).exists():
         raise RunError(f"{folder} is a run; choose another --out for the folds")
-    rounds = [train(config, folder / f"fold-{n}") for n, config in enumerate(configs, start=1)]
-    if not all(rounds):
-        return {}
-    found = summary(rounds)
-    write_whole(folder / FOLDS_FILE, json.dumps(found, indent=2) + "\n")
-    return found
+    with contextlib.ExitStack() as lock:
+        rounds = []
+        for n, config in enumerate(configs, start=1):
+            rounds.append(train(config, folder / f"fold-{n}"))
+            # The first one makes the folder, and each has a lock of its own.
+            if n == 1 and rounds[0]:
+                lock.enter_context(held(folder, say))
+        if not all(rounds):
+            return {}
+        found = summary(rounds)
+        write_whole(folder / FOLDS_FILE, json.dumps(found, indent=2) + "\n")
+        return found
 
 
 def summary(rounds: list[Metrics]) -> Metrics:

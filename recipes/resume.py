@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeseq.files import write_whole
+from spikeseq.files import remove, rename, write_whole
 from spikeseq.recipes.manifest import reason
 
 RESUME_FILE, PREVIOUS_FILE = "resume.pt", "resume.previous.pt"
@@ -111,13 +111,13 @@ def go_on(folder: Path, restore: Callable[[dict[str, Any]], Any], say: Callable[
 def settle(used: Path) -> None:
     """Puts the file that was gone on from in its place: a damaged one must not take that of a whole one."""
     if used.name == PREVIOUS_FILE:
-        used.replace(used.with_name(RESUME_FILE))
+        rename(used, used.with_name(RESUME_FILE))
 
 
 def forget(folder: Path) -> None:
     """Of a finished run."""
     for name in (RESUME_FILE, PREVIOUS_FILE):
-        (folder / name).unlink(missing_ok=True)
+        remove(folder / name)
 
 
 def check_alike(found: Any, like: Any, name: str, optional: Iterable[str] = ()) -> None:

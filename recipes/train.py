@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeseq.files import check_place, clear_leftovers, write_whole
+from spikeseq.files import check_guards, check_place, clear_leftovers, remove, write_whole
 from spikeseq.models.ngrams import NGramEmbedding
 from spikeseq.recipes import runs
 from spikeseq.recipes.config import check_config, to_yaml
@@ -43,16 +43,20 @@ def train(
     device: str = "auto",
     say: Say = lambda text: None,
     progress: Progress | None = None,
+    finish: Callable[[dict[str, Any]], None] = lambda metrics: None,
 ) -> dict[str, Any]:
     """Trains, tests once on `evaluate.split`, and leaves a run folder; returns its metrics.
 
     Under `torchrun` every process calls this and returns when the folder is complete; the first one writes
     and reports, and the others return an empty dict.
 
+    Args:
+        finish: takes the metrics, and may write into the folder, while other trainings are still kept out.
+
     Raises:
         ValueError: naming a setting that is wrong.
         runs.RunError: the folder exists and `resume` is not set, it is of another configuration, or another
-            training writes to it.
+            training writes to it; the folder was moved, removed or replaced meanwhile.
     """
     from accelerate import Accelerator
     from accelerate.utils import InitProcessGroupKwargs
@@ -69,7 +73,10 @@ def train(
         kept = folder.is_dir()
         if accelerator.is_main_process and kept:
             stack.enter_context(held(folder, say))
-        return training.run(None if kept else stack)
+        metrics = training.run(None if kept else stack)
+        if metrics:
+            finish(metrics)
+        return metrics
 
 
 @dataclass(frozen=True)
@@ -112,14 +119,15 @@ class _Training:
             self.accelerator.wait_for_everyone()
             return {}
         # Only now: a mistyped path or setting leaves no folder in the way of the next try.
-        folder.mkdir(parents=True, exist_ok=True)
         if lock is not None:
+            check_guards(folder)  # of the folder of all folds
+            folder.mkdir(parents=True, exist_ok=True)
             lock.enter_context(held(folder, self.say))
             if _inhabited(folder):
                 why = "another training made it meanwhile; choose another --out"
                 raise runs.RunError(f"{folder} is in use: {why}")
         clear_leftovers(folder)
-        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # of an end that a kill came into
+        remove(folder / MANIFEST_FILE)  # of an end that a kill came into
         if not goes_on:
             write_whole(folder / runs.CONFIG_FILE, to_yaml(config))
         for name, content in corpus.files().items():
@@ -203,9 +211,11 @@ def written(progress: Progress, folder: Path) -> Iterator[Progress]:
     """`progress`, with every epoch written for TensorBoard as well."""
     from torch.utils.tensorboard import SummaryWriter
 
+    check_guards(folder)
     writer = SummaryWriter(str(folder / "tensorboard"))
 
     def end_epoch(record: dict[str, Any]) -> None:
+        check_guards(folder)  # the writer opens its file by name every time
         writer.add_scalar("loss/train", record["loss"], record["epoch"])
         for name, value in record["validation"].items():
             writer.add_scalar(f"validation/{name}", value, record["epoch"])

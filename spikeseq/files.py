@@ -5,11 +5,34 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names that `write_whole` writes under until a file is whole."""
+
+_guards: ContextVar[tuple[tuple[str, Callable[[], None]], ...]] = ContextVar("spikeseq_guards", default=())
+# Of a context, not of the process: another thread may train in the folder that took this one's place.
+
+
+@contextlib.contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Within the block, `check` is called before anything in `folder` is written, renamed or removed by the
+    functions of this file. It raises where that must not be."""
+    token = _guards.set((*_guards.get(), (os.path.abspath(folder), check)))
+    try:
+        yield
+    finally:
+        _guards.reset(token)
+
+
+def check_guards(path: Path) -> None:
+    """What `guarded` asks for, of a path that is about to change: for those who change it by other means."""
+    place = Path(os.path.abspath(path))
+    for folder, check in _guards.get():
+        if place.is_relative_to(folder):
+            check()
 
 
 def write_whole(path: Path, data: bytes | str, former: Path | None = None) -> None:
@@ -21,6 +44,7 @@ def write_whole(path: Path, data: bytes | str, former: Path | None = None) -> No
     Raises:
         OSError: naming the path, when it cannot be written; nothing is left behind.
     """
+    check_guards(path)
     content = data.encode() if isinstance(data, str) else data
     # Not `tempfile`: its files are closed to other users, and the rename would keep that.
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -30,6 +54,7 @@ def write_whole(path: Path, data: bytes | str, former: Path | None = None) -> No
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            check_guards(path)  # again: that took a while
             if former is not None and path.exists():
                 os.replace(path, former)
             os.replace(beside, path)
@@ -40,6 +65,18 @@ def write_whole(path: Path, data: bytes | str, former: Path | None = None) -> No
             raise
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from None
+
+
+def rename(path: Path, to: Path) -> None:
+    """Puts a file into the place of another."""
+    check_guards(path)
+    path.replace(to)
+
+
+def remove(path: Path) -> None:
+    """Removes a file that need not be there."""
+    check_guards(path)
+    path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -55,6 +92,7 @@ def sync_folder(folder: Path) -> None:
 
 def clear_leftovers(folder: Path) -> None:
     """Removes what a kill left of `write_whole` in a folder that nobody else writes to."""
+    check_guards(folder)
     for path in folder.iterdir():
         if LEFT_OVER.fullmatch(path.name) and path.is_file():
             with contextlib.suppress(OSError):

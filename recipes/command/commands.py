@@ -105,9 +105,19 @@ def train(
         configs.append(config)
     name = run_name(recipe, config.model.name, config.model.get("method"), seed)
     folder = out or Path("runs") / (name if folds is None else f"{name}-folds")
+
+    def drawn(metrics: dict[str, Any]) -> None:
+        from spikeseq.recipes.shared.plots import plot_history  # late: a start need not wait for it
+
+        plot_history(folder)
+        RECIPES[recipe].draw(folder, metrics, load)
+
     with bars(people()) as progress:
         train_one = partial(run, resume=resume, device=device, say=say, progress=progress)
-        metrics = train_one(config, folder) if folds is None else train_folds(configs, folder, train_one)
+        if folds is None:
+            metrics = train_one(config, folder, finish=drawn)
+        else:
+            metrics = train_folds(configs, folder, train_one, say)
     if not metrics:  # one of several processes, of which the first one plots and prints
         return
     if folds is not None:
@@ -116,10 +126,6 @@ def train(
         if json_:
             emit(metrics)
         return
-    from spikeseq.recipes.shared.plots import plot_history  # late: a start need not wait for it
-
-    plot_history(folder)
-    RECIPES[recipe].draw(folder, metrics, load)
     show_runs(
         neighbours(folder, metrics),
         title=f"{recipe} on {metrics['data']}, {split_of(metrics)} split, seed {seed}",
