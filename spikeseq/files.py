@@ -1,10 +1,10 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import glob
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -111,14 +111,32 @@ def check_new(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[None]:
-    """A folder that the block fills, and that is gone again where the block fails. See `check_new`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder for the block to fill, which becomes `folder` at its end and is gone where the block fails.
+
+    It lies beside, under a name of `LEFT_OVER`; what kills left of others for the same place is taken away.
+
+    Raises:
+        ValueError: something came to be at `folder` meanwhile. See `check_new`, too.
+    """
+    from .ops.cache import passing_folder  # late: it imports torch
+
+    place = folder.resolve()  # an empty folder behind a link is filled, and the link stays
+    place.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{place.name}."
+    with passing_folder(place.parent, prefix, glob.escape(prefix) + 8 * "[0-9a-f]") as passing:
+        new = passing / "new"
+        new.mkdir()
+        yield new
+        if os.name == "nt":  # elsewhere a rename replaces an empty folder
+            with contextlib.suppress(OSError):
+                place.rmdir()
+        try:
+            os.rename(new, place)
+        except OSError:
+            check_new(folder)
+            raise
+    sync_folder(place.parent)
 
 
 def check_place(path: Path, parents: bool = False) -> None:

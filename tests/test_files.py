@@ -1,10 +1,13 @@
 """Where a file or a folder can be written."""
 
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from spikeseq.files import check_new, check_place, clear_leftovers, new_folder, write_whole
+from spikeseq.files import LEFT_OVER, check_new, check_place, clear_leftovers, new_folder, write_whole
 
 
 def test_what_is_in_the_way_of_a_file_or_folder(tmp_path, monkeypatch):
@@ -44,12 +47,48 @@ def test_a_whole_file_is_not_left_half(tmp_path, monkeypatch):
 
 def test_a_folder_that_could_not_be_filled_is_gone(tmp_path):
     for name in ("new", "a/b"):
-        with pytest.raises(KeyError), new_folder(tmp_path / name):
-            (tmp_path / name / "one").touch()
+        with pytest.raises(KeyError), new_folder(tmp_path / name) as new:
+            (new / "one").touch()
             raise KeyError
-        assert not (tmp_path / name).exists()
-    with new_folder(tmp_path / "new"):
-        (tmp_path / "new" / "one").touch()
+        assert not (tmp_path / name).exists() and not list((tmp_path / name).parent.glob(".*"))
+    (tmp_path / "new").mkdir()  # an empty one may be there
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    with new_folder(tmp_path / "link") as new:
+        (new / "one").touch()
+        assert not list((tmp_path / "new").iterdir())
+    assert new.parent.exists() is False and (tmp_path / "link").is_symlink()
     for path in (tmp_path / "new", tmp_path / "new" / "one"):
         with pytest.raises(ValueError, match="exists; expected the name of a new folder"):
             check_new(path)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_two_that_fill_one_place_leave_each_other_alone(tmp_path, fails):
+    place = tmp_path / "one"
+    with (
+        pytest.raises(
+            KeyError if fails else ValueError, match=None if fails else f"{place} exists; expected"
+        ),
+        new_folder(place) as slow,
+    ):
+        (slow / "file").write_text("slow")
+        with new_folder(place) as fast:
+            (fast / "file").write_text("fast")
+        assert slow.exists()
+        if fails:
+            raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["one"] and (place / "file").read_text() == "fast"
+
+
+def test_a_kill_leaves_nothing_in_the_place_and_the_next_takes_it_away(tmp_path):
+    code = "import os, pathlib, signal, sys; from spikeseq.files import new_folder\n"
+    code += "with new_folder(pathlib.Path(sys.argv[1])) as new: os.kill(os.getpid(), signal.SIGTERM)"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a[1]"])
+    assert done.returncode == -signal.SIGTERM
+    (left,) = tmp_path.iterdir()
+    assert LEFT_OVER.fullmatch(left.name)
+    mine = tmp_path / ".a[1].mybackup"
+    mine.mkdir()
+    with new_folder(tmp_path / "a[1]"):
+        assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a[1]", mine.name}

@@ -55,14 +55,14 @@ def publish(run: Path, folder: Path) -> dict[str, Any]:
             config[section][key] = without_place(place, config[section][key])
     told = json.dumps(metrics, indent=2) + "\n"
     whole = [checked(run / name) for name in sorted(set(listed) - {CONFIG_FILE, METRICS_FILE})]
-    with new_folder(folder):
+    with new_folder(folder) as new:
         for path in whole:
-            shutil.copyfile(path, folder / path.name)
-        write_whole(folder / CONFIG_FILE, to_yaml(config))
-        write_manifest(folder, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
-        write_whole(folder / ABOUT_FILE, json.dumps(about(metrics), indent=2) + "\n")
-        write_whole(folder / CARD_FILE, card(metrics, folder.name))
-        write_whole(folder / METRICS_FILE, told)
+            shutil.copyfile(path, new / path.name)
+        write_whole(new / CONFIG_FILE, to_yaml(config))
+        write_manifest(new, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
+        write_whole(new / ABOUT_FILE, json.dumps(about(metrics), indent=2) + "\n")
+        write_whole(new / CARD_FILE, card(metrics, folder.name))
+        write_whole(new / METRICS_FILE, told)
     return {"files": ", ".join(sorted(path.name for path in folder.iterdir()))}
 
 

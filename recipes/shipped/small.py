@@ -34,18 +34,18 @@ def shrink(run: Path, folder: Path, say: Say) -> dict[str, Any]:
     recipe, split = RECIPES[config.recipe], config.evaluate.get("split", "test")
     task = recipe.reopen(opened, run, config.data.source, split, say)
     whole = [checked(run / name) for name in listed if name not in (METRICS_FILE, MODEL_FILE)]
-    with new_folder(folder):
+    with new_folder(folder) as new:
         for path in whole:
-            shutil.copyfile(path, folder / path.name)
-        save_model(folder, opened.model, config, small=True)
-        load_weights(folder, opened.model)
+            shutil.copyfile(path, new / path.name)
+        save_model(new, opened.model, config, small=True)
+        load_weights(new, opened.model)
         test = recipe.test(config, task, opened.model, split, torch.device("cpu"))
         for name, content in test.pop("files", {}).items():
-            write_whole(folder / name, content)
+            write_whole(new / name, content)
         energy = recipe.energy(config, task, opened.model, split)
         before, metrics = metrics["test"], {**metrics, "test": test, "energy": energy, "weights": "int8"}
         told = json.dumps(metrics, indent=2) + "\n"
-        write_manifest(folder, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
-        write_whole(folder / METRICS_FILE, told)
+        write_manifest(new, [name for name in listed if name != METRICS_FILE], {METRICS_FILE: told})
+        write_whole(new / METRICS_FILE, told)
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {"bytes": size, recipe.figure: test[recipe.figure], "before": before[recipe.figure]}

@@ -6,9 +6,9 @@ A library that is loaded runs as the user, so nobody else may have written it.
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,19 +58,26 @@ def passing_folder(place: Path, prefix: str, left: str | None = None) -> Iterato
             shutil.rmtree(path, ignore_errors=True)
             os.close(handle)
     for _ in range(8):  # another process may take one away before it is locked
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        folder = _made(place, prefix)
         handle = _held(folder)
         if handle is not None:
             break
         shutil.rmtree(folder, ignore_errors=True)
     else:  # no locks here: nobody takes anything away
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        folder = _made(place, prefix)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if handle is not None:
             os.close(handle)
+
+
+def _made(place: Path, prefix: str) -> Path:
+    """A new folder for the user alone; its name ends as those of `files.LEFT_OVER` do."""
+    folder = place / f"{prefix}{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _held(folder: Path) -> int | None:
