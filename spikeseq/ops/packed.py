@@ -1,12 +1,14 @@
 """Spikes as bits, and products with them that read only the weights of neurons that fired (CPU kernels)."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import library
 from .dispatch import no_kernel, not_wide
+from .eager import traced
 
 library.define("pack_spikes(Tensor x) -> (Tensor bits, float scale, int fired)")
 library.define("unpack_spikes(Tensor bits, int size, Tensor like, float scale) -> Tensor")
@@ -70,3 +72,31 @@ def pack(x: Tensor) -> Packed | None:
         return None
     bits, scale, fired = torch.ops.spikeseq.pack_spikes(x)
     return None if fired < 0 else Packed(bits, x.shape[1], scale, fired)
+
+
+# --- A product with a mask of dropout, which is kept as bits for its gradient
+
+
+class _Masked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor) -> Tensor:
+        packed = pack(mask.flatten(0, -2))
+        ctx.save_for_backward(mask if packed is None else packed.bits)
+        # Without the bits: what is saved can be let go or moved only if nothing else holds it.
+        ctx.packed = None if packed is None else packed.of(packed.bits.new_empty(0))
+        ctx.shape = mask.shape
+        return x * mask
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        if ctx.packed is not None:
+            mask = ctx.packed.of(mask).unpack(grad.detach()).view(ctx.shape)
+        return grad * mask, None
+
+
+def masked(x: Tensor, mask: Tensor) -> Tensor:
+    """x * mask, for a mask (*, C) that is broadcast to x and has no gradient of its own."""
+    if traced() or not (torch.is_grad_enabled() and x.requires_grad):
+        return x * mask
+    return _Masked.apply(x, mask)  # type: ignore[no-any-return, no-untyped-call]

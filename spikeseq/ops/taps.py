@@ -1,7 +1,8 @@
 """Convolution over tokens, time first: one matrix product per tap on shifted rows, nothing copied or padded.
 
 On a CPU, an input that is mostly zero (spikes) takes another way: only the weights of neurons that fired are
-read and added up, forwards and for the gradient of the weights.
+read and added up, forwards and for the gradient of the weights. Spikes of one value are kept as bits until
+then.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn.functional import pad
 from . import library
 from .dispatch import Op, no_kernel, not_wide, tell, unlike
 from .eager import once_differentiable, traced
+from .packed import pack
 
 library.define("add_taps(Tensor(a!) base, Tensor x, Tensor weight, int before) -> bool")
 library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before) -> Tensor")
@@ -20,33 +22,50 @@ library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before
 
 class _Taps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, base: Tensor, before: int, by_events: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, base: Tensor, before: int, by_events: bool
+    ) -> tuple[Tensor, Tensor]:
         ctx.mark_dirty(base)
-        ctx.save_for_backward(x, weight)
-        ctx.before = before
+        by_x, by_weight, *_ = ctx.needs_input_grad
+        packed = pack(x.flatten(0, -2)) if by_events and by_weight else None
+        given = x if packed is None else packed.bits
+        # An output without values: it leads to the inputs where bits are kept, which have no history.
+        history = x.new_empty(0)
+        ctx.save_for_backward(given if by_weight else None, weight if by_x else None, history)
+        # Without the bits: what is saved can be let go or moved only if nothing else holds it.
+        ctx.packed = None if packed is None else packed.of(packed.bits.new_empty(0))
+        ctx.shape, ctx.dtype, ctx.taps, ctx.before = x.shape, x.dtype, len(weight), before
         ctx.sparse = by_events and torch.ops.spikeseq.add_taps(base, x, weight, before)
         if not ctx.sparse:
             if by_events:
                 tell(TAPS, "the input is too dense to gain from events", begun=True)
-            for k, (given, made) in enumerate(ranges(x.shape[0], base.shape[0], weight.shape[0], before)):
-                _add_product(flat(base, made), flat(x, given), weight[k])
-        return base
+            for k, (from_rows, made) in enumerate(ranges(len(x), len(base), len(weight), before)):
+                _add_product(flat(base, made), flat(x, from_rows), weight[k])
+        return base, history
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, saved: Any, *grads: Tensor) -> tuple[Any, ...]:
-        x, weight = saved
-        grad = grads[0].to(x.dtype).contiguous()
-        taps = ranges(x.shape[0], grad.shape[0], weight.shape[0], ctx.before)
+        given, weight, _ = saved
+        grad = grads[0].to(ctx.dtype).contiguous()
+        taps = ranges(ctx.shape[0], len(grad), ctx.taps, ctx.before)
         by_x = by_weight = None
+        if ctx.needs_input_grad[1]:
+            x = given if ctx.packed is None else ctx.packed.of(given).unpack(grad).view(ctx.shape)
+            if ctx.sparse:
+                by_weight = torch.ops.spikeseq.taps_weight_gradient(x, grad, ctx.taps, ctx.before)
+            else:
+                by_weight = torch.stack([flat(x, rows).t() @ flat(grad, made) for rows, made in taps])
+            del x
         if ctx.needs_input_grad[0]:
-            by_x = torch.zeros_like(x)
-            for k, (given, made) in enumerate(taps):
-                _add_product(flat(by_x, given), flat(grad, made), weight[k].t())
-        if ctx.needs_input_grad[1] and ctx.sparse:
-            by_weight = torch.ops.spikeseq.taps_weight_gradient(x, grad, len(weight), ctx.before)
-        elif ctx.needs_input_grad[1]:
-            by_weight = torch.stack([flat(x, given).t() @ flat(grad, made) for given, made in taps])
+            by_x = grad.new_empty(ctx.shape)
+            for k, (rows, made) in enumerate(taps):
+                if k == 0:  # writes, and leaves to be filled what it does not reach
+                    by_x[: rows.start].zero_()
+                    by_x[rows.stop :].zero_()
+                    torch.mm(flat(grad, made), weight[k].t(), out=flat(by_x, rows))
+                else:
+                    flat(by_x, rows).addmm_(flat(grad, made), weight[k].t())
         return by_x, by_weight, grads[0], None, None
 
 
@@ -62,13 +81,13 @@ def fits(base: Tensor, x: Tensor, *_: Any) -> str | None:
 
 
 def _by_events(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
-    return _Taps.apply(x, weight, base, before, True)  # type: ignore[no-any-return]
+    return _Taps.apply(x, weight, base, before, True)[0]  # type: ignore[no-any-return]
 
 
 def _by_products(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
     if traced():  # ordinary operations, which can be traced, transformed and differentiated in any mode
         return composed(base, x, weight, before)
-    return _Taps.apply(x, weight, base, before, False)  # type: ignore[no-any-return]
+    return _Taps.apply(x, weight, base, before, False)[0]  # type: ignore[no-any-return]
 
 
 TAPS = Op("add_taps", fits, _by_events, _by_products)

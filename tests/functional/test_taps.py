@@ -119,3 +119,37 @@ def test_composed_is_the_same_to_the_last_bit():
     base = torch.randn(5, 8, 24, generator=random)
     for before in (0, 1, 2):
         assert torch.equal(composed(base, x, weight, before), add_taps(base.clone(), x, weight, before))
+
+
+@pytest.mark.parametrize("value, share", [(1.0, 0.1), (1.25, 0.1), (1.0, 0.9)])
+def test_spikes_of_one_value_are_kept_as_bits(value, share):
+    """And give the gradients of the same numbers beside one that is not of their value."""
+    random = torch.Generator().manual_seed(0)
+    x = value * (torch.rand(5, 64, 250, generator=random) < share).float()
+    weight = torch.randn(3, 250, 256, generator=random, requires_grad=True)
+    kept, grads = [], []
+    for other in (0.0, 0.5):
+        given = x.clone()
+        given[0, 0, 0] = other
+        given.requires_grad_()
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda saved, sizes=sizes: sizes.append(saved.nbytes) or saved, lambda saved: saved
+        ):
+            out = add_taps(torch.zeros(5, 64, 256), given, weight, 1)
+        kept.append(sum(sizes) - weight.nbytes)
+        grads.append(torch.autograd.grad(out[:, 1:].square().sum(), (given, weight)))
+    assert kept == [5 * 64 * 32, x.nbytes]
+    assert torch.equal(grads[0][0], grads[1][0])
+    # The number that differs is of the first row, whose neighbours are all in the first column.
+    assert torch.equal(grads[0][1], grads[1][1])
+
+
+def test_a_second_derivative_by_spikes_is_refused():
+    random = torch.Generator().manual_seed(0)
+    x = (torch.rand(5, 8, 64, generator=random) < 0.1).float().requires_grad_()
+    weight = torch.randn(3, 64, 32, generator=random, requires_grad=True)
+    out = add_taps(torch.zeros(5, 8, 32), x, weight, 1)
+    (by_weight,) = torch.autograd.grad(out.sum(), weight, create_graph=True)
+    with pytest.raises(NotImplementedError, match="can be differentiated once"):
+        torch.autograd.grad(by_weight.sum(), x)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ...checks import check_share
+from ...ops.packed import masked
 from ..dropout import dropout_mask
 from ..lengths import cut
 from ..normalised import NormalisedLIF, NormalisedReLU
@@ -75,7 +76,8 @@ class ConvBlock(nn.Module):
             context = attend(cut(current.mean(1), lengths)).unsqueeze(1)
             plus = context if plus is None else plus + context
         if self.training and self.dropout:
-            active = active * dropout_mask((active.shape[0], 1, *active.shape[2:]), self.dropout, active)
+            mask = dropout_mask((active.shape[0], 1, *active.shape[2:]), self.dropout, active)
+            active = masked(active, mask)
         before = None if state is None else state.inputs.unflatten(0, (-1, active.shape[1]))
         out, inputs = self.conv(active, before, plus=plus)
         if inputs is None:

@@ -32,14 +32,8 @@ def over_tokens(
         if tuple(state.shape) != (kept, *x.shape[1:]):
             raise ValueError(f"state must be {(kept, *x.shape[1:])}, got {tuple(state.shape)}")
         given, before = torch.cat((state, x)), 0
-    start = conv.bias if plus is None else plus if conv.bias is None else plus + conv.bias
     shape = (*x.shape[:-1], conv.out_channels)
-    # A tensor of our own, which the taps are added to in place.
-    base = (
-        x.new_zeros(shape)
-        if start is None
-        else start.expand(shape).clone(memory_format=torch.contiguous_format)
-    )
+    base = _own(x, plus, conv.bias, shape)
     out = conv.add(base, given, before)
     if not conv.causal:
         return out, None
@@ -47,6 +41,19 @@ def over_tokens(
     if state is None and (traced() or rows < kept):  # not asked while traced: it would fix the number
         given = torch.cat((given.new_zeros((kept, *given.shape[1:])), given))
     return out, given[given.shape[0] - kept :]
+
+
+def _own(x: Tensor, plus: Tensor | None, bias: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+    """plus + bias in a tensor of our own, which the taps are added to in place."""
+    if plus is None and bias is None:
+        return x.new_zeros(shape)
+    if plus is not None and bias is not None:
+        total = plus + bias
+        if traced() is None and total.shape == shape and total.is_contiguous():
+            return total  # nobody else has it
+    else:
+        total = bias if plus is None else plus  # type: ignore[assignment]
+    return total.expand(shape).clone(memory_format=torch.contiguous_format)
 
 
 class TokenConv1d(nn.Module):
