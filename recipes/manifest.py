@@ -13,7 +13,7 @@ from typing import Any
 
 from spikeseq.files import write_whole
 
-MANIFEST_FILE, METRICS_FILE = "manifest.json", "metrics.json"
+MANIFEST_FILE, METRICS_FILE, CONFIG_FILE = "manifest.json", "metrics.json", "config.yaml"
 FORMAT = 1
 MARK = "manifest"
 """Under this key `metrics.json` has the format of the manifest beside it: one that was lost is missed."""

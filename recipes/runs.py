@@ -8,12 +8,12 @@ from typing import Any
 
 from spikeseq.recipes.budget import Budget, TooLargeError
 from spikeseq.recipes.history import LOG_FILE, check_record
-from spikeseq.recipes.manifest import METRICS_FILE, RunError, checked, read_json, reason
+from spikeseq.recipes.manifest import CONFIG_FILE, METRICS_FILE, RunError, checked, read_json, reason
 from spikeseq.recipes.plain import Settings, check_kept, read_complete
 from spikeseq.recipes.registry import RECIPES
 from spikeseq.recipes.resume import can_resume
 from spikeseq.recipes.shipped.fetched import PREFIX, SHIPPED, fetched
-from spikeseq.recipes.weights import CONFIG_FILE, MODEL_FILE, load_weights
+from spikeseq.recipes.weights import MODEL_FILE, load_weights
 
 # What every finished run says of itself.
 METRICS = [

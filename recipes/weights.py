@@ -15,11 +15,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from spikeseq.files import write_whole
-from spikeseq.recipes.manifest import RunError, checked
+from spikeseq.recipes.manifest import CONFIG_FILE, RunError, checked
 
 FORMATS = ("1", "2")
 """The second has matrices in 8 bits, which versions that know the first alone refuse."""
-MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.yaml"
+MODEL_FILE = "model.safetensors"
 STEP = ".step"
 """What is added to a matrix's name for the values that one step stands for, one for each row."""
 SMALLEST = 1024

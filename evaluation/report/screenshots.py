@@ -12,7 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from spikeseq.files import check_place, write_whole
+from spikeseq.files import write_whole
+from spikeseq.recipes.outputs import check_output
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZES = {"": (1280, 1400), "-phone": (390, 1400)}
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> int:
     try:
         for kind, size in SIZES.items():
             place = folder / f"{name}{kind}.png"
-            check_place(place)
+            check_output(place, [page])
             write_whole(place, screenshot(page, *size))
             print(f"wrote {place}", file=sys.stderr)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:

@@ -161,12 +161,15 @@ def evaluate(
     from spikeseq.files import check_place, write_whole
     from spikeseq.recipes.evaluate import compare
     from spikeseq.recipes.evaluate import evaluate as test
+    from spikeseq.recipes.outputs import check_apart
     from spikeseq.recipes.runs import read_config
 
     if out is not None and (against is not None or not RECIPES[read_config(run).recipe].writes_lines):
         raise ValueError("--out is for the translations of one run; leave it out")
     if out is not None:
         check_place(out, parents=True)
+        for kind in ("hypotheses", "references"):
+            check_apart(out / f"{split}.{kind}", [run, data])
     if against is not None and events is not None:
         raise ValueError("--events tests one run; leave --against out")
     if against is not None:
@@ -222,7 +225,7 @@ def energy(
     from spikeseq.recipes.runs import finished
 
     if frontier is not None:
-        check_picture("--frontier", frontier)
+        check_picture("--frontier", frontier, [*runs, data, prices])
     counters = None
     if measure:
         from spikeseq.evaluation import power
@@ -309,9 +312,9 @@ def report(
     ] = None,
 ) -> None:
     """One self-contained HTML page about a run, or runs side by side."""
-    from spikeseq.files import check_place
+    from spikeseq.recipes.outputs import check_output
 
-    check_place(out)
+    check_output(out, runs)
     from spikeseq.evaluation.report import write_report  # late: it takes long
 
     write_report(runs, out, text)

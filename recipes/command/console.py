@@ -3,11 +3,12 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeseq.files import check_place
+from spikeseq.recipes.outputs import check_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,8 +63,8 @@ def show_table(lines: list[dict[str, str]], title: str) -> None:
     people().print(table)
 
 
-def check_picture(option: str, path: Path) -> None:
-    """Raises ValueError for a file whose suffix names no picture, or that cannot be written."""
+def check_picture(option: str, path: Path, reads: Iterable[str | Path | None] = ()) -> None:
+    """Raises ValueError for a file whose suffix names no picture; else as `check_output`."""
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{option} takes a .png, .pdf or .svg file, got {path}")
-    check_place(path)
+    check_output(path, reads)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from spikeseq.files import check_place
 from spikeseq.recipes.command.app import Json, Run, app, path
 from spikeseq.recipes.command.console import emit, say
+from spikeseq.recipes.outputs import check_apart, check_output
 
 Write = Callable[[Path, Path, dict[str, Any]], dict[str, Any]]
 
@@ -31,7 +31,7 @@ class Target:
 
 def to_nir(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """The layers of neurons and the maps between them, for `reader`."""
-    check_place(out)
+    check_output(out, [run])
     opened = load(run)
     from spikeseq.exchange import LossyExchange, write_nir
     from spikeseq.exchange import to_nir as graph_of
@@ -52,7 +52,7 @@ def to_nir(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 def to_onnx(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Standard operators, which onnxruntime runs."""
-    check_place(out)
+    check_output(out, [run])
     opened = load(run)
     from spikeseq.deploy import open_onnx
     from spikeseq.deploy import to_onnx as write
@@ -63,7 +63,8 @@ def to_onnx(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 def to_pt2(run: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Compiled by AOTInductor, for torch."""
-    check_place(out)
+    check_output(out, [run])
+    check_apart(out.with_suffix(".so"), [run])
     opened = load(run)
     from spikeseq.deploy import open_pt2
     from spikeseq.deploy import to_pt2 as write

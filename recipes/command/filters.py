@@ -50,7 +50,7 @@ def translate(
 ) -> None:
     """Translate the lines of standard input: one line out for every line in."""
     if attention is not None:
-        check_picture("--attention", attention)
+        check_picture("--attention", attention, [run])
     translator = opened(run, "translates")
     coming, penalty = utf8_lines(), translator.config.evaluate.length_penalty
     if attention is not None:
@@ -90,7 +90,7 @@ def classify(
 ) -> None:
     """Classify the lines of standard input: texts, or paths of images or of recordings of events."""
     if trace is not None:
-        check_picture("--trace", trace)
+        check_picture("--trace", trace, [run])
     classifier = opened(run, "classifies")
     if trace is not None:
         try:

@@ -26,11 +26,11 @@ def vectors(
     json_: Json = False,
 ) -> None:
     """Word vectors in a text file: trained on texts, or those of a run's embedding."""
-    from spikeseq.files import check_place
+    from spikeseq.recipes.outputs import check_output
     from spikeseq.recipes.runs import CONFIG_FILE, load
     from spikeseq.tokenizers import save_vectors
 
-    check_place(out)
+    check_output(out, [source, *(setting.partition("=")[2] for setting in set_ or [])])
     run = Path(source).expanduser()
     if not (run / CONFIG_FILE).exists():
         vocab, rows = RECIPES[OF_WORDS].vectors(source, set_ or [], say)
