@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spikeseq.files import write_whole
+from spikeseq.files import size_and_digest, write_whole
 
 MANIFEST_FILE, METRICS_FILE, CONFIG_FILE = "manifest.json", "metrics.json", "config.yaml"
 FORMAT = 1
@@ -36,11 +36,8 @@ def write_manifest(folder: Path, names: Iterable[str], coming: Mapping[str, str]
 
 def facts_of(path: Path) -> dict[str, Any]:
     """Size and digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            digest.update(part)
-        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+    size, digest = size_and_digest(path)
+    return {"bytes": size, "sha256": digest}
 
 
 def check_kind(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import os
 import re
 import secrets
@@ -77,6 +78,15 @@ def remove(path: Path) -> None:
     """Removes a file that need not be there."""
     check_guards(path)
     path.unlink(missing_ok=True)
+
+
+def size_and_digest(path: Path) -> tuple[int, str]:
+    """The bytes of a file, and their SHA-256, read in parts."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            digest.update(part)
+        return file.tell(), digest.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

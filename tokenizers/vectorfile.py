@@ -11,7 +11,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gzip
-import hashlib
 import logging
 import os
 import pickle
@@ -25,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeseq.files import write_whole
+from spikeseq.files import size_and_digest, write_whole
 from spikeseq.ops.cache import cache_folder, passing_folder
 
 MARK = "\ufeff"
@@ -45,9 +44,7 @@ def read_vector_file(path: Path, cache: Path | None) -> tuple[dict[str, int], Te
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file of word vectors at {path}")
-    status = path.stat()
-    state = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}".encode()
-    kept_as = f"{path.name}-{hashlib.sha256(state).hexdigest()[:16]}.pt"
+    kept_as = f"{path.name}-{size_and_digest(path)[1][:16]}.pt"
     with contextlib.ExitStack() as stack:
         if cache is not None:
             cache.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ from spikeseq.recipes.manifest import checked
 from spikeseq.recipes.recipe import SPLITS as ROLES
 from spikeseq.recipes.recipe import Say
 from spikeseq.recipes.shared.choice import evenly
-from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus, write_folder
+from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus, state_of, write_folder
 from spikeseq.recipes.shared.errors import DataError, listed
 
 GESTURES_FILE = "gestures.json"
@@ -205,8 +205,7 @@ def _load(
     labels = np.array([one.label for one in recordings])
     chosen = [recordings[row] for row in evenly(labels, settings.limit, settings.split_seed)]
     share = settings.drop if drop else 0
-    stats = [(str(one.path.absolute()), one.path.stat()) for one in chosen]
-    files = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    files = [state_of(one.path) for one in chosen]
     facts = ("gestures", 2, files, asdict(encoding), share, settings.split_seed if share else None)
     folder = corpus_folder(facts)
     kept = _read(folder)

@@ -18,7 +18,7 @@ from spikeseq.recipes.language.documents import Piece, Source, find
 from spikeseq.recipes.language.units import Unit, blocks, learn_unit, read_unit
 from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.recipes.recipe import SPLITS, Say
-from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
+from spikeseq.recipes.shared.corpus_cache import content_of, corpus_folder, keep_corpus
 from spikeseq.recipes.shared.errors import DataError, listed
 
 LEARNT_FROM = 2**25
@@ -88,10 +88,10 @@ def load_corpus(config: Any, say: Say, unit: Unit | None = None, *, whole: bool 
     source = find(str(config.source))
     if source.left_out:
         say(f"left out, as their names hold no split: {listed(source.left_out)}")
-    splits = WHOLE if whole else SPLITS
+    splits, read = WHOLE if whole else SPLITS, _facts(config, source)
     for given in (None, unit) if unit else (None,):  # the unit may be the one that these texts give
         digest = hashlib.sha256(given.content()).hexdigest() if given else None
-        facts = [_facts(config, source), digest, *(WHOLE if whole else ())]
+        facts = [read, digest, *(WHOLE if whole else ())]
         folder = corpus_folder({"language": facts, "format": 2})
         found = _read(folder, config.unit, source.name, splits)
         if found is not None and (unit is None or found.unit.content() == unit.content()):
@@ -110,11 +110,10 @@ def load_corpus(config: Any, say: Say, unit: Unit | None = None, *, whole: bool 
 
 
 def _facts(config: Any, source: Source) -> dict[str, Any]:
-    """What the ids depend on: settings, and the files' sizes and dates."""
+    """What the ids depend on: settings, and the files by split: names, which say the kind, and contents."""
     facts: dict[str, Any] = {name: config[name] for name in SETTINGS}
     facts["files"] = {
-        split: [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-        for split, paths in source.files.items()
+        split: [(path.name, content_of(path)) for path in paths] for split, paths in source.files.items()
     }
     if source.name == "sample":
         facts["sample"] = hashlib.sha256(Path(sample.__file__).read_bytes()).hexdigest()

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
+from spikeseq.files import size_and_digest
 from spikeseq.ops.cache import cache_folder, made_cache_folder, passing_folder
 from spikeseq.recipes.manifest import write_manifest
 
@@ -17,6 +19,29 @@ def corpus_folder(facts: Any) -> Path:
     """Where a corpus is kept that depends on `facts`, which JSON can hold."""
     key = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
     return cache_folder() / "corpora" / key
+
+
+def content_of(path: Path) -> str:
+    """What tells the content of a file from any other: its digest. A date could have been put back.
+
+    Of what cannot be read, or not twice as a pipe, nothing is known: each time it is another.
+    """
+    try:
+        if path.is_file():
+            return size_and_digest(path)[1]
+    except OSError:  # which its reader will say
+        pass
+    return secrets.token_hex()
+
+
+def state_of(path: Path) -> list[Any]:
+    """What tells a file from others and from what it was without reading it, as sets of images are large.
+
+    Its path is the given one, not what a link leads to: names in it say roles and classes. Its date may have
+    been put back (`rsync -t`, `cp -p`); the time of its last change, and its number on the disk, are not.
+    """
+    stat = path.stat()
+    return [str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def keep_corpus(folder: Path, write: Callable[[Path], None], say: Callable[[str], None]) -> None:

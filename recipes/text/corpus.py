@@ -15,8 +15,8 @@ from torch import Tensor
 
 from spikeseq.recipes.manifest import checked, read_json
 from spikeseq.recipes.recipe import SPLITS, Say
-from spikeseq.recipes.shared.corpus_cache import corpus_folder, keep_corpus
-from spikeseq.recipes.shared.texts.data import TextData, load_text_data
+from spikeseq.recipes.shared.corpus_cache import content_of, corpus_folder, keep_corpus
+from spikeseq.recipes.shared.texts.data import TextData, load_text_data, source_files
 from spikeseq.recipes.shared.texts.splits import TextSplit
 from spikeseq.tokenizers import Vocab, build_tokenizer, load_vectors, train_vectors, vector_words
 
@@ -141,20 +141,19 @@ def encode(tokens: list[list[str]], split: TextSplit, vocab: Vocab) -> Encoded:
 
 
 def _facts(config: Any, tokenizer: str) -> dict[str, Any]:
-    """What the corpus depends on: the settings, the tokenizer's version, and the files' sizes and dates."""
+    """What the corpus depends on: the settings, the tokenizer's version, the files' contents and roles, and
+    the paths, as given and without links, which say its name."""
     facts: dict[str, Any] = {name: config[name] for name in sorted(config)}
     facts["tokenizer"], facts["format"] = tokenizer, 3
-    for name in ("source", "vectors"):
-        path = Path(os.path.expanduser(str(config[name])))
-        if path.exists():
-            # Not the whole tree: `load_text_data` looks no deeper.
-            files = (
-                [path]
-                if path.is_file()
-                else sorted(p for p in (*path.glob("*"), *path.glob("imdb/*")) if p.is_file())
-            )
-            facts[name] = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    if config.source == "sample":
+    if config.vectors not in (None, "train"):
+        path = Path(os.path.expanduser(config.vectors))
+        facts["vectors"] = path.name, content_of(path)
+    if config.source not in ("sample", "hub"):
+        path = Path(os.path.expanduser(config.source))
+        files = source_files(config.source)
+        contents = [(role, file.name, content_of(file)) for role, file in files.items()]
+        facts["source"] = str(path.absolute()), str(files["train"].parent.resolve()), contents
+    elif config.source == "sample":
         from spikeseq.recipes.shared.texts import sample as text_sample
 
         facts["source"] = hashlib.sha256(Path(text_sample.__file__).read_bytes()).hexdigest()

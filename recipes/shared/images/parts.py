@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from spikeseq.recipes.shared.corpus_cache import state_of
+
 Image = tuple[str, Any]  # where it comes from, and an encoded file (bytes), its path, or an array (H, W[, C])
 
 
@@ -35,9 +37,8 @@ Parts = dict[str, Part]  # by role: train, test, and validation where the data b
 
 
 def file_part(files: Sequence[Path], read: Callable[[], Rows]) -> Part:
-    """A part that depends on files: their paths, sizes and dates."""
-    stats = [(str(path.absolute()), path.stat()) for path in files]
-    return Part([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats], read)
+    """A part that depends on files: their paths and states (`state_of`)."""
+    return Part([state_of(path) for path in files], read)
 
 
 def array_rows(origin: str, images: np.ndarray, labels: np.ndarray, classes: list[str] | None) -> Rows:

@@ -186,21 +186,29 @@ def _hub() -> _Parts:
     return _Parts(parts[0], HUB_NAME, test=parts[1], unlabelled=parts[2])
 
 
-def _local(source: str, columns: tuple[str, str]) -> _Parts:
+def source_files(source: str | os.PathLike[str]) -> dict[str, Path]:
+    """The files of a folder, or the one file, by role: train, validation, test, unlabelled.
+
+    Raises DataError where there is none to train on, or two of one role.
+    """
     path = Path(os.path.expanduser(source))
     if not _exists(path):
         parent = next((parent for parent in path.parents if _exists(parent)), Path())
         raise DataError(f"{path}: no such file or folder; {parent} holds {_content(parent)}")
-    if not path.is_dir():
-        return _Parts(read(path, columns), path.stem)
-    folder, files = _folder(path)
+    return _folder(path) if path.is_dir() else {"train": path}
+
+
+def _local(source: str, columns: tuple[str, str]) -> _Parts:
+    files = source_files(source)
+    train = files["train"]
+    whole = not Path(os.path.expanduser(source)).is_dir()
     asked = {"unlabelled": columns[:1]}  # which has no use for labels
     rows = {role: read(file, asked.get(role, columns)) for role, file in files.items()}
-    return _Parts(name=folder.resolve().name, **rows)
+    return _Parts(name=train.stem if whole else train.parent.resolve().name, **rows)
 
 
-def _folder(path: Path) -> tuple[Path, dict[str, Path]]:
-    """The folder with the training file, and its files by role."""
+def _folder(path: Path) -> dict[str, Path]:
+    """The files by role of the folder with the training file."""
     for folder in (path, path / "imdb"):
         files: dict[str, Path] = {}
         for stem, role in ROLES.items():
@@ -210,7 +218,7 @@ def _folder(path: Path) -> tuple[Path, dict[str, Path]]:
                         f"{folder}: both {files[role].name} and {file.name}; expected one of the two"
                     )
         if "train" in files:
-            return folder, files
+            return files
     expected = listed(f"train{suffix}" for suffix in READERS)
     raise DataError(
         f"{path}: no training file; expected one of {expected}; the folder holds {_content(path)}"

@@ -1,5 +1,6 @@
 """From texts to ids: read once, kept, mapped; split by place or by documents."""
 
+import json
 import os
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_cuts_do_not_depend_on_blocks(tmp_path, monkeypatch, block):
     source = file_of(tmp_path, LINES)
     expected = {split: load(source)[0].splits[split].ids.tolist() for split in SPLITS}
     monkeypatch.setattr(documents, "BLOCK", block)
-    os.utime(source, (1, 1))
+    monkeypatch.setenv("SPIKESEQ_CACHE", str(tmp_path / "other"))
     corpus, said = load(source)
     assert said and {split: corpus.splits[split].ids.tolist() for split in SPLITS} == expected
 
@@ -139,6 +140,25 @@ def test_kept_in_the_cache_until_something_changes(tmp_path, cache):
     assert said and changed.splits["train"].digest != first.splits["train"].digest
     assert changed.splits["test"].digest == first.splits["test"].digest
     assert changed.files()["texts.json"] != first.files()["texts.json"]
+
+
+def test_a_date_that_was_put_back_hides_nothing(tmp_path):
+    found = []
+    for content in (LINES, LINES.replace("number 7", "number x")):
+        source = file_of(tmp_path, content)
+        os.utime(source, ns=(1, 1))
+        found.append(load(source)[0])
+    first, changed = found
+    assert changed.splits["train"].digest != first.splits["train"].digest
+
+
+def test_names_say_how_a_file_is_read_also_behind_links(tmp_path):
+    content = file_of(tmp_path, "".join(json.dumps({"text": line}) + "\n" for line in LINES.splitlines()))
+    for name in ("mine.text", "mine.jsonl"):
+        (tmp_path / name).symlink_to(content)
+    plain, _ = load(tmp_path / "mine.text")
+    table, _ = load(tmp_path / "mine.jsonl")
+    assert '{"text": ' in text_of(plain, "train") and '{"text": ' not in text_of(table, "train")
 
 
 @pytest.mark.parametrize("name", ["train.ids", "about.json", "bytes.json"])

@@ -92,8 +92,41 @@ def test_what_changes_the_corpus_is_read_anew(tmp_path):
     ):
         assert load(path, **changes)[1], changes
     os.utime(path, ns=(1, 1))
+    assert not load(path)[1]  # the same content
+    write_rows(path, rows(59))
     assert load(path)[1]
     assert not load(path)[1]
+
+
+def test_names_say_what_a_file_is_for_also_behind_links(tmp_path):
+    """Not the file that they lead to: one may be trained on here and tested on there."""
+    write_rows(tmp_path / "a.csv", rows(40))
+    write_rows(tmp_path / "b.csv", rows(20))
+
+    def sizes(folder, **links):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name, target in links.items():
+            (tmp_path / folder / f"{name}.csv").symlink_to(tmp_path / f"{target}.csv")
+        corpus, _ = load(tmp_path / folder)
+        return {name: len(split) for name, split in corpus.splits.items()}
+
+    assert sizes("D", train="a", validation="b") == {"train": 96, "validation": 60, "test": 24}
+    assert sizes("E", test="a", train="b") == {"train": 54, "validation": 6, "test": 120}
+    assert sizes("F", train="a", unlabelled="b") == {"train": 87, "validation": 9, "test": 24}
+    (tmp_path / "F" / "unlabelled.csv").rename(tmp_path / "F" / "validation.csv")
+    assert sizes("F") == {"train": 96, "validation": 60, "test": 24}
+    (tmp_path / "F" / "validation.csv").rename(tmp_path / "F" / "notes.csv")  # which is not read
+    assert sizes("F") == {"train": 87, "validation": 9, "test": 24}
+
+
+def test_a_date_that_was_put_back_hides_nothing(tmp_path):
+    path = tmp_path / "mine.csv"
+    found = []
+    for labels in ("ab", "ba"):
+        write_rows(path, [(f"film {i}", labels[i % 2]) for i in range(60)])
+        os.utime(path, ns=(1, 1))
+        found.append(load(path)[0])
+    assert not same(*found)
 
 
 def test_a_damaged_cache_is_made_again(tmp_path, cache):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -192,6 +193,29 @@ def test_what_changes_the_pixels_is_decoded_again(tmp_path, decoded):
         assert len(decoded) == before + 2
     write_parquet(folder / "test.parquet", cycle(30))
     assert len(load_images(settings(folder)).splits["test"]) == 30
+
+
+def test_a_date_that_was_put_back_hides_nothing(tmp_path):
+    """Nor does a link that leads to another file of the same size and date."""
+    folder = idx_set(tmp_path / "data", packed=False)
+    path = folder / "train-labels-idx1-ubyte"
+    section, content = settings(folder, recipe="mnist"), path.read_bytes()
+    other = tmp_path / "other"
+    other.write_bytes(content[:8] + content[8:][::-1])
+    os.utime(path, ns=(1, 1))
+    os.utime(other, ns=(1, 1))
+    before = load_images(section).splits["train"].labels
+    path.write_bytes(content[:8] + content[8:][::-1])
+    os.utime(path, ns=(1, 1))
+    after = load_images(section).splits["train"].labels
+    assert not torch.equal(before, after)
+    path.write_bytes(content)
+    path.rename(tmp_path / "first")
+    os.utime(tmp_path / "first", ns=(1, 1))
+    for target, expected in (("first", before), ("other", after)):
+        path.unlink(missing_ok=True)
+        path.symlink_to(tmp_path / target)
+        assert torch.equal(load_images(section).splits["train"].labels, expected)
 
 
 def test_a_damaged_cache_is_made_anew(tmp_path, decoded):
