@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spikeseq.checks import positive_int
 from spikeseq.events import compile_events
 from spikeseq.models.language import LanguageModel, SpikingLanguageModel, check_sampling, draw
-from spikeseq.models.language.stream import unfit
+from spikeseq.models.language.stream import check, settings
 from spikeseq.recipes.language.surprise import memories, slowest
 from spikeseq.recipes.language.units import Unit
 from spikeseq.recipes.shared.opened import Opened, Seen
@@ -48,20 +48,20 @@ class Writer(Opened):
     unit: Unit
     config: Any = None
     writes = True
-    _made: tuple[nn.Module, list[tuple[Tensor, int]]] | None = field(default=None, init=False, repr=False)
+    _made: tuple[nn.Module, "Sources"] | None = field(default=None, init=False, repr=False)
 
     @property
     def stream(self) -> nn.Module:
-        """What reads and writes: the model where its calls are watched, else what `for_writing` made of it,
-        anew whenever its weights have changed since. Asked when a text is begun."""
-        if watched(*self.model.modules()):
+        """What reads and writes: the model where its calls are watched or a part can only be called, else
+        what `for_writing` made of it, anew where the model has changed since. Asked when a text is begun."""
+        now = None if watched(*self.model.modules()) else sources(self.model)
+        if now is None:
             return self.model
-        tensors = [*self.model.parameters(), *self.model.buffers()]
-        # A write to a tensor raises its version; those of inference mode have none.
-        weights = [(tensor, 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
-        if self._made is None or not alike(self._made[1], weights):
-            self._made = for_writing(self.model), weights
-        return self._made[0]
+        made = self._made
+        if made is None or not alike(made[1], now):
+            values = {name: tensor.detach().clone() for name, tensor in now.tensors.items()}
+            made = self._made = for_writing(self.model), Sources(now.settings, values)
+        return made[0]
 
     @torch.no_grad()
     def read(self, text: str, state: Any = None) -> tuple[Tensor, Any]:
@@ -172,20 +172,37 @@ def read_by(stream: nn.Module, ids: list[int], state: Any = None) -> tuple[Tenso
     return logits, state
 
 
-def alike(one: list[tuple[Tensor, int]], other: list[tuple[Tensor, int]]) -> bool:
-    """Whether they are the same tensors, none of them written to."""
-    pairs = zip(one, other, strict=False)
-    return len(one) == len(other) and all(a[0] is b[0] and a[1] == b[1] for a, b in pairs)
+class Sources(NamedTuple):
+    """All that what writes is made of."""
+
+    settings: Any
+    tensors: dict[str, Tensor]
+
+
+def sources(model: nn.Module) -> Sources | None:
+    """What the model is now, or None where it writes itself: see `for_writing`."""
+    if not isinstance(model, SpikingLanguageModel) or not model.output_bias.is_cpu:
+        return None
+    try:
+        check(model)
+    except (TypeError, ValueError):  # a part that can only be called
+        return None
+    return Sources(settings(model), dict(model.named_parameters()) | dict(model.named_buffers()))
+
+
+def alike(one: Sources, other: Sources) -> bool:
+    """Whether all settings and values are the same. Versions of tensors would not do: some ways to write to
+    them, as through `.data` or in inference mode, leave no trace."""
+    if one.settings != other.settings or one.tensors.keys() != other.tensors.keys():
+        return False
+    pairs = ((value, other.tensors[name]) for name, value in one.tensors.items())
+    return all(a.dtype == b.dtype and a.device == b.device and torch.equal(a, b) for a, b in pairs)
 
 
 def for_writing(model: nn.Module) -> nn.Module:
     """The model, or the same driven by events where it can be: a spiking one with fixed leaks, on a CPU, to
     which nothing was hooked or changed."""
-    if (
-        not isinstance(model, SpikingLanguageModel)
-        or unfit(model) is not None
-        or not model.output_bias.is_cpu
-    ):
+    if sources(model) is None:
         return model
     try:
         return compile_events(model)

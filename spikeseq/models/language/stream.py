@@ -1,13 +1,13 @@
 """A spiking language model for writing: its first map is a look-up, and a spike reads one row of weights."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ...checks import has_values
 from ...events import EventLinear, form
-from ...modules import check_plain
+from ...modules import check_plain, class_of
 from ...nn import LIF
 from ...nn.layer import SpikingLayer
 from ...nn.lif import SMALLEST_THRESHOLD
@@ -15,7 +15,7 @@ from ...ops.dispatch import dispatch
 from ...ops.language import EPSILON, LANGUAGE, Block, Ends, Neurons, State
 from ..ngrams import NGramEmbedding, check_recent
 from .base import check_pair, check_tokens
-from .spiking import SpikingBlock, SpikingLanguageModel, TokenShift
+from .spiking import SpikingBlock, SpikingBlocks, SpikingLanguageModel, TokenShift
 
 WAY_OUT = "remove that before compiling for events, or leave the model as it is"
 
@@ -44,30 +44,18 @@ class StreamedLanguageModel(nn.Module):
     @torch.no_grad()
     def __init__(self, model: SpikingLanguageModel) -> None:
         super().__init__()
-        if reason := unfit(model):
-            raise TypeError(f"{reason}; its maps of spikes alone can be driven by events")
+        check(model)
         blocks: Any = model.blocks
-        check_plain("", model, WAY_OUT, SpikingLanguageModel)
-        check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT)
-        check_plain("output_dropout", model.output_dropout, WAY_OUT)
-        check_plain("embedding", model.embedding, WAY_OUT, nn.Embedding)
-        check_plain("norm", model.norm, WAY_OUT, nn.LayerNorm)
         for name, value in {
             "table": model.embedding.weight, "gain": model.norm.weight, "offset": model.norm.bias,
             "output_bias": model.output_bias,
         }.items():  # fmt: skip
             self.register_buffer(name, value.detach().clone())
-        self.scale = model.width**0.5
-        ngrams, self.orders = model.embedding.weight[:0], list[int]()
-        if model.ngrams is not None:
-            check_plain("ngrams", model.ngrams, WAY_OUT, NGramEmbedding)
-            check_plain("ngrams.table", model.ngrams.table, WAY_OUT, nn.EmbeddingBag)
-            ngrams, self.orders = model.ngrams.table.weight, model.ngrams.orders
+        self.scale, self.orders, self.neurons = settings(model)
+        ngrams = model.embedding.weight[:0] if model.ngrams is None else model.ngrams.table.weight
         self.register_buffer("ngrams", ngrams.detach().clone())
-        neuron = blocks[0].layer.lif
-        self.neurons = Neurons(SMALLEST_THRESHOLD, blocks[0].substeps, neuron.reset)
         self.blocks = nn.ModuleList(
-            StreamedBlock(block, f"blocks.{i}", None if i or self.orders else self.table * self.scale)
+            StreamedBlock(block, None if i or self.orders else self.table * self.scale)
             for i, block in enumerate(blocks)
         )
 
@@ -132,21 +120,11 @@ def of_blocks(state: Any, count: int) -> bool:
 class StreamedBlock(nn.Module):
     """One block. With the embedded tokens (V, D) its currents become tables, one for each token it sees."""
 
-    def __init__(self, block: SpikingBlock, path: str, embedded: Tensor | None) -> None:
+    def __init__(self, block: SpikingBlock, embedded: Tensor | None) -> None:
         super().__init__()
         layer: Any = block.layer
-        check_plain(path, block, WAY_OUT, SpikingBlock)
-        check_plain(f"{path}.dropout", block.dropout, WAY_OUT)
-        check_plain(f"{path}.norm", block.norm, WAY_OUT, nn.LayerNorm)
-        check_plain(f"{path}.layer", layer, WAY_OUT, SpikingLayer)
-        check_plain(f"{path}.layer.input_map", layer.input_map, WAY_OUT, nn.Linear)
-        check_plain(f"{path}.layer.lif", layer.lif, WAY_OUT, LIF)
-        check_plain(f"{path}.to_stream", block.to_stream, WAY_OUT, nn.Linear)
         weight = layer.input_map.weight
-        shift = weight.new_empty((0, weight.shape[1]))
-        if block.shift is not None:
-            check_plain(f"{path}.shift", block.shift, WAY_OUT, TokenShift)
-            shift = block.shift.weight
+        shift = weight.new_empty((0, weight.shape[1])) if block.shift is None else block.shift.weight
         self.taps = max(1, len(shift))
         if embedded is not None:
             seen = block.norm(embedded)
@@ -178,14 +156,49 @@ class StreamedBlock(nn.Module):
         return membranes, weight.new_zeros((batch, self.taps - 1, weight.shape[1]))
 
 
+def check(model: SpikingLanguageModel) -> None:
+    """Refuses a model that cannot be streamed. Raises as `StreamedLanguageModel`."""
+    if reason := unfit(model):
+        raise TypeError(f"{reason}; its maps of spikes alone can be driven by events")
+    check_plain("", model, WAY_OUT, SpikingLanguageModel)
+    check_plain("embedding_dropout", model.embedding_dropout, WAY_OUT)
+    check_plain("output_dropout", model.output_dropout, WAY_OUT)
+    check_plain("embedding", model.embedding, WAY_OUT, nn.Embedding)
+    check_plain("norm", model.norm, WAY_OUT, nn.LayerNorm)
+    if model.ngrams is not None:
+        check_plain("ngrams", model.ngrams, WAY_OUT, NGramEmbedding)
+        check_plain("ngrams.table", model.ngrams.table, WAY_OUT, nn.EmbeddingBag)
+    check_plain("blocks", model.blocks, WAY_OUT, SpikingBlocks)
+    for i, block in enumerate(model.blocks):
+        part, path = cast(Any, block), f"blocks.{i}"
+        check_plain(path, part, WAY_OUT, SpikingBlock)
+        check_plain(f"{path}.dropout", part.dropout, WAY_OUT)
+        check_plain(f"{path}.norm", part.norm, WAY_OUT, nn.LayerNorm)
+        check_plain(f"{path}.layer", part.layer, WAY_OUT, SpikingLayer)
+        check_plain(f"{path}.layer.input_map", part.layer.input_map, WAY_OUT, nn.Linear)
+        check_plain(f"{path}.layer.lif", part.layer.lif, WAY_OUT, LIF)
+        check_plain(f"{path}.to_stream", part.to_stream, WAY_OUT, nn.Linear)
+        if part.shift is not None:
+            check_plain(f"{path}.shift", part.shift, WAY_OUT, TokenShift)
+
+
+def settings(model: SpikingLanguageModel) -> tuple[float, list[int], Neurons]:
+    """All that a streamed model takes of one beside its tensors: scale of embeddings, n-grams, neurons."""
+    first: Any = model.blocks[0]
+    orders = [] if model.ngrams is None else list(model.ngrams.orders)
+    return model.width**0.5, orders, Neurons(SMALLEST_THRESHOLD, first.substeps, first.layer.lif.reset)
+
+
 def unfit(model: SpikingLanguageModel) -> str | None:
     """Why a model cannot be streamed by the op; None if it can."""
     if reason := unusual(norm=model.norm) or not_silent(model.embedding_dropout, model.output_dropout):
         return reason
+    if class_of(model.embedding) is not nn.Embedding:
+        return f"embedding is a {type(model.embedding).__name__}"
     if model.embedding.max_norm is not None:
         return "embedding has a max_norm"
-    if model.ngrams is not None and (reason := odd_bag(model.ngrams.table)):
-        return f"ngrams.table {reason}"
+    if model.ngrams is not None and (reason := odd_ngrams(model.ngrams)):
+        return f"ngrams {reason}"
     first: Any = model.blocks[0]
     for path, block in model.blocks.named_children():
         where = f"blocks.{path}"
@@ -193,6 +206,8 @@ def unfit(model: SpikingLanguageModel) -> str | None:
         if not isinstance(part, SpikingBlock):
             return f"{where} is a {type(part).__name__}"
         layer: Any = part.layer
+        if class_of(layer) is not SpikingLayer or class_of(layer.lif) is not LIF:
+            return f"{where}.layer is not the layer of neurons that it was"
         if isinstance(part.to_stream, EventLinear):
             return f"{where} is driven by events already"
         if part.to_leak is not None:
@@ -225,8 +240,13 @@ def unusual(**parts: Any) -> str | None:
     return None
 
 
-def odd_bag(bag: nn.EmbeddingBag) -> str | None:
-    """What the op does not know of the n-grams' table."""
+def odd_ngrams(ngrams: NGramEmbedding) -> str | None:
+    """What the op does not know of n-grams and their table."""
+    bag = ngrams.table
+    if class_of(ngrams) is not NGramEmbedding or class_of(bag) is not nn.EmbeddingBag:
+        return f"is a {type(ngrams).__name__} with a {type(bag).__name__}"
+    if ngrams.rows * len(ngrams.orders) != len(bag.weight):
+        return f"has {len(bag.weight)} rows, not {ngrams.rows} for each of {len(ngrams.orders)} orders"
     if bag.max_norm is not None or bag.padding_idx is not None or bag.mode != "sum":
         return f"has mode={bag.mode}, max_norm={bag.max_norm}, padding_idx={bag.padding_idx}"
     return None

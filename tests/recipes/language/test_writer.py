@@ -116,6 +116,91 @@ def test_weights_that_change_are_seen():
     assert writer.score("the").bits_per_byte != score
 
 
+def averaged(model):
+    for parameter in model.parameters():
+        parameter.data.mul_(-1)
+
+
+def from_a_vector(model):
+    vector = torch.nn.utils.parameters_to_vector(model.parameters())
+    torch.nn.utils.vector_to_parameters(vector * 1.5, model.parameters())
+
+
+def scaled(model):
+    model.norm = torch.nn.Sequential(model.norm, torch.nn.Linear(8, 8).double())
+
+
+def slower(model):
+    model.blocks[0].substeps += 3
+    model.blocks[1].substeps += 3
+
+
+def hard(model):
+    for block in model.blocks:
+        block.layer.lif.reset = "hard"
+
+
+def hooked(model):
+    model.blocks[1].register_forward_hook(lambda module, given, out: (out[0].flip(2), out[1]))
+
+
+def hooked_all(model):
+    model.blocks.register_forward_hook(lambda module, given, out: (out[0].flip(2), out[1]))
+
+
+def other_layer(model):
+    model.blocks[0].layer = model.blocks[1].layer
+
+
+def narrower(model):
+    model.width = 2
+
+
+CHANGES = (averaged, from_a_vector, scaled, slower, hard, hooked, hooked_all, other_layer, narrower)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[one.__name__ for one in CHANGES])
+@torch.no_grad()
+def test_it_writes_as_the_model_is_now(change):
+    """However it was changed after its first use."""
+    writer = never_ending(made())
+    for block in writer.model.blocks:  # many spikes
+        block.layer.input_map.weight.mul_(4)
+    (logits, _), score = writer.read(TEXT), writer.score(TEXT)
+    change(writer.model)
+    expected, _ = writer.model(torch.tensor([writer.unit.end, *TEXT.encode()]).unsqueeze(1))
+    torch.testing.assert_close(writer.read(TEXT)[0], expected[-1])
+    assert not torch.allclose(logits, expected[-1])
+    wanted = expected[:-1, 0].log_softmax(1).gather(1, torch.tensor(list(TEXT.encode())).unsqueeze(1))
+    found = writer.score(TEXT).log_probabilities
+    torch.testing.assert_close(torch.tensor(found).double(), wanted.flatten())
+    assert found != score.log_probabilities
+    again = Writer(writer.model, writer.unit)
+    assert written(writer, tokens=30, seed=1) == written(again, tokens=30, seed=1)
+
+
+def test_weights_of_inference_mode_are_seen():
+    """Which have no version."""
+    with torch.inference_mode():
+        writer, other = never_ending(made()), never_ending(made())
+        averaged(other.model)
+        first = writer.read(TEXT)[0]
+        writer.model.load_state_dict(other.model.state_dict())
+        assert not torch.equal(writer.read(TEXT)[0], first)
+        torch.testing.assert_close(writer.read(TEXT)[0], other.read(TEXT)[0])
+
+
+def test_n_grams_that_change_are_seen():
+    torch.manual_seed(0)
+    model = SpikingLanguageModel(257, embedding_size=8, neurons=12, layers=1, ngrams=(2, 3), ngram_rows=20)
+    writer = Writer(model.double().eval(), Bytes())
+    for orders, rows in (([2, 4], 20), ([2, 4], 10)):
+        writer.read(TEXT)
+        writer.model.ngrams.orders[:], writer.model.ngrams.rows = orders, rows
+        expected, _ = writer.model(torch.tensor([writer.unit.end, *TEXT.encode()]).unsqueeze(1))
+        torch.testing.assert_close(writer.read(TEXT)[0], expected[-1].detach())
+
+
 def test_it_ends_where_the_document_ends():
     writer = made()
     with torch.no_grad():
