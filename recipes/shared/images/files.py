@@ -49,12 +49,16 @@ def find_folders(folder: Path) -> Parts:
     """`train/CLASS/*.png` and so on: a folder of images for each class."""
     parts: Parts = {}
     for role, names in FOLDERS.items():
-        for path in (folder / name for name in names):
-            classes = _visible_folders(path) if path.is_dir() else []
-            if classes:
-                images = {entry.name: _images(entry) for entry in classes}
-                files = [file for found in images.values() for file in found]
-                parts[role] = file_part(files, partial(_folder_rows, path, images))
+        paths = [
+            path for path in (folder / name for name in names) if path.is_dir() and _visible_folders(path)
+        ]
+        if len(paths) > 1:
+            named = " and ".join(path.name for path in paths)
+            raise DataError(f"{folder}: both {named}; expected one of the two")
+        for path in paths:
+            images = {entry.name: _images(entry) for entry in _visible_folders(path)}
+            files = [file for found in images.values() for file in found]
+            parts[role] = file_part(files, partial(_folder_rows, path, images))
     return parts
 
 

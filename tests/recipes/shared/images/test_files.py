@@ -125,6 +125,16 @@ def test_image_folders(tmp_path, roles, found):
         assert pixels[:, 0, 0, 0].tolist() == [*range(8), *range(8)] and pixels[9, 0, 4, 4] == 9
 
 
+def test_two_names_of_one_split_are_refused(tmp_path):
+    """As texts do: one of the two would be missed by nobody."""
+    image_folders(tmp_path, ("train", "val", "test"))
+    (tmp_path / "validation").mkdir()  # nothing in it
+    assert set(find_parts(str(tmp_path), "cifar10")[1]) == {"train", "validation", "test"}
+    image_folders(tmp_path, ("validation",))
+    with pytest.raises(DataError, match="both validation and val; expected one of the two"):
+        find_parts(str(tmp_path), "cifar10")
+
+
 def test_images_of_other_kinds_are_read_or_named_but_never_left_out(tmp_path):
     image_folders(tmp_path, ("train", "test"))
     for name in ("z.webp", "Z.BMP"):
