@@ -81,7 +81,8 @@ class SpikingNetwork(nn.Module):
                 constants at the start of each chunk. Only one chunk is in memory; it is computed twice.
                 Batch normalisation in training takes the statistics of a chunk. With a momentum every chunk
                 moves the running ones; with `momentum=None` all chunks of a pass are one batch.
-            generator: of Poisson spikes, which all inputs then share, so that each gives what it gives alone.
+            generator: of Poisson spikes, which all inputs then share, so that each gives what it gives alone
+                (large convolutions but for rounding: `ops/conv.py`).
         Returns:
             (B, classes), the sum over sub-steps, in at least float32.
         """

@@ -36,18 +36,21 @@ def fits(
         or under_autocast("cpu")
         or (None if x.dtype == torch.float32 else f"{short(x.dtype)} images")
         or unlike(x, images=x, weight=weight, bias=bias)
-        or _other(x, weight, stride, padding, dilation, groups)
+        or _other(x, weight, bias, stride, padding, dilation, groups)
+        or (None if torch.get_float32_matmul_precision() == "highest" else "products may be rounded")
         or no_kernel("cpu")
     )
 
 
-def _other(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> str | None:
+def _other(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> str | None:
     """What is not a convolution for which there is a kernel that gains."""
     once = all(value in (1, (1, 1), [1, 1]) for value in (stride, padding, dilation))
     if not once or groups != 1 or x.dim() != 4 or tuple(weight.shape[2:]) != (3, 3):
         return "a convolution other than 3 x 3 with stride, padding and groups 1"
     (count, inputs, *sides), outputs = x.shape, len(weight)
-    if weight.shape[1] != inputs:
+    if weight.shape[1] != inputs or (bias is not None and bias.shape != (outputs,)):
         return NO_FIT
     if inputs % LANES or outputs % LANES or min(inputs, outputs) < FEWEST:
         return f"channels that are not multiples of {LANES} from {FEWEST} on"
@@ -75,6 +78,11 @@ def _pixels(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def _is_turned(x: Tensor) -> bool:
+    """Whether its channels are last in memory, and not because there is one pixel or channel."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -85,7 +93,10 @@ class _Conv(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
         by_x, by_weight = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # of torch, as it has a gradient of its own
+        several = torch._C._functorch.is_legacy_batchedtensor(grads[0])  # type: ignore[attr-defined]
+        if (
+            torch.is_grad_enabled() or several or traced() or under_autocast("cpu")
+        ):  # torch's can do all of it
             ones, zeros = [1, 1], [0, 0]
             return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
                 grads[0], x, weight, None, ones, ones, ones, False, zeros, 1, [by_x, by_weight, False]
@@ -101,51 +112,21 @@ class _Conv(torch.autograd.Function):
 
 def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor | None, *_: Any) -> Tensor:
     out: Tensor = _Conv.apply(x, weight)  # type: ignore[no-untyped-call]
-    return out if bias is None else out + bias.view(-1, 1, 1)
+    out = out if bias is None else out + bias.view(-1, 1, 1)
+    # In the order in which torch gives it: where neither has its channels last, a network may count on views.
+    return out if _is_turned(x) or _is_turned(weight) else out.contiguous()
 
 
 CONV = Op("conv3x3", fits, _by_tiles, torch.conv2d)
 """Takes the arguments of `torch.conv2d`."""
 
 
-# Of images that lie channel by channel these give a view: what is written there is in the images.
-_VIEWS = {
-    *(
-        Tensor.view,
-        Tensor.view_as,
-        Tensor.reshape,
-        Tensor.reshape_as,
-        Tensor.flatten,
-        Tensor.ravel,
-        Tensor.unflatten,
-    ),
-    *(Tensor.contiguous, Tensor.as_strided, torch.reshape, torch.flatten, torch.ravel, torch.as_strided),
-}
-
-
-def _back(images: Any) -> None:
-    """Puts images channel by channel into memory, in their place: the same tensor, other strides.
-
-    A part of other images stays as it is, which a view of torch's own would refuse, too.
-    """
-    if not isinstance(images, Tensor) or images.dim() != 4 or images.is_contiguous():
-        return
-    if images._base is None and images.is_contiguous(memory_format=torch.channels_last):
-        images.data = images.detach().contiguous()
-
-
 class _Convolutions(TorchFunctionMode):
-    """Calls of a convolution as nn.Conv2d makes them, of seven arguments, go to the op.
-
-    Images then have their channels last in memory, here and in all layers behind, which poolings are faster
-    with, too. A network that was written for the other order finds it where it asks for a view.
-    """
+    """Calls of a convolution as nn.Conv2d makes them, of seven arguments, go to the op."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is torch.conv2d and not kwargs and len(args) == 7:
-            return dispatch(CONV, _pixels(args[0]) if args[0].dim() == 4 else args[0], *args[1:])
-        if function in _VIEWS and args:
-            _back(args[0])
+            return dispatch(CONV, *args)
         return function(*args, **(kwargs or {}))
 
 

@@ -14,7 +14,7 @@ FUSED, SLOW = "fused", "plain"
 
 
 class Op(NamedTuple):
-    """Something that can be done in two ways, which give the same.
+    """Something that can be done in two ways, which give the same, convolutions of images but for rounding.
 
     Args:
         name: that of the op's schema.

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import choice
+from ..neuron import READOUTS
 from ..nn import LIF
 from .step import STATE_MOST
 
@@ -68,7 +70,9 @@ class FixedPointLIF(LIF):
         if leak is not None:
             raise ValueError("whole-number neurons have the leaks that they were made with")
         steps = self.substeps if substeps is None else substeps
-        every = 1 if readout == "spikes" else window or steps
+        every = 1 if choice("readout", readout, READOUTS) == "spikes" else window or steps
+        if len(current) * steps % every:
+            raise ValueError(f"window {every} does not divide the {len(current) * steps} sub-steps")
         rows = self.whole(current)
         u = np.zeros_like(rows[0]) if state is None else self.whole(state)
         share, shift, height = (beside(one, u) for one in (self.share, self.shift, self.height))
@@ -96,7 +100,9 @@ class FixedPointLIF(LIF):
 
     def whole(self, values: Tensor) -> Any:
         """In units, int32; what is far beyond 16 bits stops there in any case."""
-        units = (values.detach() / self.unit).round_().clamp_(-8 * STATE_MOST, 8 * STATE_MOST)
+        if not values.isfinite().all():
+            raise ValueError("currents and states of whole-number neurons must be finite")
+        units = (values.detach().float() / self.unit).round_().clamp_(-8 * STATE_MOST, 8 * STATE_MOST)
         return units.to(torch.int32).numpy(force=True)
 
 

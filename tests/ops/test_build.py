@@ -1,6 +1,6 @@
 """Choosing and building the native kernel, each time in a fresh process.
 
-Where the building is what is tested, a small source stands in for the kernels, which take minutes.
+Where the building is what is tested, a small source stands in for the kernels, which take longer.
 """
 
 import os

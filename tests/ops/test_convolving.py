@@ -74,7 +74,7 @@ def test_hooks_of_a_convolution_see_its_call(network, calls):
     assert seen == [(8, 32, 16, 16)] and len(calls) == 1
 
 
-class View(nn.Module):
+class Writes(nn.Module):
     """Writes into images by one of the ways to have their values in another shape."""
 
     def __init__(self, way):
@@ -84,32 +84,95 @@ class View(nn.Module):
     def forward(self, x):
         x = x * 1.0
         self.way(x).mul_(3.0)
-        return x.flatten(1)
+        return x
 
 
 WAYS = {
     "view": lambda x: x.view(x.shape[0], -1),
     "view of keywords": lambda x: x.view(size=(x.shape[0], -1)),
-    "view_as": lambda x: x.view_as(torch.empty(x.shape[0], x[0].numel())),
     "reshape": lambda x: torch.reshape(x, (-1,)),
     "flatten": lambda x: x.flatten(),
-    "ravel": torch.ravel,
-    "unflatten": lambda x: x.unflatten(1, (2, -1)),
     "contiguous": lambda x: x.contiguous(),
-    "as_strided": lambda x: x.as_strided((x.numel(),), (1,)),
-    "view of bytes": lambda x: x.view(x.shape[0], -1).view(torch.int32).view(torch.float32),
+    "as_strided": lambda x: x.as_strided((x.numel() // 2,), (1,)),
+    "a part": lambda x: x[:1].flatten(),
+    "channels": lambda x: x[:, :2],
 }
 
 
 @pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("place", [3, 4, 5], ids=["currents", "spikes", "pooled"])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_written_into_a_view_of_images_is_in_the_images(network, calls, way, gradients):
-    network.network[6] = View(WAYS[way])
+def test_what_is_written_into_a_view_of_images_is_in_the_images(network, calls, way, place, gradients):
+    network.network.insert(place + 1, Writes(WAYS[way]))
     x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    if gradients and way == "view of bytes":
-        pytest.skip("torch has no gradient of bytes")
     with torch.set_grad_enabled(gradients):
         with Seen():
             expected = network.eval()(x)
         torch.testing.assert_close(network(x), expected)
     assert len(calls) == 1
+
+
+def test_a_network_written_for_views_runs(network, calls):
+    class View(nn.Module):
+        def forward(self, x):
+            return x.view(len(x), -1)
+
+    network.network = nn.Sequential(*network.network[:5], View(), nn.Linear(32 * 256, 4))
+    network(torch.randn(4, 3, 16, 16)).sum().backward()
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("turned", ["images", "weights", "both", "neither"])
+def test_images_come_in_the_order_in_which_torch_gives_them(turned, calls):
+    def run():
+        x, layer = torch.randn(8, 32, 16, 16), nn.Conv2d(32, 32, 3, padding=1)
+        if turned in ("images", "both"):
+            x = x.contiguous(memory_format=torch.channels_last)
+        if turned in ("weights", "both"):
+            layer.to(memory_format=torch.channels_last)
+        return layer(x).stride()
+
+    expected = run()
+    with conv.convolving(torch.zeros(1, 8, 32, 16, 16), 1):
+        assert run() == expected
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_products_that_torch_may_round_are_left_to_it(network, calls, precision):
+    torch.set_float32_matmul_precision(precision)
+    try:
+        network(torch.randn(4, 3, 16, 16))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert not calls
+
+
+def test_a_bias_that_does_not_fit_is_refused_as_by_torch(network, calls):
+    network.network[3].bias = nn.Parameter(torch.zeros(1))
+    with pytest.raises(RuntimeError, match="bias"):
+        network(torch.randn(4, 3, 16, 16))
+    assert not calls
+
+
+def test_many_gradients_at_once(calls):
+    x = torch.randn(4, 32, 32, 32, requires_grad=True)
+    weight = torch.randn(32, 32, 3, 3, requires_grad=True)
+    with conv.convolving(x.detach()[None], 1):
+        out = torch.conv2d(x, weight, None, (1, 1), (1, 1), (1, 1), 1)
+    assert len(calls) == 1
+    many = torch.randn(3, *out.shape)
+    found = torch.autograd.grad(out, (x, weight), many, is_grads_batched=True, retain_graph=True)
+    for i, one in enumerate(many):
+        for a, b in zip(found, torch.autograd.grad(out, (x, weight), one, retain_graph=True), strict=True):
+            assert float((a[i] - b).norm() / b.norm()) < 1e-4
+
+
+def test_a_gradient_under_autocast(calls):
+    x = torch.randn(4, 32, 32, 32, requires_grad=True)
+    weight = torch.randn(32, 32, 3, 3, requires_grad=True)
+    with conv.convolving(x.detach()[None], 1):
+        out = torch.conv2d(x, weight, None, (1, 1), (1, 1), (1, 1), 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(out.square().sum(), (x, weight))
+    assert len(calls) == 1 and all(one.dtype == torch.float32 for one in found)

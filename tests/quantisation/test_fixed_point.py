@@ -99,3 +99,18 @@ def test_membranes_may_wander_sixty_thresholds_off():
 def test_a_leak_of_each_call_is_refused():
     with pytest.raises(ValueError, match="the leaks that they were made with"):
         FixedPointLIF(LIF(), 0.1)(torch.randn(2, 1, 3), leak=0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"readout": "rate", "window": 4}, "window 4 does not divide the 6 sub-steps"),
+        ({"readout": "sum"}, "readout must be"),
+        ({"current": torch.full((2, 1, 3), float("nan"))}, "must be finite"),
+    ],
+    ids=["window", "readout", "nan"],
+)
+def test_what_would_be_cut_off_or_wrap_is_refused(change, told):
+    neurons = FixedPointLIF(LIF(substeps=3), 1 / 64)
+    with pytest.raises(ValueError, match=told):
+        neurons(**{"current": torch.zeros(2, 1, 3)} | change)

@@ -32,7 +32,9 @@ def test_texts_are_classified_without_a_run(cli, tmp_path):
     picture = tmp_path / "trace.svg"
     done = cli("classify", "--trace", picture, stdin="\n".join(TEXTS).encode())
     assert [line.split("\t")[0] for line in done.out.splitlines()] == list(TEXTS.values())
-    assert done.err == f"spikeseq: wrote {picture}\n" and "beautifully" in picture.read_text(encoding="utf-8")
+    came, wrote = done.err.splitlines()
+    assert came == "spikeseq: no RUN: the model of film reviews that comes with the package answers"
+    assert wrote == f"spikeseq: wrote {picture}" and "beautifully" in picture.read_text(encoding="utf-8")
     assert [one.label for one in spikeseq.load().predict(list(TEXTS))] == list(TEXTS.values())
     assert "comes with the package" in " ".join(cli("classify", "--help").out.split())
 
