@@ -108,7 +108,7 @@ def parts_of(rnn: Any, x: Any, hx: Any, lengths: Any) -> Parts | str:
     if type(x) is not Tensor or not x.is_cpu:
         return f"on {x.device.type}" if type(x) is Tensor else f"the input is a {type(x).__name__}"
     if lengths is not None and not whole(lengths, x):
-        return "texts are padded, or lengths not int64"
+        return "texts padded, or lengths not int64"
     reason = not_wide("input", x) or under_autocast("cpu") or no_kernel("cpu")
     if reason is not None:
         return reason

@@ -191,7 +191,7 @@ ROWS = [
     # all layers in one call
     ("lif_stack", "fused", "", None, lambda: quiet(rnn(), X)),
     ("lif_stack", "plain", "", "gradients may be wanted (no torch.no_grad())", lambda: explain(rnn(), X)),
-    ("lif_stack", "plain", "", "texts are padded, or lengths not int64", lambda: quiet(rnn(), X, lengths=[5, 2])),
+    ("lif_stack", "plain", "", "texts padded, or lengths not int64", lambda: quiet(rnn(), X, lengths=[5, 2])),
     ("lif_stack", "fused", "", None, lambda: quiet(rnn(), X, lengths=torch.tensor([5, 5]))),
     ("lif_stack", "fused", "spiking", None, lambda: quiet(by_events(), *PHRASES)),
     ("lif_stack", "plain", "spiking", "weights of 8 bits are summed in whole numbers",
