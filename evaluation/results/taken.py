@@ -157,10 +157,12 @@ def command(
     from spikeseq.recipes.runs import run_name
 
     words = ["spikeseq", "train", kept["recipe"]]
+    if not start:
+        words += ["--model", kept["model"]]
+    words += ["--method", kept["method"]] if kept["method"] else []
     if start:
-        words += ["--method", kept["method"], "--from", f"runs/{start}"]
+        words += ["--from", f"runs/{start}"]
     else:
-        words += ["--model", kept["model"], *(["--method", kept["method"]] if kept["method"] else [])]
         words += ["--data", source if source in ("sample", "hub") else "DIR"]
     words += [word for key, value in settings.items() for word in ("--set", f"{key}={written(value)}")]
     words += more

@@ -11,7 +11,7 @@ from recipe_case import refused
 from results_case import results
 
 from spikeseq.evaluation.results.evidence import read_evidence
-from spikeseq.evaluation.results.taken import named, portable, take
+from spikeseq.evaluation.results.taken import command, named, portable, take
 
 OLD = Path(__file__).parents[2] / "data" / "old_runs"
 BENCH = {
@@ -166,3 +166,9 @@ def test_no_place_of_a_machine_is_kept(parts, before):
 )
 def test_other_text_is_kept_as_it_is(text):
     assert portable(text) == text
+
+
+def test_the_command_of_a_run_that_goes_on_without_a_method():
+    kept = {"recipe": "imdb", "model": "lstm", "method": None, "seed": 1}
+    told = command(kept, {"model.bits": 4}, "imdb", "lstm", "lstm-b4")
+    assert told == "spikeseq train imdb --from runs/lstm --set model.bits=4 --out runs/lstm-b4"
