@@ -153,3 +153,18 @@ def test_a_second_derivative_by_spikes_is_refused():
     (by_weight,) = torch.autograd.grad(out.sum(), weight, create_graph=True)
     with pytest.raises(NotImplementedError, match="can be differentiated once"):
         torch.autograd.grad(by_weight.sum(), x)
+
+
+@pytest.mark.parametrize("outputs", [32, 70, 256])
+@pytest.mark.parametrize("value", [1.25, None])
+def test_many_rows_give_the_bits_of_few(value, outputs):
+    """Strips of columns are for many rows; a text token by token has few."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 300, 40, generator=random) if value is None else torch.full((5, 300, 40), value)
+    x *= torch.rand(x.shape, generator=random) < 0.2
+    weight = torch.randn(3, 40, outputs, generator=random)
+    base = torch.randn(5, 300, outputs, generator=random)
+    whole = add_taps(base.clone(), x, weight, 1)
+    for start in range(0, 300, 25):
+        few = slice(start, start + 25)
+        assert torch.equal(add_taps(base[:, few].contiguous(), x[:, few], weight, 1), whole[:, few])

@@ -88,7 +88,7 @@ class Keeper final : public c10::Allocator {
         return found;
       }
     }
-    const size_t page = bytes < kHuge ? kSmall : kHuge, capacity = (bytes + page - 1) / page * page;
+    const size_t page = bytes < kHuge ? kSmall : kHuge, capacity = (bytes + kSmall - 1) / kSmall * kSmall;
     void* data = nullptr;
     if (posix_memalign(&data, page, capacity) != 0) {
       release();  // what is idle may be what is missing

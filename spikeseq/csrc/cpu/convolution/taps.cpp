@@ -8,139 +8,113 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "../../checks.h"
-#include "../memory.h"
-#include "../../vectors.h"
+#include "strips.h"
 
 namespace spikeseq {
 namespace {
 
 // Past this share of non-zeros a dense matrix product is as fast.
 constexpr double kDensest = 0.3;
-constexpr int64_t kRows = 64;         // output rows whose sums stay in cache while a tap's weights are read
-constexpr int64_t kTapGradRows = 128;  // rows whose gradients stay in cache while all neurons read them
+constexpr int64_t kFewRows = 128;      // up to so many, copying all weights into strips costs more than it gives
+constexpr int64_t kTapRows = 64;       // of few rows, those whose sums stay in cache while a tap's weights are read
+constexpr int64_t kStripRows = 512;    // rows whose events stay in cache while all strips read them
+constexpr int64_t kTapGradRows = 256;  // rows of a strip of gradients that stay in cache while all neurons read them
 
 struct Taps {
   int64_t given, made, middle, in, out, taps, before;
   int64_t shift(int64_t k) const { return (before - k) * middle; }  // from input row to output row
+  int64_t rows() const { return given * middle; }
+  int64_t rows_out() const { return made * middle; }
 };
 
-// to[0..N vectors) += sum over i of value[i] * rows[i], the sums in registers.
-template <int N, typename S>
-inline void gather_values(int64_t count, const uint16_t* index, const S* values, const S* rows, int64_t stride, S* to) {
-  constexpr int64_t kLanes = 32 / sizeof(S);
-  typename Vector<S>::Lanes sums[N];
-#pragma GCC unroll 16
-  for (int n = 0; n < N; ++n) sums[n] = Vector<S>::load(to + n * kLanes);
-  for (int64_t i = 0; i < count; ++i) {
-    const S value = values[index[i]];
-    const S* row = rows + index[i] * stride;
-#pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) sums[n] += value * Vector<S>::load(row + n * kLanes);
-  }
-#pragma GCC unroll 16
-  for (int n = 0; n < N; ++n) Vector<S>::store(to + n * kLanes, sums[n]);
-}
-
-template <typename S, int N>
-void add_value_rows(std::integral_constant<int, N>, int64_t left, int64_t count, const uint16_t* index, const S* values,
-              const S* rows, int64_t stride, S* to) {
-  if constexpr (N > 0) {
-    gather_values<N>(count, index, values, rows, stride, to);
-  } else {
-    for (int64_t i = 0; i < count; ++i)
-      for (int64_t c = 0; c < left; ++c) to[c] += values[index[i]] * rows[index[i] * stride + c];
-  }
-}
-
-// Where each row is not zero: `index` holds up to `in` places a row, `counts` how many. Returns the total.
 template <typename S>
-int64_t places(const Taps& t, const S* x, uint16_t* index, int64_t* counts) {
-  std::atomic<int64_t> total{0};
-  at::parallel_for(0, t.given * t.middle, 256, [&](int64_t begin, int64_t end) {
-    int64_t sum = 0;
-    for (int64_t r = begin; r < end; ++r) {
-      const S* row = x + r * t.in;
-      uint16_t* places = index + r * t.in;
-      int64_t n = 0;
-      for (int64_t j = 0; j < t.in; ++j) {
-        places[n] = static_cast<uint16_t>(j);
-        n += row[j] != S(0);
+void add_few(const Taps& t, const ByRow<S>& events, const S* weight, S* out) {
+  const int64_t blocks = (t.rows_out() + kTapRows - 1) / kTapRows;
+  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block)
+      for (int64_t k = 0; k < t.taps; ++k) {
+        const int64_t first = std::max(block * kTapRows, t.shift(k));
+        const int64_t last = std::min({(block + 1) * kTapRows, t.rows_out(), t.rows() + t.shift(k)});
+        over_columns<S>(t.out, [&](int64_t c, auto n) {
+          for (int64_t to = first; to < last; ++to)
+            add_value_rows<S>(n, t.out - c, events.of(to - t.shift(k)), weight + k * t.in * t.out + c, t.out,
+                              out + to * t.out + c);
+        });
       }
-      counts[r] = n;
-      sum += n;
-    }
-    total += sum;
   });
-  return total;
+}
+
+template <bool kOne, typename S>
+void add_many(const Taps& t, const ByRow<S>& events, S scale, const S* weight, S* out) {
+  constexpr int64_t kWidth = Strips<S>::kWidth;
+  const int64_t strips = Strips<S>::count(t.out), size = t.in * kWidth;
+  const std::unique_ptr<S[]> copied(new S[t.taps * strips * size]);
+  S* tables = copied.get();
+  at::parallel_for(0, t.taps * strips, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      Strips<S>::copy(t.in, t.out, i % strips, scale, weight + i / strips * t.in * t.out, tables + i * size);
+  });
+  const int64_t blocks = (t.rows_out() + kStripRows - 1) / kStripRows;
+  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block)
+      for (int64_t strip = 0; strip < strips; ++strip)
+        for (int64_t k = 0; k < t.taps; ++k) {
+          const int64_t shift = t.shift(k), first = std::max(block * kStripRows, shift);
+          const int64_t last = std::min({(block + 1) * kStripRows, t.rows_out(), t.rows() + shift});
+          sum_rows<kOne>(first, last, std::min(kWidth, t.out - strip * kWidth), t.out,
+                         tables + (k * strips + strip) * size, out + strip * kWidth,
+                         [&](int64_t r) { return events.of(r - shift); });
+        }
+  });
 }
 
 template <typename S>
 bool add_sparse(const Taps& t, const S* x, const S* weight, S* out) {
-  const int64_t rows = t.given * t.middle;
-  const at::Tensor index = empty_kept({rows * t.in + 1}, at::kShort);
-  std::vector<int64_t> counts(rows);
-  auto* places_of = reinterpret_cast<uint16_t*>(index.data_ptr<int16_t>());
-  if (places(t, x, places_of, counts.data()) > kDensest * rows * t.in) return false;
-  const int64_t blocks = (t.made * t.middle + kRows - 1) / kRows;
-  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block)
-      for (int64_t k = 0; k < t.taps; ++k) {
-        const int64_t first = std::max(block * kRows, t.shift(k));
-        const int64_t last = std::min({(block + 1) * kRows, t.made * t.middle, rows + t.shift(k)});
-        over_columns<S>(t.out, [&](int64_t c, auto n) {
-          for (int64_t to = first; to < last; ++to) {
-            const int64_t r = to - t.shift(k);
-            add_value_rows<S>(n, t.out - c, counts[r], places_of + r * t.in, x + r * t.in,
-                        weight + k * t.in * t.out + c, t.out, out + to * t.out + c);
-          }
-        });
-      }
-  });
+  ByRow<S> events(t.rows(), t.in, x);
+  if (events.total() > kDensest * t.rows() * t.in) return false;
+  if (events.total() == 0) return true;
+  events.list(t.in, x);
+  if (t.rows() <= kFewRows) {
+    add_few(t, events, weight, out);
+  } else if (const S only = only_value(t.rows() * t.in, x); only != S(0)) {
+    add_many<true>(t, events, only, weight, out);
+  } else {
+    add_many<false>(t, events, S(1), weight, out);
+  }
   return true;
 }
 
-// by_weight[k][j] = sum over rows with x[r][j] != 0 of x[r][j] * grad[r + shift(k)].
-template <typename S>
-void weight_gradient(const Taps& t, const S* x, const S* grad, S* by_weight) {
-  const int64_t rows = t.given * t.middle;
-  at::parallel_for(0, t.in, std::max<int64_t>(8, t.in / at::get_num_threads()), [&](int64_t begin, int64_t end) {
-    const int64_t width = end - begin;
-    std::vector<uint16_t> index(width * kTapGradRows);
-    std::vector<S> values(width * kTapGradRows);
-    std::vector<int64_t> counts(width);
-    for (int64_t start = 0; start < rows; start += kTapGradRows) {
-      const int64_t size = std::min(kTapGradRows, rows - start);
-      std::fill(counts.begin(), counts.end(), 0);
-      for (int64_t r = 0; r < size; ++r) {
-        const S* row = x + (start + r) * t.in + begin;
-        for (int64_t j = 0; j < width; ++j) {
-          index[j * kTapGradRows + counts[j]] = static_cast<uint16_t>(r);
-          values[j * kTapGradRows + r] = row[j];
-          counts[j] += row[j] != S(0);
+// by_weight[k][j] = sum over rows with x[r][j] != 0 of x[r][j] * grad[r + shift(k)]. Threads share out the columns of
+// the gradient, so that their number changes no sum.
+template <bool kOne, typename S>
+void weight_gradient(const Taps& t, const S* x, S scale, const S* grad, S* by_weight) {
+  constexpr int64_t kWidth = Strips<S>::kWidth;
+  std::vector<ByColumn<S>> blocks;
+  for (int64_t start = 0; start < t.rows(); start += kTapGradRows)
+    blocks.emplace_back(std::min(kTapGradRows, t.rows() - start), t.in, x + start * t.in);
+  at::parallel_for(0, Strips<S>::count(t.out), 1, [&](int64_t begin, int64_t end) {
+    std::vector<S> table(t.rows_out() * kWidth);
+    for (int64_t strip = begin; strip < end; ++strip) {
+      Strips<S>::copy(t.rows_out(), t.out, strip, scale, grad, table.data());
+      for (int64_t block = 0; block < static_cast<int64_t>(blocks.size()); ++block)
+        for (int64_t k = 0; k < t.taps; ++k) {
+          const int64_t start = block * kTapGradRows, size = std::min(kTapGradRows, t.rows() - start);
+          // Rows of this block whose output row exists.
+          const int64_t low = std::max<int64_t>(0, -t.shift(k) - start);
+          const int64_t high = std::min(size, t.rows_out() - t.shift(k) - start);
+          if (low >= high) continue;
+          const S* rows = table.data() + (start + t.shift(k)) * kWidth;  // in part before or behind the table
+          const bool all = low == 0 && high == size;
+          sum_rows<kOne>(0, t.in, std::min(kWidth, t.out - strip * kWidth), t.out, rows,
+                   by_weight + k * t.in * t.out + strip * kWidth,
+                   [&](int64_t j) { return all ? blocks[block].of(j) : blocks[block].of(j, low, high); });
         }
-      }
-      for (int64_t k = 0; k < t.taps; ++k) {
-        // Rows of this block whose output row exists.
-        const int64_t low = -t.shift(k) - start, high = t.made * t.middle - t.shift(k) - start;
-        over_columns<S>(t.out, [&](int64_t c, auto n) {
-          const S* rows_of = grad + (start + t.shift(k)) * t.out + c;
-          for (int64_t j = 0; j < width; ++j) {
-            const uint16_t* from = &index[j * kTapGradRows];
-            const uint16_t* to = from + counts[j];
-            if (low > 0) from = std::lower_bound(from, to, low);
-            if (high < size) to = std::lower_bound(from, to, high);
-            if (from < to)
-              add_value_rows<S>(n, t.out - c, to - from, from, &values[j * kTapGradRows], rows_of, t.out,
-                          by_weight + (k * t.in + begin + j) * t.out + c);
-          }
-        });
-      }
     }
   });
 }
@@ -179,8 +153,11 @@ at::Tensor taps_weight_gradient(const at::Tensor& x, const at::Tensor& grad, int
                     " of ", t.in, " to ", t.out, " are more than ", std::numeric_limits<int32_t>::max(), " weights");
   at::Tensor by_weight = at::zeros({taps, t.in, t.out}, x.options());
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "taps_weight_gradient", [&] {
-    weight_gradient<scalar_t>(t, x.const_data_ptr<scalar_t>(), grad.const_data_ptr<scalar_t>(),
-                              by_weight.data_ptr<scalar_t>());
+    const auto *from = x.const_data_ptr<scalar_t>(), *by_out = grad.const_data_ptr<scalar_t>();
+    auto* to = by_weight.data_ptr<scalar_t>();
+    const scalar_t only = only_value(x.numel(), from);
+    if (only != scalar_t(0)) weight_gradient<true>(t, from, only, by_out, to);
+    else weight_gradient<false>(t, from, scalar_t(1), by_out, to);
   });
   return by_weight;
 }
