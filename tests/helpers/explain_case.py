@@ -98,6 +98,14 @@ def autocast(model, *inputs):
         return quiet(model, *inputs)
 
 
+def rounding(model, *inputs):
+    torch.set_float32_matmul_precision("medium")
+    try:
+        return quiet(model, *inputs)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def watching(model, *inputs):
     with spikeseq.monitor(model):
         return explain(model, *inputs)
@@ -321,6 +329,7 @@ ROWS = [
     ("conv3x3", "plain", "network.0", "channels that are not multiples of 8 from 32 on",
      lambda: explain(convolution(seldom), IMAGES)),
     ("conv3x3", "plain", "network.0", "under autocast", lambda: autocast(convolution(), IMAGES)),
+    ("conv3x3", "plain", "network.0", "products may be rounded", lambda: rounding(convolution(), IMAGES)),
     ("conv3x3", "plain", "", "too little work to gain",
      lambda: reason_of_conv(IMAGES[:2], torch.ones(32, 32, 3, 3))),
     ("conv3x3", "plain", "", "float64 images",
