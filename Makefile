@@ -2,6 +2,8 @@
 # but torch as it is pinned there by hash, then torch, then the package; `LOCK=` does without. Elsewhere: a virtual
 # environment, torch first, then the package; last the harness that judges our counts, without the torchaudio that it
 # names, and tonic without its librosa.
+# Bytecode is written even where it is not wished for elsewhere: an environment is installed without it (below).
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -117,6 +117,14 @@ def check_new(folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists; expected the name of a new folder")
+    if folder.exists():  # another takes its place (`new_folder`)
+        ways = {
+            "is a mount point": os.path.ismount(folder),
+            "is where this runs": folder.samefile(Path.cwd()),
+        }
+        ways["lies in a folder that cannot be written to"] = not os.access(folder.resolve().parent, os.W_OK)
+        for what in (what for what, so in ways.items() if so):
+            raise ValueError(f"{folder} {what}; expected the name of a new folder, one in it as well")
     check_place(folder, parents=True)
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,14 @@ def test_a_kill_leaves_nothing_in_the_place_and_the_next_takes_it_away(tmp_path)
     with new_folder(tmp_path / "a[1]"):
         assert not left.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"a[1]", mine.name}
+
+
+def test_a_folder_whose_place_cannot_be_taken_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"\. is where this runs; expected the name of a new folder"):
+        check_new(Path("."))
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="out is a mount point"):
+        check_new(tmp_path / "out")
+    check_new(tmp_path / "out" / "run")

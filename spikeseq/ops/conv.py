@@ -37,9 +37,17 @@ def fits(
         or (None if x.dtype == torch.float32 else f"{short(x.dtype)} images")
         or unlike(x, images=x, weight=weight, bias=bias)
         or _other(x, weight, bias, stride, padding, dilation, groups)
-        or (None if torch.get_float32_matmul_precision() == "highest" else "products may be rounded")
+        or ("products may be rounded" if _may_round() else None)
         or no_kernel("cpu")
     )
+
+
+def _may_round() -> bool:
+    """Whether torch may round factors of float32 products; set in two ways, it does not tell."""
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError:
+        return True
 
 
 def _other(

@@ -80,14 +80,20 @@ def fits(base: Tensor, x: Tensor, *_: Any) -> str | None:
     )
 
 
+def _added(base: Tensor, x: Tensor, weight: Tensor, before: int, by_events: bool) -> Tensor:
+    if base._is_view() and torch.is_grad_enabled():  # no Function of two outputs may write into a view
+        return base.copy_(_Taps.apply(x, weight, base.clone(), before, by_events)[0])  # type: ignore[no-untyped-call]
+    return _Taps.apply(x, weight, base, before, by_events)[0]  # type: ignore[no-any-return, no-untyped-call]
+
+
 def _by_events(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
-    return _Taps.apply(x, weight, base, before, True)[0]  # type: ignore[no-any-return]
+    return _added(base, x, weight, before, True)
 
 
 def _by_products(base: Tensor, x: Tensor, weight: Tensor, before: int) -> Tensor:
     if traced():  # ordinary operations, which can be traced, transformed and differentiated in any mode
         return composed(base, x, weight, before)
-    return _Taps.apply(x, weight, base, before, False)[0]  # type: ignore[no-any-return]
+    return _added(base, x, weight, before, False)
 
 
 TAPS = Op("add_taps", fits, _by_events, _by_products)

@@ -168,3 +168,19 @@ def test_many_rows_give_the_bits_of_few(value, outputs):
     for start in range(0, 300, 25):
         few = slice(start, start + 25)
         assert torch.equal(add_taps(base[:, few].contiguous(), x[:, few], weight, 1), whole[:, few])
+
+
+@pytest.mark.parametrize("spikes", [True, False])
+def test_a_view_is_added_to_as_well(spikes):
+    torch.manual_seed(0)
+    whole, weight = torch.randn(6, 2, 8), torch.randn(2, 64, 8, requires_grad=True)
+    x = (torch.rand(4, 2, 64) < 0.05).float() if spikes else torch.randn(4, 2, 64)
+    base = whole.clone()
+    out = add_taps(base[:4], x, weight, 1)
+    expected = add_taps(whole[:4].clone(), x, weight, 1)
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(base, torch.cat([expected, whole[4:]]))
+    for a, b in zip(
+        *(torch.autograd.grad(one.square().sum(), weight) for one in (out, expected)), strict=True
+    ):
+        torch.testing.assert_close(a, b)

@@ -176,3 +176,12 @@ def test_a_gradient_under_autocast(calls):
     with torch.autocast("cpu", torch.bfloat16):
         found = torch.autograd.grad(out.square().sum(), (x, weight))
     assert len(calls) == 1 and all(one.dtype == torch.float32 for one in found)
+
+
+def test_a_precision_that_was_set_in_two_ways(network, calls, monkeypatch):
+    def mixed():
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", mixed)
+    network(torch.randn(4, 3, 16, 16))
+    assert not calls
