@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import has_values
 from . import library
 from .dispatch import no_kernel, not_wide
 from .eager import traced
@@ -67,8 +68,9 @@ def fits(x: Tensor) -> str | None:
 
 
 def pack(x: Tensor) -> Packed | None:
-    """(R, I) on a CPU as bits; None where it holds more than one value beside zero, or does not fit."""
-    if fits(x):
+    """(R, I) on a CPU as bits; None where it holds more than one value beside zero, or does not fit, or
+    its values cannot be read."""
+    if fits(x) or not has_values(x):
         return None
     bits, scale, fired = torch.ops.spikeseq.pack_spikes(x)
     return None if fired < 0 else Packed(bits, x.shape[1], scale, fired)
