@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from spikeseq.recipes.language import sample
-from spikeseq.recipes.shared.errors import DataError, listed, shown
+from spikeseq.recipes.shared.errors import DataError, check_one, listed, shown
 from spikeseq.recipes.shared.files import parquet
 from spikeseq.recipes.shared.files.tables import READERS
 from spikeseq.recipes.shared.files.utf8 import decoded
@@ -64,7 +64,8 @@ def find(source: str) -> Source:
     `ptb.test.txt.gz`); where none does, all of them are one text to be split.
 
     Raises:
-        DataError: there is none, or a file of an unknown kind.
+        DataError: there is none, a file of an unknown kind, or in a folder one split under two words
+            (`valid.txt` and `dev.txt`; train and unsupervised go together), or a file and its packed copy.
     """
     if source == "sample":
         return Source("sample", texts=sample.splits())
@@ -93,7 +94,8 @@ def _folder(folder: Path) -> Source:
         raise DataError(
             f"{folder}: no texts; expected files ending in {kinds}, or these and .gz; it holds {held}"
         )
-    apart = {path: _split_of(path) for path in files}
+    apart = {path: SPLITS.get(_word_of(path)) for path in files}
+    _check_once(folder, files)
     name, named = folder.resolve().name, {split for split in apart.values() if split is not None}
     if not named:
         return Source(name, {"train": files})
@@ -106,13 +108,27 @@ def _folder(folder: Path) -> Source:
     return Source(name, by_split, left_out=[path.name for path in files if apart[path] is None])
 
 
-def _split_of(path: Path) -> str | None:
+def _word_of(path: Path) -> str:
+    """The word in a file's name that says its split; "" for none."""
     words = path.name.lower().replace("_", ".").replace("-", ".").split(".")
-    return next((SPLITS[word] for word in words if word in SPLITS), None)
+    return next((word for word in words if word in SPLITS), "")
+
+
+def _check_once(folder: Path, files: list[Path]) -> None:
+    """No text twice: no file beside its packed copy, no split under two words, but for unsupervised texts."""
+    for path in files:
+        check_one(folder, [one.name for one in files if _unpacked(one) == _unpacked(path)])
+    for split in dict.fromkeys(SPLITS.values()):
+        words = {_word_of(path): path.name for path in reversed(files) if SPLITS.get(_word_of(path)) == split}
+        check_one(folder, sorted(name for word, name in words.items() if word != "unsupervised"))
+
+
+def _unpacked(path: Path) -> str:
+    return path.name.removesuffix(".gz")
 
 
 def _suffix(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+    return Path(_unpacked(path)).suffix.lower()
 
 
 def _known(path: Path) -> bool:

@@ -17,6 +17,17 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def check_one(folder: Any, names: Iterable[str]) -> None:
+    """That one name stands for what is wanted once, as a split: of two, one would be missed by nobody.
+
+    Raises:
+        DataError: naming the folder and the first two names.
+    """
+    names = list(names)
+    if len(names) > 1:
+        raise DataError(f"{folder}: both {names[0]} and {names[1]}; expected one of the two")
+
+
 def shown(value: Any, most: int = 40) -> str:
     """A value as Python writes it, in at most so many characters."""
     content = repr(value)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from spikeseq.recipes.shared.errors import DataError, listed, shown
+from spikeseq.recipes.shared.errors import DataError, check_one, listed, shown
 from spikeseq.recipes.shared.files.utf8 import lines, read_bytes
 from spikeseq.recipes.translation import sample as parallel_sample
 from spikeseq.recipes.translation.lines import clean
@@ -216,8 +216,7 @@ def _folder(path: Path, languages: _Languages, test_split: str) -> _Parts:
     train, skipped = _read(files, "train", languages, training=True)
     validation, test = None, None
     found = [stem for stem in VALIDATION_NAMES if stem in stems]
-    if len(found) > 1:
-        raise DataError(f"{folder}: validation files {listed(found)}; expected one of these names")
+    check_one(folder, found)
     if found:
         validation, _ = _read(files, found[0], languages)
     chosen = _chosen_test(test_split, [stem for stem in stems if stem not in ("train", *found)], str(folder))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeseq.recipes.shared.errors import DataError, shown
+from spikeseq.recipes.shared.errors import DataError, check_one, shown
 from spikeseq.recipes.shared.images.names import DIGITS
 from spikeseq.recipes.shared.images.parts import Parts, Rows, array_rows, file_part
 
@@ -20,13 +20,17 @@ from spikeseq.recipes.shared.images.parts import Parts, Rows, array_rows, file_p
 def find_idx(folder: Path) -> Parts:
     """`train-images-idx3-ubyte` and so on, packed by gzip or not, in the folder or in `MNIST/raw`."""
     parts: Parts = {}
-    for inside in (folder / "MNIST" / "raw", folder):
-        for role, stem in (("train", "train"), ("test", "t10k")):
+    for role, stem in (("train", "train"), ("test", "t10k")):
+        found = []
+        for inside in (folder / "MNIST" / "raw", folder):
             # Some copies write `images.idx3`. A file comes before its packed copy.
             images = min(inside.glob(f"{stem}-images?idx3-ubyte*"), default=None)
             labels = min(inside.glob(f"{stem}-labels?idx1-ubyte*"), default=None)
             if images and labels:
-                parts[role] = file_part([images, labels], partial(_idx_rows, images, labels))
+                found.append((images, labels))
+        check_one(folder, [str(images.relative_to(folder)) for images, _ in found])
+        for pair in found:
+            parts[role] = file_part(pair, partial(_idx_rows, *pair))
     return parts
 
 
@@ -88,18 +92,29 @@ def _mat_rows(path: Path) -> Rows:
     return _rows(path, pixels.transpose(3, 0, 1, 2), labels % 10, DIGITS)
 
 
-def find_batches(folder: Path) -> Parts:
-    """CIFAR's python version: `cifar-10-batches-py` or `cifar-100-python`, or the folder is one of these."""
-    for inside in (folder, folder / "cifar-10-batches-py"):
-        if (inside / "data_batch_1").is_file():
-            train = [inside / f"data_batch_{i}" for i in range(1, 6)]
-            files = {"train": train, "test": [inside / "test_batch"]}
-            return _batch_parts(files, inside / "batches.meta", "labels", "label_names")
-    for inside in (folder, folder / "cifar-100-python"):
-        if (inside / "train").is_file():
-            files = {"train": [inside / "train"], "test": [inside / "test"]}
-            return _batch_parts(files, inside / "meta", "fine_labels", "fine_label_names")
-    return {}
+def find_cifar10(folder: Path) -> Parts:
+    """CIFAR-10's python version: `cifar-10-batches-py`, or the folder is that."""
+    inside = _with_file(folder, "cifar-10-batches-py", "data_batch_1")
+    if inside is None:
+        return {}
+    files = {"train": [inside / f"data_batch_{i}" for i in range(1, 6)], "test": [inside / "test_batch"]}
+    return _batch_parts(files, inside / "batches.meta", "labels", "label_names")
+
+
+def find_cifar100(folder: Path) -> Parts:
+    """CIFAR-100's python version: `cifar-100-python`, or the folder is that."""
+    inside = _with_file(folder, "cifar-100-python", "train")
+    if inside is None:
+        return {}
+    files = {"train": [inside / "train"], "test": [inside / "test"]}
+    return _batch_parts(files, inside / "meta", "fine_labels", "fine_label_names")
+
+
+def _with_file(folder: Path, name: str, file: str) -> Path | None:
+    """Of a folder and the one `name` in it, that which has the file."""
+    found = [place for place in (folder, folder / name) if (place / file).is_file()]
+    check_one(folder, [str((place / file).relative_to(folder)) for place in found])
+    return found[0] if found else None
 
 
 def _batch_parts(files: dict[str, list[Path]], meta: Path, labels: str, names: str) -> Parts:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeseq.recipes.shared.errors import DataError, listed
-from spikeseq.recipes.shared.images.arrays import find_batches, find_idx, find_mat
+from spikeseq.recipes.shared.errors import DataError, check_one, listed
+from spikeseq.recipes.shared.images.arrays import find_cifar10, find_cifar100, find_idx, find_mat
 from spikeseq.recipes.shared.images.names import IMAGENETS
 from spikeseq.recipes.shared.images.parquet import find_parquet
 from spikeseq.recipes.shared.images.parts import Image, Parts, Rows, file_part
@@ -25,24 +25,34 @@ def find_parts(source: str, recipe: str) -> tuple[str, Parts]:
     The validation split serves as the test split where there is no other, or, of ImageNets, none with labels.
 
     Raises:
-        DataError: no such folder, or nothing in it that is laid out as in `LAYOUTS`.
+        DataError: no such folder, nothing in it that is laid out as in `LAYOUTS`, or two such things. (Other
+            publishers' arrays beside a recipe's own are passed over.)
     """
     path = Path(os.path.expanduser(source))
     try:
         if not path.is_dir():
             raise DataError(f"{path}: {_missing(path)}; expected sample, hub or a folder")
         for folder in (path, path / recipe):
-            for find in LAYOUTS.values():
-                parts = find(folder)
-                if "validation" in parts and ("test" not in parts or recipe in IMAGENETS):
-                    parts["test"] = parts.pop("validation")
-                if parts:
-                    return folder.resolve().name, parts
+            parts = _laid_out(folder, recipe)
+            if "validation" in parts and ("test" not in parts or recipe in IMAGENETS):
+                parts["test"] = parts.pop("validation")
+            if parts:
+                return folder.resolve().name, parts
         content = _content(path)
     except OSError as error:
         expected = "sample, hub or a folder"
         raise DataError(f"{source}: cannot be read ({error.strerror}); expected {expected}") from None
     raise DataError(f"{path}: it holds {content}; expected one of these layouts: {'; '.join(LAYOUTS)}")
+
+
+def _laid_out(folder: Path, recipe: str) -> Parts:
+    """The parts of the one layout that a folder has; none where it has none."""
+    own = PUBLISHED.get(recipe)
+    others = [find for find in PUBLISHED.values() if find is not own] if own and own(folder) else []
+    found = [parts for find in LAYOUTS.values() if find not in others and (parts := find(folder))]
+    files = [part.first for parts in found for part in list(parts.values())[:1]]
+    check_one(folder, [os.path.relpath(file, folder) for file in files if file])
+    return found[0] if found else {}
 
 
 def find_folders(folder: Path) -> Parts:
@@ -52,9 +62,7 @@ def find_folders(folder: Path) -> Parts:
         paths = [
             path for path in (folder / name for name in names) if path.is_dir() and _visible_folders(path)
         ]
-        if len(paths) > 1:
-            named = " and ".join(path.name for path in paths)
-            raise DataError(f"{folder}: both {named}; expected one of the two")
+        check_one(folder, [path.name for path in paths])
         for path in paths:
             images = {entry.name: _images(entry) for entry in _visible_folders(path)}
             files = [file for found in images.values() for file in found]
@@ -93,9 +101,11 @@ LAYOUTS: dict[str, Callable[[Path], Parts]] = {
     "train.parquet and test.parquet, or train-*.parquet, there or in data": find_parquet,
     "MNIST's train-images-idx3-ubyte, packed or not, there or in MNIST/raw": find_idx,
     "SVHN's train_32x32.mat and test_32x32.mat": find_mat,
-    "CIFAR's cifar-10-batches-py or cifar-100-python": find_batches,
+    "CIFAR's cifar-10-batches-py": find_cifar10,
+    "CIFAR's cifar-100-python": find_cifar100,
     "train/CLASS/*.png, *.jpg, *.webp or *.bmp, and val or test": find_folders,
 }
+PUBLISHED = {"mnist": find_idx, "svhn": find_mat, "cifar10": find_cifar10, "cifar100": find_cifar100}
 
 
 def _missing(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Labelled images in parquet files as the Hugging Face hub lays them out, or from the hub itself."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikeseq.recipes.recipe import SPLITS
-from spikeseq.recipes.shared.errors import DataError, shown
+from spikeseq.recipes.shared.errors import DataError, check_one, shown
 from spikeseq.recipes.shared.files import parquet
 from spikeseq.recipes.shared.images.names import HUB, IMAGENETS
 from spikeseq.recipes.shared.images.parts import Image, Part, Parts, Rows, file_part
@@ -20,12 +21,24 @@ LABEL_COLUMNS = ("label", "fine_label")
 def find_parquet(folder: Path) -> Parts:
     """Files such as train.parquet or train-00000-of-00002.parquet, in the folder or its `data`."""
     parts: Parts = {}
-    for inside in (folder / "data", folder):
-        for split in SPLITS:
-            files = sorted([*inside.glob(f"{split}.parquet"), *inside.glob(f"{split}-*.parquet")])
-            if files:
-                parts[split] = file_part(files, partial(read_parquet, files))
+    for split in SPLITS:
+        names = (f"{split}.parquet", f"{split}-*.parquet")
+        globs = [sorted(place.glob(name)) for place in (folder / "data", folder) for name in names]
+        found = [files for files in globs if files]
+        check_one(folder, [str(files[0].relative_to(folder)) for files in found])
+        for files in found:
+            _check_whole(files)
+            parts[split] = file_part(files, partial(read_parquet, files))
     return parts
+
+
+def _check_whole(files: Sequence[Path]) -> None:
+    """Of files such as train-00000-of-00002.parquet all are there."""
+    for path in files:
+        count = re.search(r"-of-(\d+)\.parquet$", path.name)
+        if count and int(count[1]) != len(files):
+            found = f"{len(files)} of them in {path.parent}"
+            raise DataError(f"{path}: {found}; expected {int(count[1])}, as its name says")
 
 
 def read_parquet(files: Sequence[Path]) -> Rows:

@@ -27,10 +27,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Part:
-    """One split where it lies: `read()` reads it, and its content depends on `facts`, which JSON can hold."""
+    """One split where it lies: `read()` reads it, and its content depends on `facts`, which JSON can hold.
+
+    first: its first file, if it lies in files.
+    """
 
     facts: Any
     read: Callable[[], Rows]
+    first: Path | None = None
 
 
 Parts = dict[str, Part]  # by role: train, test, and validation where the data brings one
@@ -38,7 +42,7 @@ Parts = dict[str, Part]  # by role: train, test, and validation where the data b
 
 def file_part(files: Sequence[Path], read: Callable[[], Rows]) -> Part:
     """A part that depends on files: their paths and states (`state_of`)."""
-    return Part([state_of(path) for path in files], read)
+    return Part([state_of(path) for path in files], read, files[0])
 
 
 def array_rows(origin: str, images: np.ndarray, labels: np.ndarray, classes: list[str] | None) -> Rows:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikeseq.recipes.shared.errors import DataError, listed, shown
+from spikeseq.recipes.shared.errors import DataError, check_one, listed, shown
 from spikeseq.recipes.shared.files.tables import READERS
 from spikeseq.recipes.shared.texts import sample as text_sample
 from spikeseq.recipes.shared.texts.files import Rows, checked, clean, read
@@ -210,15 +210,14 @@ def _local(source: str, columns: tuple[str, str]) -> _Parts:
 def _folder(path: Path) -> dict[str, Path]:
     """The files by role of the folder with the training file."""
     for folder in (path, path / "imdb"):
-        files: dict[str, Path] = {}
+        files: dict[str, list[Path]] = {}
         for stem, role in ROLES.items():
-            for file in (folder / f"{stem}{suffix}" for suffix in READERS):
-                if _exists(file) and files.setdefault(role, file) != file:
-                    raise DataError(
-                        f"{folder}: both {files[role].name} and {file.name}; expected one of the two"
-                    )
-        if "train" in files:
-            return files
+            found = [folder / f"{stem}{suffix}" for suffix in READERS]
+            files.setdefault(role, []).extend(file for file in found if _exists(file))
+        for found in files.values():
+            check_one(folder, [file.name for file in found])
+        if files["train"]:
+            return {role: found[0] for role, found in files.items() if found}
     expected = listed(f"train{suffix}" for suffix in READERS)
     raise DataError(
         f"{path}: no training file; expected one of {expected}; the folder holds {_content(path)}"

@@ -95,6 +95,33 @@ def test_a_folder_of_parts_and_without_validation(tmp_path):
     assert find(str(tmp_path)).splits == {"train", "test"}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("dev.txt", "valid.txt"), ("a.dev.md", "validation-0.jsonl"), ("train.txt", "training.txt")],
+    ids=["dev", "tables", "training"],
+)
+def test_two_names_of_one_split_are_refused(tmp_path, names):
+    """As for images and labelled texts: they had been merged."""
+    for name in ("train-0.txt", "test.txt", *names):
+        write(tmp_path / name, [name] if name.endswith("l") else name)
+    with pytest.raises(DataError, match=r"both \S+ and \S+; expected one of the two"):
+        find(str(tmp_path))
+
+
+@pytest.mark.parametrize("names", [("train.txt", "train.txt.gz"), ("a.md", "a.md.gz")], ids=["split", "any"])
+def test_a_file_and_its_packed_copy_are_refused(tmp_path, names):
+    for name in names:
+        write(tmp_path / name, name)
+    with pytest.raises(DataError, match=f"both {names[0]} and {names[1]}; expected one of the two"):
+        find(str(tmp_path))
+
+
+def test_unsupervised_texts_are_trained_on_too(tmp_path):
+    for name in ("train-0.txt", "train-1.txt", "unsupervised.txt", "test.txt"):
+        write(tmp_path / name, name)
+    assert documents_of(tmp_path) == ["train-0.txt", "train-1.txt", "unsupervised.txt"]
+
+
 def test_a_folder_of_any_texts(tmp_path):
     for name in ("b.txt", "a.md", "trains.txt"):
         write(tmp_path / name, name)

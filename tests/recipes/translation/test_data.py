@@ -269,7 +269,7 @@ def test_an_unknown_test_split_lists_the_known_ones(tmp_path):
 def test_two_files_for_one_part(tmp_path):
     for split in ("train", "val", "dev", "test"):
         write_pairs(tmp_path / split, numbered(3))
-    assert f"{tmp_path}: validation files val, dev; expected one" in failure(tmp_path)
+    assert f"{tmp_path}: both val and dev; expected one of the two" in failure(tmp_path)
     write(tmp_path / "train.en.gz", "x")
     assert f"{tmp_path}: both train.en, train.en.gz; expected one" in failure(tmp_path)
 

@@ -19,6 +19,7 @@ from image_case import (
     mat_set,
     message,
     parquet_set,
+    pickled,
     pictures,
     write_parquet,
 )
@@ -45,6 +46,13 @@ def test_parquet_files_in_pieces_and_only_some_rows_of_them(tmp_path):
     pixels, labels, _ = load(tmp_path, "svhn", rows=[3, 19, 20, 48, 59])
     assert labels.tolist() == cycle(20) + cycle(30) + cycle(10)
     assert pixels[:, 0, 0, 0].tolist() == [3, 19, 0, 28, 9]
+
+
+def test_parquet_files_of_which_one_is_missing(tmp_path):
+    """As after a download that was broken off."""
+    for i in (0, 2):
+        write_parquet(tmp_path / "data" / f"train-0000{i}-of-00003.parquet", cycle(20))
+    assert f"train-00000-of-00003.parquet: 2 of them in {tmp_path}/data; expected 3" in message(tmp_path)
 
 
 def test_parquet_columns_of_bytes_and_of_fine_labels(tmp_path):
@@ -133,6 +141,57 @@ def test_two_names_of_one_split_are_refused(tmp_path):
     image_folders(tmp_path, ("validation",))
     with pytest.raises(DataError, match="both validation and val; expected one of the two"):
         find_parts(str(tmp_path), "cifar10")
+
+
+TWICE = {
+    "parquet": (parquet_set, lambda at: parquet_set(at / "data"), "data/train.parquet and train.parquet"),
+    "pieces": (
+        parquet_set,
+        lambda at: write_parquet(at / "train-0.parquet", cycle(9)),
+        "train.parquet and train-0.parquet",
+    ),
+    "idx": (
+        idx_set,
+        lambda at: idx_set(at / "MNIST" / "raw"),
+        "MNIST/raw/train-images-idx3-ubyte.gz and train-images-idx3-ubyte.gz",
+    ),
+    "batches": (
+        cifar10_batches,
+        lambda at: pickled(at / "data_batch_1", {}),
+        "data_batch_1 and cifar-10-batches-py/data_batch_1",
+    ),
+    "parquet, folders": (parquet_set, image_folders, "train.parquet and train/cat/000.png"),
+    "idx, folders": (idx_set, image_folders, "train-images-idx3-ubyte.gz and train/cat/000.png"),
+    "mat, parquet": (mat_set, parquet_set, "train.parquet and train_32x32.mat"),
+}
+
+
+@pytest.mark.parametrize("case", TWICE)
+@pytest.mark.parametrize("recipe", ["cifar10", "mnist", "svhn"])
+def test_images_in_two_places_of_a_folder_are_refused(tmp_path, case, recipe):
+    """One of the two had been taken, and nothing said."""
+    first, second, named = TWICE[case]
+    first(tmp_path)
+    assert set(find_parts(str(tmp_path), recipe)[1]) == {"train", "test"}
+    second(tmp_path)
+    with pytest.raises(DataError, match=rf"^{tmp_path}: both {named}; expected one of the two$"):
+        find_parts(str(tmp_path), recipe)
+
+
+def test_of_several_publishers_arrays_in_a_folder_the_recipes_own_are_read(tmp_path):
+    """As torchvision leaves them in one root."""
+    for write in (cifar10_batches, cifar100_batches, mat_set, lambda at: idx_set(at / "MNIST" / "raw")):
+        write(tmp_path)
+    origins = {
+        "cifar10": "cifar-10-batches-py/data_batch_1",
+        "cifar100": "cifar-100-python/train",
+        "svhn": "train_32x32.mat",
+        "mnist": "MNIST/raw/train-images-idx3-ubyte.gz",
+    }
+    for recipe, origin in origins.items():
+        assert find_parts(str(tmp_path), recipe)[1]["train"].read().origin == str(tmp_path / origin)
+    with pytest.raises(DataError, match=r"both MNIST/raw/\S+ and train_32x32.mat; expected one of the two"):
+        find_parts(str(tmp_path), "imagenette")
 
 
 def test_images_of_other_kinds_are_read_or_named_but_never_left_out(tmp_path):
