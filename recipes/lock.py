@@ -27,8 +27,8 @@ def held(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     Where the system or the folder's disk knows no locks, that is said, and nothing is kept out.
 
     Raises:
-        RunError: another process, or another thread of this one, trains there; at a write, that the folder is
-            not the same any more.
+        RunError: another process, or another thread of this one, trains there; the disk does not tell; at a
+            write, that the folder is not the same any more.
     """
     file = _locked(folder, say)
     if file is None:
@@ -45,18 +45,27 @@ def held(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
             yield
     finally:
         # Gone before it is open to others: who waited for it finds that it is not the folder's any more.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RunError):
             if _is_lock_of(file, folder):
                 (folder / LOCK_FILE).unlink()
         os.close(file)
 
 
 def _is_lock_of(file: int, folder: Path) -> bool:
-    """Whether an open file is the one that a folder has for its lock."""
+    """Whether an open file is the one that a folder has for its lock.
+
+    Raises:
+        RunError: the disk does not tell, as of a folder of another machine that is out of reach.
+    """
     try:
         return os.path.samestat(os.fstat(file), os.stat(folder / LOCK_FILE))
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        why = f"{LOCK_FILE}: {error.strerror}"
+        raise RunError(
+            f"{folder} cannot be asked whether this training still has it ({why}); go on with --resume"
+        ) from None
 
 
 def _locked(folder: Path, say: Callable[[str], None]) -> int | None:
@@ -71,6 +80,9 @@ def _locked(folder: Path, say: Callable[[str], None]) -> int | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_lock_of(file, folder):  # else the one that held it ended since it was opened
                 return file
+        except RunError:
+            os.close(file)
+            raise
         except BlockingIOError:
             os.close(file)
             why = "another training writes to it; choose another --out"

@@ -26,11 +26,11 @@ def check_apart(path: Path, reads: Iterable[str | Path | None] = ()) -> None:
         ValueError: it is one of these files, lies in one of these folders, or is a part of a run.
     """
     places = (path.absolute(), path.resolve())  # a link, and what it leads to
-    for place in [Path(given).expanduser() for given in reads if given]:
+    for place in [Path(os.path.expanduser(given)) for given in reads if given]:
         if same(path, place):
             raise ValueError(f"{path} is read by this command; expected the name of another file")
         # A run with a manifest says itself what it consists of.
-        whole = place.is_dir() and not (place / MANIFEST_FILE).exists()
+        whole = os.path.isdir(place) and not (place / MANIFEST_FILE).exists()  # not Path's: any text is given
         if whole and kept(path) and any(one.is_relative_to(place.resolve()) for one in places):
             why = f"it lies in {place}, which this command reads"
             raise ValueError(f"{path} is not written over: {why}; expected the name of a new file")

@@ -163,13 +163,16 @@ def check_place(path: Path, parents: bool = False) -> None:
     Raises:
         ValueError: naming the path, and what is in its way.
     """
-    if not parents and path.is_dir():
-        raise ValueError(f"{path} is a folder; expected a file")
-    places = [place for place in path.parents if place.exists()] if parents else [path.parent]
-    place = path if parents and path.exists() else places[0]
-    if not place.is_dir():
-        problem = f"{place} is a file" if place.exists() else f"there is no folder {place}"
-        raise ValueError(f"{path} cannot be written: {problem}")
+    try:
+        if not parents and path.is_dir():
+            raise ValueError(f"{path} is a folder; expected a file")
+        places = [place for place in path.parents if place.exists()] if parents else [path.parent]
+        place = path if parents and path.exists() else places[0]
+        if not place.is_dir():
+            problem = f"{place} is a file" if place.exists() else f"there is no folder {place}"
+            raise ValueError(f"{path} cannot be written: {problem}")
+    except OSError as error:  # a name that is too long, a folder that cannot be looked into
+        raise ValueError(f"{path} cannot be written: {error.strerror}") from None
     if not os.access(place, os.W_OK | os.X_OK):
         raise ValueError(f"{path} cannot be written: {place} is closed to you")
     # Some systems let everything be done by who asks, and refuse it then: a file tells.

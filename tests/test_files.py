@@ -23,6 +23,9 @@ def test_what_is_in_the_way_of_a_file_or_folder(tmp_path, monkeypatch):
     for inside in ("file", "file/a", "file/a/b"):
         with pytest.raises(ValueError, match=f"{inside} cannot be written: .*file is a file"):
             check_place(tmp_path / inside, parents=True)
+    for name, parents in (("a" * 256, False), ("a" * 256, True), ("a" * 250, False)):
+        with pytest.raises(ValueError, match=f"{name} cannot be written: .*File name too long"):
+            check_place(tmp_path / name, parents)
     monkeypatch.setattr(os, "access", lambda *args: False)
     with pytest.raises(ValueError, match=r"cannot be written: .* is closed to you"):
         check_place(tmp_path / "a.png")

@@ -1,5 +1,6 @@
 """The console script's application, and the arguments that its commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,11 +30,17 @@ def main(
     """What all commands share. Its help is the app's."""
 
 
-def path(text: str) -> Path:
-    """A path of the command line; `~` is the home folder, as in `--data`."""
+def path(text: str | Path) -> Path:
+    """A path of the command line; `~` is the home folder, as in `--data`, and `~NAME` that of a user."""
+    text = str(text)  # a default is a path already
     if not text:  # an unset variable of a shell
         raise typer.BadParameter("expected a path, got nothing")
-    return Path(text).expanduser()
+    whole = Path(os.path.expanduser(text))
+    if text.startswith("~") and whole == Path(text) and not os.path.lexists(text):
+        raise typer.BadParameter(
+            f"there is no user {whole.parts[0][1:]!r} for {text}; ./{text} is a path here"
+        )
+    return whole
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

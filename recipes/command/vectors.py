@@ -1,5 +1,6 @@
 """`spikeseq vectors`: word vectors as a file, for `--set data.vectors=FILE`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,11 +29,15 @@ def vectors(
     """Word vectors in a text file: trained on texts, or those of a run's embedding."""
     from spikeseq.recipes.outputs import check_output
     from spikeseq.recipes.runs import CONFIG_FILE, load
+    from spikeseq.recipes.shared.texts.data import source_files
     from spikeseq.tokenizers import save_vectors
 
-    check_output(out, [source, *(setting.partition("=")[2] for setting in set_ or [])])
-    run = Path(source).expanduser()
-    if not (run / CONFIG_FILE).exists():
+    run = Path(os.path.expanduser(source))
+    texts = not os.path.exists(run / CONFIG_FILE)
+    # Of a folder of texts these are its files by role: vectors may be written beside them, and again.
+    files = source_files(source).values() if texts and source not in ("sample", "hub") else [run]
+    check_output(out, [*files, *(setting.partition("=")[2] for setting in set_ or [])])
+    if texts:
         vocab, rows = RECIPES[OF_WORDS].vectors(source, set_ or [], say)
     elif set_:
         raise ValueError(f"{source} is a run, whose vectors are trained; leave --set out")

@@ -7,6 +7,7 @@ input is a one-line DataError.
 
 import hashlib
 import json
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -164,7 +165,7 @@ def _source(settings: Any, say: Say) -> Source:
         folder = made_cache_folder() / "tonic"
         _download(folder, say)
     else:
-        folder = Path(settings.source).expanduser()
+        folder = Path(os.path.expanduser(settings.source))
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; expected sample, hub or one that holds DVSGesture")
     name = settings.source if settings.source in ("sample", "hub") else folder.resolve().name

@@ -1,5 +1,7 @@
 """One training a run folder (case 4.14), with real processes."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -178,6 +180,33 @@ def test_a_folder_that_goes_while_a_file_is_synced(tmp_path, monkeypatch):
         with pytest.raises(RunError, match="is not the folder any more"):
             write_whole(folder / "a", "x")
     assert not list(folder.iterdir())
+
+
+def test_a_disk_that_does_not_tell_of_the_lock(tmp_path, monkeypatch):
+    """As of another machine: its folder is out of reach. The training ends with that."""
+    told, said = os.stat, []
+
+    def stale(path, **options):
+        if str(path).endswith(lock.LOCK_FILE):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return told(path, **options)
+
+    message = (
+        rf"^{tmp_path} cannot be asked whether this training still has it \(.lock: Stale file handle\); go"
+    )
+    with pytest.raises(RunError, match=message), lock.held(tmp_path, said.append):
+        monkeypatch.setattr(os, "stat", stale)
+        write_whole(tmp_path / "a", "x")
+    with pytest.raises(RunError, match=message), lock.held(tmp_path, said.append):
+        pass
+    monkeypatch.undo()
+    with pytest.raises(KeyError), lock.held(tmp_path, said.append):
+        monkeypatch.setattr(os, "stat", stale)
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK_FILE] and not said
+    monkeypatch.undo()
+    with lock.held(tmp_path, said.append):  # nobody holds it
+        write_whole(tmp_path / "a", "x")
 
 
 def test_pictures_are_drawn_while_others_are_kept_out(cli, tmp_path, cache, monkeypatch):

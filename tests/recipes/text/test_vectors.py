@@ -31,6 +31,20 @@ def test_vectors_of_texts_start_a_training_on_others(cli, tmp_path):
     assert "only" in opened.vocab and opened.vocab.frequencies["only"] == 0
 
 
+def test_vectors_are_written_beside_their_texts_again_but_not_over_these(cli, tmp_path):
+    content = "text,label\n" + "".join(f"good film {i},1\nbad film {i},0\n" for i in range(20))
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "link.txt").symlink_to(tmp_path / "test.csv")
+    for _ in range(2):
+        done = cli("vectors", tmp_path, "--out", tmp_path / "x.txt", *sets(SMALL))
+        assert done.code == 0 and (tmp_path / "x.txt").stat().st_size, done.err
+    for name in ("train.csv", "test.csv", "link.txt"):
+        line = refused(cli("vectors", tmp_path, "--out", tmp_path / name, *sets(SMALL)))
+        assert line == f"{tmp_path / name} is read by this command; expected the name of another file"
+        assert (tmp_path / "train.csv").read_text() == (tmp_path / "test.csv").read_text() == content
+
+
 def test_vectors_of_a_run_are_its_embedding(cli, text_runs, tmp_path):
     pytest.importorskip("torchtext.vocab")
     file = tmp_path / "vectors.txt.gz"
