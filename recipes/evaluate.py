@@ -30,7 +30,7 @@ def evaluate(
     opened = runs.load(run)
     config = opened.config
     recipe = RECIPES[config.recipe]
-    if split not in recipe.splits:
+    if split not in recipe.splits and not recipe.names_tests:
         raise ValueError(f"--split must be one of {', '.join(recipe.splits)}, got {split!r}")
     task = recipe.reopen(opened, run, config.data.source if data is None else data, split, say)
     model = opened.model if events is None else driven_by_events(opened.model, events)

@@ -99,6 +99,8 @@ class Recipe(ABC):
     """Settings of the section `data` that decide which rows a run is trained, validated and tested on."""
     splits: tuple[str, ...] = SPLITS
     """What `spikeseq evaluate --split` takes."""
+    names_tests: bool = False
+    """Whether `--split` takes the name of one of several test sets as well."""
     writes_lines: bool = False
     """Whether `test` gives, under "files", SPLIT.hypotheses and SPLIT.references, a line for each row."""
 

@@ -81,6 +81,27 @@ def test_evaluate_writes_the_translations(cli, runs, tmp_path):
         assert (out / name).read_text().count("\n") == 40
 
 
+def test_another_test_of_the_folder_by_its_name(cli, runs, tmp_path):
+    lines = {"de": ["Ein Hund schläft.", "Ein Mann."], "en": ["A dog sleeps.", "A man."]}
+    for language, sentences in lines.items():
+        for stem, kept in (
+            ("train", sentences),
+            ("val", sentences),
+            ("test_a", sentences),
+            ("test_b", sentences[:1]),
+        ):
+            (tmp_path / f"{stem}.{language}").write_text("".join(f"{line}\n" for line in kept))
+    out = tmp_path / "out"
+    command = ["evaluate", runs / "translation", "--data", tmp_path]
+    done = cli(*command, "--split", "test_b", "--out", out, "--json")
+    assert json.loads(done.out)["split"] == "test_b"
+    assert (out / "test_b.references").read_text() == "A dog sleeps.\n"
+    assert "no test split 'test_c'; there is test_a, test_b" in refused(cli(*command, "--split", "test_c"))
+    # The usual one's name does not stand for another, nor for pairs that are cut off.
+    message = refused(cli("evaluate", runs / "translation", "--split", "test_2016_flickr"))
+    assert message == "sample has no test split 'test_2016_flickr'; expected train, validation, test"
+
+
 def test_settings_are_compared_without_the_test_split(cli, tmp_path):
     options = sets([*TRANSLATION, "evaluate.split=validation"])
     done = cli("train", "multi30k", *options, "--out", tmp_path / "run", "--json")

@@ -141,7 +141,10 @@ def train(
 def evaluate(
     run: Run,
     data: Annotated[str | None, typer.Option(help="Other data than it was trained with.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test; for lm also all.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(help="train, validation or test; for lm also all, for multi30k a test file's name."),
+    ] = "test",
     against: Annotated[
         Path | None,
         typer.Option(metavar="RUN", parser=path, help="Another translation run: paired bootstrap of BLEU."),

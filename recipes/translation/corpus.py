@@ -121,13 +121,13 @@ def load_parallel_corpus(config: Any, say: Say = lambda text: None) -> ParallelC
     return without_long(corpus, config.longest)
 
 
-def load_pairs(config: Any, source: str | None = None) -> ParallelData:
-    """The raw pairs that the section `data` of a configuration describes, or those of another source."""
+def load_pairs(config: Any, source: str | None = None, test: str | None = None) -> ParallelData:
+    """The raw pairs that the section `data` of a configuration describes; of another source or test split."""
     return load_parallel_data(
         config.source if source is None else source,
         source_language=config.source_language,
         target_language=config.target_language,
-        test_split=config.test_split,
+        test_split=config.test_split if test is None else test,
         validation_share=config.validation_share,
         test_share=config.test_share,
         seed=config.split_seed,

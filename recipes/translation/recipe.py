@@ -38,6 +38,7 @@ class Translation(Recipe):
 
     example = "Ein Hund läuft über eine grüne Wiese ."
     writes_lines = True
+    names_tests = True
     rows = (*Recipe.rows, "source_language", "target_language", "test_split", "test_share")
 
     def load(self, config: Any, say: Say) -> ParallelCorpus:
@@ -107,11 +108,17 @@ class Translation(Recipe):
         return open_translator(model.eval(), source, target, config)
 
     def reopen(self, opened: Translator, folder: Path, source: str, split: str, say: Say) -> TranslationTask:
-        """Raises ValueError for data in other languages."""
+        """`split` may also be the name of a test in a folder, as test_2017_flickr; it is read as it is.
+
+        Raises:
+            ValueError: data in other languages; no such split or test.
+        """
         config = opened.config
         sides = read_sides(folder, config.data)
-        data = load_pairs(config.data, source=source)
-        pairs = {"train": data.train, "validation": data.validation, "test": data.test}[split]
+        data = load_pairs(config.data, source, None if split in self.splits else split)
+        if split not in (*self.splits, data.test_split):  # a set without it may have another, or one cut off
+            raise ValueError(f"{data.name} has no test split {split!r}; expected {', '.join(self.splits)}")
+        pairs = {"train": data.train, "validation": data.validation}.get(split, data.test)
         say(f"tokenising {len(pairs):,} pairs")
         corpus = ParallelCorpus(data.name, *sides, {split: encode_pairs(pairs, *sides)})
         return build_translation_task(config, corpus, opened.model)
