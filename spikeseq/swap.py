@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .checks import CURRENT_DTYPES, check_module
+from .checks import CURRENT_DTYPES, check_module, check_number
 from .modules import check_initialised, check_plain, is_compiled, is_scripted, named, refuse
 from .nn import SpikingRNN, SpikingRNNCell
 from .outside import copied, outside
@@ -50,7 +50,11 @@ class _StandIn(nn.Module):
             return None
         if not (isinstance(hx, tuple | list) and len(hx) == 2 and all(isinstance(x, Tensor) for x in hx)):
             raise TypeError(f"hx must be (h, c), as nn.{self.replaces} takes it, got {_kind(hx)}")
-        return self._membrane(hx[1], 1.0)
+        h, c = hx
+        if h.shape != c.shape:
+            shapes = f"{tuple(h.shape)} and {tuple(c.shape)}"
+            raise ValueError(f"hx must be (h, c) of one shape, as nn.{self.replaces} takes it, got {shapes}")
+        return self._membrane(c, 1.0)
 
     def _hidden_state(self, hx: Any) -> Tensor | None:
         """h: the membrane in the scale of the output."""
@@ -169,6 +173,7 @@ def swap(
         )
     if getattr(neuron.get("surrogate"), "memory_planes", 0):
         raise ValueError(f"swap cannot serve a surrogate with memory in (h, c), got {neuron['surrogate']!r}")
+    scale = check_number("scale", scale)
     if not (scale > 0 and math.isfinite(scale)):
         raise ValueError(f"scale must be positive and finite, got {scale}")
     check_initialised(model)

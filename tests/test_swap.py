@@ -291,6 +291,13 @@ def test_other_errors():
         swap(nn.LSTM(4, 6), surrogate=ApproximateLIF())
     with pytest.raises(ValueError, match="scale must be positive and finite, got 0"):
         swap(nn.LSTM(4, 6), scale=0)
+    for scale in ("a", None, torch.ones(2)):
+        with pytest.raises(TypeError, match="scale must be a number, got"):
+            swap(nn.LSTM(4, 6), scale=scale)
+    with pytest.raises(
+        ValueError, match=r"hx must be \(h, c\) of one shape.*got \(1, 9, 6\) and \(1, 3, 6\)"
+    ):
+        swap(nn.LSTM(4, 6))(torch.randn(5, 3, 4), (torch.zeros(1, 9, 6), torch.zeros(1, 3, 6)))
     with pytest.raises(ValueError, match="substeps"):
         swap(nn.LSTM(4, 6), substeps=0)
     with pytest.raises(TypeError, match=r"hx must be \(h, c\).*got Tensor"):

@@ -14,6 +14,8 @@ from .survey import ROLES, role
 
 STRAIGHT = 1e-5  # relative, in float64; networks that compute in float32 in between pass too
 POINTS = 4
+NOISE = (1.0, 100.0)
+"""Sizes of noise, inputs' as 1: what bends at zero alone is met by the larger, whatever is added to it."""
 
 
 @torch.no_grad()
@@ -26,7 +28,11 @@ def check_affine(model: nn.Module, example: Tensor) -> None:
     scale = example.abs().max()
     source = torch.Generator("cpu").manual_seed(0)
     noise = torch.randn(example.shape, generator=source, dtype=torch.float64, device="cpu")
-    other = noise.to(example) * (scale if scale > 0 else 1)
+    for size in NOISE:
+        _check_affine(model, example, noise.to(example) * (scale if scale > 0 else 1) * size)
+
+
+def _check_affine(model: nn.Module, example: Tensor, other: Tensor) -> None:
     points = torch.cat((example, other, example + other, torch.zeros_like(example)))
     with _gated(model), _first_bend(model) as bends:
         out = logits_of(model(points))

@@ -54,6 +54,14 @@ def test_nonlinear_functions_by_any_name(name):
         spikeseq.to_spiking(Net(BENT[name]), [X], substeps=3)
 
 
+def test_what_bends_where_the_inputs_do_not_bring_it():
+    """A bias keeps all values that inputs give on one side; spikes of single sub-steps cross over."""
+    assert (Net()(X).abs() < 2).all()
+    with pytest.raises(ValueError, match="model computes something that is nonlinear"):
+        spikeseq.to_spiking(Net(lambda x: (x + 8).abs()), [X], substeps=3)
+    spikeseq.to_spiking(Net(lambda x: x + 8), [X], substeps=3)
+
+
 class Swish(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x / (1 + torch.pow(2.7, -x))
