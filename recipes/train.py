@@ -247,7 +247,7 @@ def _finished(folder: Path, config: Any, resume: bool) -> bool:
         if (folder / runs.CONFIG_FILE).exists():
             old = runs.read_config(folder)
             before, now = flat(old), flat(config)
-            for key in sorted((before | now).keys() - PLACES, key=lambda key: (key != "model.name", key)):
+            for key in dict.fromkeys(("recipe", "model.name", *sorted((before | now).keys() - PLACES))):
                 if before.get(key) != now.get(key):
                     values = f"{key}={before.get(key)}, now it is {now.get(key)}"
                     raise runs.RunError(f"{folder} was started with {values}; --resume needs the same")

@@ -114,6 +114,10 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
         train(config(**{"train.epochs": 3}), tmp_path / "run", resume=True)
     with pytest.raises(RunError, match=r"was started with model\.name=snn, now it is lstm"):
         train(config("lstm"), tmp_path / "run", resume=True)
+    with pytest.raises(
+        RunError, match=r"was started with recipe=imdb, now it is lm; --resume needs the same"
+    ):
+        train(load_config("lm", model="lstm"), tmp_path / "run", resume=True)
     assert {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")} == before
     (tmp_path / "file").write_text("x")
     for resume in (False, True):
