@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..files import write_whole
+from ..files import check_place, write_whole
 from ..ops import lif as _lif  # noqa: F401  defines the op
 from ..ops import recurrent as _recurrent  # noqa: F401
 from ..ops.build import backend_info, ensure_native
@@ -40,18 +40,20 @@ def to_pt2(
     of SCHEMA, and `torch.ops.load_library` before `torch._inductor.aoti_load_package`.
 
     Args:
-        model: what `program` takes, or what it returned.
+        model: what `program` takes and puts in evaluation mode, or what it returned.
         streaming, shape: as `program`.
         file: where to; it must end in ".pt2".
     Returns:
         The program that was compiled.
     Raises:
-        NotExportable: as `program`; an nn.LSTM or nn.GRU. ValueError: the file's name. RuntimeError: no
-            kernel, or no C++ compiler.
+        NotExportable: as `program`; an nn.LSTM or nn.GRU. ValueError: the file's name or place.
+            RuntimeError: no kernel, or no C++ compiler.
     """
     path = Path(file)
     if path.suffix != ".pt2":
         raise ValueError(f"a compiled package must end in .pt2, got {path.name}")
+    for written in (path, path.with_suffix(".so")):
+        check_place(written)
     exported = model if isinstance(model, Exported) else program(model, streaming=streaming, shape=shape)
     if isinstance(exported.module, Recalls):
         kind = type(exported.module.model.rnn).__name__

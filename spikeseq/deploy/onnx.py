@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..exchange.needed import needed
-from ..files import write_whole
+from ..files import check_place, write_whole
 from .loops import rnn_to_onnx
 from .program import VOCABULARY, Exported, NotExportable, program
 from .quiet import quiet
@@ -38,7 +38,7 @@ def to_onnx(
     model takes its state and returns it (`..._after`); before a text, it is zeros.
 
     Args:
-        model: what `program` takes, or what it returned.
+        model: what `program` takes and puts in evaluation mode, or what it returned.
         file: where to.
         streaming, shape: as `program`.
         opset: of the standard operators; default that of torch.
@@ -46,8 +46,10 @@ def to_onnx(
         The program that was written.
     Raises:
         NotExportable: as `program`; an op without translation; an opset before 18, or one that the package
-            `onnx` does not have. ImportError: onnx or onnxscript is not there.
+            `onnx` does not have. ValueError: a file that cannot be written. ImportError: onnx or
+            onnxscript is not there.
     """
+    check_place(Path(file))
     known = needed("onnx", INSTALL).defs.onnx_opset_version()
     needed("onnxscript", INSTALL)
     if opset is not None and not (type(opset) is int and OLDEST_OPSET <= opset <= known):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ..checks import has_values
 from ..modules import check_initialised, check_plain
 from ..nn import SpikingNetwork
 from .apart import WAY_OUT, chain_apart, shape_of
@@ -21,10 +22,13 @@ def apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | None = No
         input_shape: of one input, without time and batch; needed where the first module does not tell.
     Raises:
         ValueError: a module that no graph has a node for, naming it and the known ones; one that is not
-            exactly what its class says; an input shape that is missing or does not fit.
+            exactly what its class says; one without values; an input shape that is missing or does not fit.
     """
     if isinstance(model, nn.Module):
         check_initialised(model)
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            if not has_values(tensor):
+                raise ValueError(f"{name} has no values: it is on {tensor.device}; fill it first")
     if isinstance(model, SpikingNetwork):
         check_plain("", model, WAY_OUT, SpikingNetwork)
         return recorded(model, shape_of(input_shape, model))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from spikeseq.deploy import Exported, Inputs, NotExportable, agreement, open_onnx, program, to_onnx
+from spikeseq.deploy import Exported, Inputs, NotExportable, agreement, open_onnx, program, to_onnx, to_pt2
 from spikeseq.deploy import onnx as ours
 from spikeseq.functional import lif
 from spikeseq.models.language import SpikingLanguageModel
@@ -140,6 +140,20 @@ def test_an_opset_too_old_or_unknown(tmp_path, opset):
     with pytest.raises(NotExportable, match="opset must lie between 18 and"):
         to_onnx(SpikingClassifier(5), tmp_path / "m.onnx", opset=opset)
     assert not list(tmp_path.iterdir())
+
+
+def test_where_no_file_can_be_written(written, tmp_path):
+    """Before anything is computed: a model may take minutes to be compiled."""
+    exported, _ = written["classifier"]
+    (tmp_path / "m.so").mkdir()
+    for write, name, message in (
+        (to_onnx, "", "is a folder; expected a file"),
+        (to_onnx, "no/m.onnx", "m.onnx cannot be written: there is no folder"),
+        (to_pt2, "no/m.pt2", "m.pt2 cannot be written: there is no folder"),
+        (to_pt2, "m.pt2", "m.so is a folder; expected a file"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            write(exported, tmp_path / name)
 
 
 def test_the_newest_opset(written, tmp_path):

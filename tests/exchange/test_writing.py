@@ -36,6 +36,11 @@ def test_taken_apart_it_is_the_model(name):
             assert torch.equal(out, expected) and out.any()
 
 
+def test_a_model_without_values_is_refused():
+    with pytest.raises(ValueError, match=r"^layers\.0\.input_map\.weight has no values: it is on meta"):
+        to_nir(SpikingRNN(3, 4, reset="hard", device="meta"))
+
+
 @pytest.mark.parametrize("reader", [None, *READERS])
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_written_and_read_again_fires_the_same_spikes(name, reader, tmp_path):
