@@ -96,6 +96,7 @@ def _folder(folder: Path) -> Source:
         )
     apart = {path: SPLITS.get(_word_of(path)) for path in files}
     _check_once(folder, files)
+    parquet.check_whole(files)
     name, named = folder.resolve().name, {split for split in apart.values() if split is not None}
     if not named:
         return Source(name, {"train": files})

@@ -1,12 +1,30 @@
 """Reading parquet files: whatever is wrong with one is one line that names it."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from spikeseq.recipes.shared.errors import DataError, quoted, shown
+
+PIECE = re.compile(r"(?P<name>.+)-\d+-of-(?P<count>\d+)(-[0-9a-f]+)?\.parquet")
+"""One of several files of a table, as the hub names them: train-00000-of-00002.parquet."""
+
+
+def check_whole(files: Iterable[Path]) -> None:
+    """That of a table in several files none is missing, as where a download was broken off.
+
+    Raises:
+        DataError: naming one that is there.
+    """
+    pieces = [(path, found) for path in files if (found := PIECE.fullmatch(path.name))]
+    for path, found in pieces:
+        there = sum(other.group("name", "count") == found.group("name", "count") for _, other in pieces)
+        if there != int(found["count"]):
+            where = f"{there} of them in {path.parent}"
+            raise DataError(f"{path}: {where}; expected {int(found['count'])}, as its name says")
 
 
 @contextmanager

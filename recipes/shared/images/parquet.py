@@ -1,6 +1,5 @@
 """Labelled images in parquet files as the Hugging Face hub lays them out, or from the hub itself."""
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,18 +26,9 @@ def find_parquet(folder: Path) -> Parts:
         found = [files for files in globs if files]
         check_one(folder, [str(files[0].relative_to(folder)) for files in found])
         for files in found:
-            _check_whole(files)
+            parquet.check_whole(files)
             parts[split] = file_part(files, partial(read_parquet, files))
     return parts
-
-
-def _check_whole(files: Sequence[Path]) -> None:
-    """Of files such as train-00000-of-00002.parquet all are there."""
-    for path in files:
-        count = re.search(r"-of-(\d+)\.parquet$", path.name)
-        if count and int(count[1]) != len(files):
-            found = f"{len(files)} of them in {path.parent}"
-            raise DataError(f"{path}: {found}; expected {int(count[1])}, as its name says")
 
 
 def read_parquet(files: Sequence[Path]) -> Rows:

@@ -116,6 +116,18 @@ def test_a_file_and_its_packed_copy_are_refused(tmp_path, names):
         find(str(tmp_path))
 
 
+def test_a_piece_of_a_table_that_is_missing(tmp_path):
+    """As after a download that was broken off."""
+    for name in ("train-00000-of-00002", "test-00000-of-00001-0a1b2c", "train-extra-00000-of-00001"):
+        write(tmp_path / f"{name}.parquet", [name])
+    with pytest.raises(
+        DataError, match=r"train-00000-of-00002\.parquet: 1 of them in .*; expected 2, as its"
+    ):
+        find(str(tmp_path))
+    write(tmp_path / "train-00001-of-00002.parquet", ["more"])
+    assert documents_of(tmp_path) == ["train-00000-of-00002", "more", "train-extra-00000-of-00001"]
+
+
 def test_unsupervised_texts_are_trained_on_too(tmp_path):
     for name in ("train-0.txt", "train-1.txt", "unsupervised.txt", "test.txt"):
         write(tmp_path / name, name)
