@@ -134,7 +134,7 @@ test-torch-%: .venv-torch-%/.ready
 
 # A wheel in dist/ that needs no compiler: it brings the CPU kernel for each of WHEEL_TORCHES (docs/installing.md).
 wheel: $(READY) $(WHEEL_TORCHES:%=.venv-torch-%/.ready)
-	rm -rf spikeseq/kernels build dist
+	rm -rf spikeseq/kernels build/lib* build/bdist.* dist/spikeseq-*.whl
 	for torch in $(WHEEL_TORCHES); do \
 	  .venv-torch-$$torch/bin/python -c "from spikeseq.ops.build import ship; print(ship())" || exit; done
 	$(BIN)/python -m build --wheel --config-setting=--build-option=--plat-name=linux_x86_64

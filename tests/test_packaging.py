@@ -27,6 +27,27 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_making_a_wheel_removes_only_what_that_makes(tmp_path: Path) -> None:
+    """The site is in build/, too."""
+    make = ["make", "-n", "-C", str(ROOT), "wheel", "WHEEL_TORCHES="]
+    said = subprocess.run(make, check=True, capture_output=True, text=True).stdout
+    (first, *_) = [line for line in said.splitlines() if line.startswith("rm -rf spikeseq/kernels")]
+    gone = (
+        "spikeseq/kernels/a.so",
+        "build/lib/spikeseq/old.py",
+        "build/lib.linux/a",
+        "build/bdist.linux-x86_64/a",
+    )
+    gone += ("dist/spikeseq-0.0.1-py3-none-any.whl",)
+    kept = ("build/site/index.html", "build/uv/bin/uv", "dist/mine.tar.gz", "spikeseq/__init__.py")
+    for name in (*gone, *kept):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    subprocess.run(first, shell=True, check=True, cwd=tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == set(kept)
+
+
 def test_wheel(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())

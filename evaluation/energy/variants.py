@@ -9,7 +9,6 @@ from torch import nn
 
 from spikeseq.fold import fold_embeddings
 from spikeseq.modules import check_plain, class_of, refuse
-from spikeseq.quantisation.spiking import quantise_spiking
 
 BRIEF = (
     "macs",
@@ -62,14 +61,6 @@ def quantised(model: nn.Module) -> nn.Module | None:
             )
         except (ImportError, RuntimeError):  # no such module, no engine for it
             return None
-
-
-def whole_numbers(model: nn.Module, bits: int) -> nn.Module | None:
-    """A spiking text classifier folded, with weights of so many bits; None for what has no such form."""
-    try:
-        return quantise_spiking(model, bits)
-    except (TypeError, ValueError):
-        return None
 
 
 def brief(account: dict[str, Any]) -> dict[str, Any]:

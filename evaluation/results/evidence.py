@@ -188,7 +188,7 @@ def grouped(name: str, members: Iterable[tuple[int, str, dict[str, Any]]]) -> Ev
         "run",
         tuple(file for _, file, _ in ordered),
         {seed: run["figures"] for seed, _, run in ordered},
-        tuple(run["command"] for run in runs),
+        tuple(line for run in runs for line in run["command"].splitlines()),
         "; ".join(dict.fromkeys(str(run["figures"].get("hardware", "")) for run in runs)),
         max((second for second in seconds if second is not None), default=None),
         folds=first.get("folds"),

@@ -16,7 +16,7 @@ HEAD = """\
 Every figure of the thesis's tables (chapters 4 to 6), ours beside it, and what ours rests on:
 
 - **a kept run**: the link leads to what its `metrics.json` says, the figure is read from there, and the
-  command trains it again;
+  commands give it again;
 - *an earlier run*: its folder was not kept. The figure was copied from the page that the link leads to. The
   command repeats it; until somebody has done so, it cannot be checked;
 - **not run**, and why.
@@ -216,14 +216,15 @@ def kept_beside(contents: Contents, known: Mapping[str, Evidence]) -> str:
 
 
 def scores(one: Evidence) -> str:
-    """The numbers under "test", each the mean over seeds."""
+    """The numbers under "test", each the mean over seeds; and whether weights were rounded after training."""
     first = next(iter(one.seeds.values()))
     said = []
     for key, value in first.get("test", {}).items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             numbers = one.values(f"test.{key}")
             said.append(f"{key} {sum(numbers) / len(numbers):,.2f}")
-    return ", ".join(said)
+    rounded = f" (weights: {first['weights']})" if "weights" in first else ""
+    return ", ".join(said) + rounded
 
 
 # ---- Markdown

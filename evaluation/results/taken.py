@@ -51,8 +51,11 @@ def take_run(folder: Path) -> tuple[dict[str, Any], str]:
     }
     own = {key: value for key, value in settings.items() if key not in inherited or inherited[key] != value}
     name = named(folder, config.seed, config.data.source == "sample")
-    origin = Path(start).name if start else None
-    kept["command"] = command(kept, own, str(config.data.source), origin, folder.resolve().name)
+    origin, place = Path(start).name if start else None, folder.resolve().name
+    kept["command"] = command(kept, own, str(config.data.source), origin, place)
+    if metrics.get("weights") == "int8":  # they were rounded after the training, and tested again
+        rounded = f"runs/{place}", "--to", "int8", "--out", f"runs/{place}-int8"
+        kept["command"] += "\n" + shlex.join(("spikeseq", "export", *rounded))
     kept["figures"] = short(metrics)
     return kept, name
 

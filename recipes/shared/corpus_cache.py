@@ -39,6 +39,9 @@ def state_of(path: Path) -> list[Any]:
 
     Its path is the given one, not what a link leads to: names in it say roles and classes. Its date may have
     been put back (`rsync -t`, `cp -p`); the time of its last change, and its number on the disk, are not.
+
+    That time changes with its rights and the number of its hard links, too: a corpus is then made anew for
+    nothing. Without it, arrays of one size and date (idx files always have one size) would stand for others.
     """
     stat = path.stat()
     return [str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

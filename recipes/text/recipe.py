@@ -86,7 +86,8 @@ class TextClassification(Recipe):
         on the split again, as rounding costs accuracy: baselines in 8 bits (`int8`), and if the configuration
         asks for it spiking networks in whole numbers (`folded, 8 bits` and 4).
         """
-        from spikeseq.evaluation.energy.variants import brief, folded, quantised, whole_numbers
+        from spikeseq.evaluation.energy.variants import brief, folded, quantised
+        from spikeseq.quantisation.spiking import quantise_spiking
 
         data = task.corpus.splits[split]
         count = min(config.evaluate.energy_texts, len(data))
@@ -101,7 +102,7 @@ class TextClassification(Recipe):
             "int8": quantised,
         }
         if config.evaluate.whole_numbers:
-            makers |= {f"folded, {bits} bits": partial(whole_numbers, bits=bits) for bits in (8, 4)}
+            makers |= {f"folded, {bits} bits": partial(quantise_spiking, bits=bits) for bits in (8, 4)}
         for name, make in makers.items():
             variant = make(model)
             if variant is not None:

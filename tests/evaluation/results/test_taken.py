@@ -44,6 +44,22 @@ def test_a_run_is_kept_without_places_and_layers(tmp_path, folder, cli):
     assert "[diet-sample](runs/diet-sample-1.json)" in (folder / "README.md").read_text()
 
 
+def test_a_run_in_8_bits_is_kept_with_the_command_that_rounds_it(tmp_path, folder, cli):
+    """Its figures are of what was exported: the training alone gives others."""
+    run = shutil.copytree(OLD / "imdb-bow", tmp_path / "runs" / "small")
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(metrics | {"weights": "int8"}))
+    assert cli("results", "--root", tmp_path, "--add", run).code == 0
+    one = read_evidence(folder)[0]["small-sample"]
+    training, rounding = one.commands
+    assert training.startswith("spikeseq train imdb ") and training.endswith(" --out runs/small")
+    assert rounding == "spikeseq export runs/small --to int8 --out runs/small-int8"
+    page = (folder / "README.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| [small-sample]")]
+    assert " (weights: int8) | test |" in row
+    assert f"{training}\n{rounding}\n" in page
+
+
 def test_a_cross_validation_is_kept_as_its_mean(tmp_path, folder, cli):
     shutil.copytree(OLD / "imdb-bow", tmp_path / "mr" / "fold-1")
     means = {"figure": "accuracy", "folds": 2, "mean": 61.5, "least": 60.0, "most": 63.0, "deviation": 2.1}

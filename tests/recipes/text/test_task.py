@@ -157,6 +157,15 @@ def test_whole_numbers_are_tested_where_they_are_asked_for(asked):
     assert all(0 <= variants[name]["accuracy"] <= 100 for name in rounded)
 
 
+def test_an_error_of_whole_numbers_is_told():
+    """What has no such form is refused before (below): no error is a reason to leave a figure out."""
+    config = load_config("imdb", overrides=["evaluate.whole_numbers=true", "model.embedding_size=3"])
+    task = build_task(config, corpus())
+    task.model.eval().spiking.layers[0].lif.register_forward_hook(lambda *args: None)
+    with pytest.raises(ValueError, match=r"^spiking\.layers\.0\.lif \(LIF\) has forward hooks"):
+        RECIPES["imdb"].energy(config, task, task.model, "test")
+
+
 @pytest.mark.parametrize(
     ("model", "setting", "why"),
     [("lstm", [], "on lstm"), ("snn", ["model.kernel_size=3"], "kernel_size"),
