@@ -3,7 +3,9 @@
 import errno
 import io
 import os
+from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
@@ -16,7 +18,14 @@ def test_a_full_disk_is_told_in_words(number):
     assert program.described(OSError(number, text)) == f"output cannot be written: {text}"
     ours = OSError(number, f"cannot write a.png: {text}")
     assert program.described(ours).endswith(f"] cannot write a.png: {text}")
-    assert "a.png" in program.described(OSError(number, text, "a.png"))
+    assert program.described(OSError(number, text, "a.png")) == f"a.png: {text}"
+
+
+def test_an_error_whose_file_comes_without_a_reason():
+    """As of an answer from the web, where the file is an address."""
+    error = HTTPError("http://a/b", 404, "Not Found", Message(), None)
+    assert program.described(error) == "HTTP Error 404: Not Found"
+    error.close()
 
 
 class Full(io.StringIO):

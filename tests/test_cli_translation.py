@@ -96,7 +96,8 @@ def test_another_test_of_the_folder_by_its_name(cli, runs, tmp_path):
     done = cli(*command, "--split", "test_b", "--out", out, "--json")
     assert json.loads(done.out)["split"] == "test_b"
     assert (out / "test_b.references").read_text() == "A dog sleeps.\n"
-    assert "no test split 'test_c'; there is test_a, test_b" in refused(cli(*command, "--split", "test_c"))
+    told = "no test split 'test_c'; there is test_a, test_b; --split also takes train, validation, test"
+    assert refused(cli(*command, "--split", "test_c")).endswith(told)
     # The usual one's name does not stand for another, nor for pairs that are cut off.
     message = refused(cli("evaluate", runs / "translation", "--split", "test_2016_flickr"))
     assert message == "sample has no test split 'test_2016_flickr'; expected train, validation, test"

@@ -8,6 +8,7 @@ import gzip
 import io
 import os
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,9 +96,10 @@ def _folder(folder: Path) -> Source:
             f"{folder}: no texts; expected files ending in {kinds}, or these and .gz; it holds {held}"
         )
     apart = {path: SPLITS.get(_word_of(path)) for path in files}
-    _check_once(folder, files)
-    parquet.check_whole(files)
     name, named = folder.resolve().name, {split for split in apart.values() if split is not None}
+    read = [path for path in files if not named or apart[path] in named]
+    _check_once(folder, read)
+    parquet.check_whole(read)
     if not named:
         return Source(name, {"train": files})
     if "train" not in named:
@@ -117,8 +119,11 @@ def _word_of(path: Path) -> str:
 
 def _check_once(folder: Path, files: list[Path]) -> None:
     """No text twice: no file beside its packed copy, no split under two words, but for unsupervised texts."""
+    copies = defaultdict[str, list[str]](list)
     for path in files:
-        check_one(folder, [one.name for one in files if _unpacked(one) == _unpacked(path)])
+        copies[_unpacked(path)].append(path.name)
+    for names in copies.values():
+        check_one(folder, names)
     for split in dict.fromkeys(SPLITS.values()):
         words = {_word_of(path): path.name for path in reversed(files) if SPLITS.get(_word_of(path)) == split}
         check_one(folder, sorted(name for word, name in words.items() if word != "unsupervised"))

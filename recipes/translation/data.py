@@ -33,6 +33,10 @@ _Files = dict[
 ]  # by stem and language: train.de and train.de.gz are ["train"]["de"]
 
 
+class NoSuchTest(DataError):
+    """There are tests, but none of the name that was asked for."""
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Sentences, and for each its translation: cased, untokenised, with single spaces only."""
@@ -237,7 +241,7 @@ def _chosen_test(wanted: str, there: Sequence[str], origin: str) -> str | None:
     if wanted in (MULTI30K_TEST, "test") and not tests:
         return None
     known = listed(tests) if tests else "none"
-    raise DataError(f"{origin}: no test split {shown(wanted)}; there is {known}")
+    raise NoSuchTest(f"{origin}: no test split {shown(wanted)}; there is {known}")
 
 
 def _files(folder: Path) -> _Files:

@@ -18,6 +18,7 @@ from spikeseq.recipes.translation.corpus import (
     load_parallel_corpus,
     read_sides,
 )
+from spikeseq.recipes.translation.data import DataError, NoSuchTest
 from spikeseq.recipes.translation.task import TranslationTask, build_translation_task, open_translator
 from spikeseq.recipes.translation.translator import Translator
 from spikeseq.tokenizers.words import LANGUAGES
@@ -115,7 +116,13 @@ class Translation(Recipe):
         """
         config = opened.config
         sides = read_sides(folder, config.data)
-        data = load_pairs(config.data, source, None if split in self.splits else split)
+        named = None if split in self.splits else split
+        try:
+            data = load_pairs(config.data, source, named)
+        except NoSuchTest as error:
+            if named is None:  # then it is the run's setting that is told
+                raise
+            raise DataError(f"{error}; --split also takes {', '.join(self.splits)}") from None
         if split not in (*self.splits, data.test_split):  # a set without it may have another, or one cut off
             raise ValueError(f"{data.name} has no test split {split!r}; expected {', '.join(self.splits)}")
         pairs = {"train": data.train, "validation": data.validation}.get(split, data.test)

@@ -2,29 +2,35 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spikeseq.recipes.shared.errors import DataError, quoted, shown
+from spikeseq.recipes.shared.errors import DataError, check_one, quoted, shown
 
-PIECE = re.compile(r"(?P<name>.+)-\d+-of-(?P<count>\d+)(-[0-9a-f]+)?\.parquet")
+PIECE = re.compile(r"(?P<name>.+)-(?P<number>\d+)-of-(?P<count>\d+)(-[0-9a-f]+)?\.parquet")
 """One of several files of a table, as the hub names them: train-00000-of-00002.parquet."""
 
 
 def check_whole(files: Iterable[Path]) -> None:
-    """That of a table in several files none is missing, as where a download was broken off.
+    """That of a table in several files none is missing, as after a download that broke off, and none double.
 
     Raises:
-        DataError: naming one that is there.
+        DataError: naming one that is there, or two of one number, as of two versions.
     """
-    pieces = [(path, found) for path in files if (found := PIECE.fullmatch(path.name))]
-    for path, found in pieces:
-        there = sum(other.group("name", "count") == found.group("name", "count") for _, other in pieces)
-        if there != int(found["count"]):
-            where = f"{there} of them in {path.parent}"
-            raise DataError(f"{path}: {where}; expected {int(found['count'])}, as its name says")
+    tables = defaultdict[tuple[str, int], dict[int, list[Path]]](lambda: defaultdict(list))
+    for path in files:
+        if found := PIECE.fullmatch(path.name):
+            tables[found["name"], int(found["count"])][int(found["number"])].append(path)
+    for (_, count), pieces in tables.items():
+        for paths in pieces.values():
+            check_one(paths[0].parent, [path.name for path in paths])
+        path = next(iter(pieces.values()))[0]
+        if len(pieces) != count:
+            where = f"{len(pieces)} of them in {path.parent}"
+            raise DataError(f"{path}: {where}; expected {count}, as its name says")
 
 
 @contextmanager

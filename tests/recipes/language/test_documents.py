@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -126,6 +127,25 @@ def test_a_piece_of_a_table_that_is_missing(tmp_path):
         find(str(tmp_path))
     write(tmp_path / "train-00001-of-00002.parquet", ["more"])
     assert documents_of(tmp_path) == ["train-00000-of-00002", "more", "train-extra-00000-of-00001"]
+    write(tmp_path / "train-00000-of-00002-0a1b2c.parquet", ["of another version"])
+    with pytest.raises(
+        DataError, match=r"both train-00000-of-00002-0a1b2c\.parquet and train-00000-of-00002\.parquet;"
+    ):
+        find(str(tmp_path))
+
+
+def test_what_is_left_out_may_be_double_or_cut_off(tmp_path):
+    for name in ("train.txt", "README.md", "README.md.gz", "notes-00000-of-00002.parquet"):
+        write(tmp_path / name, [name] if name.endswith("t") and "-" in name else name)
+    assert len(find(str(tmp_path)).left_out) == 3
+
+
+def test_a_folder_of_very_many_files_is_looked_through_once(monkeypatch):
+    """A text a file: thousands had taken minutes."""
+    looks = []
+    monkeypatch.setattr(documents, "_unpacked", lambda path: looks.append(path) or path.name)
+    documents._check_once(Path("texts"), [Path(f"{number}.txt") for number in range(100)])
+    assert len(looks) == 100
 
 
 def test_unsupervised_texts_are_trained_on_too(tmp_path):
