@@ -124,9 +124,8 @@ def described(error: Exception) -> str:
     """One line that says what is wrong; the type's name only where the message alone would not tell."""
     usage = getattr(error, "format_message", None)  # an unknown option or a missing argument
     text = " ".join((usage() if usage else str(error)).split())
-    place = (
-        error.filename if isinstance(error, OSError) and error.strerror else None
-    )  # of some only str() tells
+    # Some, as answers from the web, have a file and no reason.
+    place = error.filename if isinstance(error, OSError) and error.strerror else None
     if isinstance(error, OSError) and place is not None and error.filename2 is None:
         text = f"{place}: {error.strerror}"
     elif isinstance(error, OSError) and error.errno in NO_ROOM:

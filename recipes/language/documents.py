@@ -95,10 +95,11 @@ def _folder(folder: Path) -> Source:
         raise DataError(
             f"{folder}: no texts; expected files ending in {kinds}, or these and .gz; it holds {held}"
         )
-    apart = {path: SPLITS.get(_word_of(path)) for path in files}
+    words = {path: _word_of(path) for path in files}
+    apart = {path: SPLITS.get(word) for path, word in words.items()}
     name, named = folder.resolve().name, {split for split in apart.values() if split is not None}
     read = [path for path in files if not named or apart[path] in named]
-    _check_once(folder, read)
+    _check_once(folder, {path: words[path] for path in read})
     parquet.check_whole(read)
     if not named:
         return Source(name, {"train": files})
@@ -117,16 +118,16 @@ def _word_of(path: Path) -> str:
     return next((word for word in words if word in SPLITS), "")
 
 
-def _check_once(folder: Path, files: list[Path]) -> None:
+def _check_once(folder: Path, words: dict[Path, str]) -> None:
     """No text twice: no file beside its packed copy, no split under two words, but for unsupervised texts."""
     copies = defaultdict[str, list[str]](list)
-    for path in files:
+    firsts = defaultdict[str, dict[str, str]](dict)  # by split and word
+    for path, word in words.items():
         copies[_unpacked(path)].append(path.name)
-    for names in copies.values():
+        if word not in ("", "unsupervised"):
+            firsts[SPLITS[word]].setdefault(word, path.name)
+    for names in (*copies.values(), *(sorted(first.values()) for first in firsts.values())):
         check_one(folder, names)
-    for split in dict.fromkeys(SPLITS.values()):
-        words = {_word_of(path): path.name for path in reversed(files) if SPLITS.get(_word_of(path)) == split}
-        check_one(folder, sorted(name for word, name in words.items() if word != "unsupervised"))
 
 
 def _unpacked(path: Path) -> str:

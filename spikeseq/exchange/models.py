@@ -24,11 +24,13 @@ def apart(model: nn.Module | Sequence[nn.Module], input_shape: Shape | None = No
         ValueError: a module that no graph has a node for, naming it and the known ones; one that is not
             exactly what its class says; one without values; an input shape that is missing or does not fit.
     """
-    if isinstance(model, nn.Module):
-        check_initialised(model)
-        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-            if not has_values(tensor):
-                raise ValueError(f"{name} has no values: it is on {tensor.device}; fill it first")
+    chain = {"": model} if isinstance(model, nn.Module) else {f"[{at}].": one for at, one in enumerate(model)}
+    for path, module in chain.items():
+        if isinstance(module, nn.Module):  # else it is refused below
+            check_initialised(module)
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                if not has_values(tensor):
+                    raise ValueError(f"{path}{name} has no values: it is on {tensor.device}; fill it first")
     if isinstance(model, SpikingNetwork):
         check_plain("", model, WAY_OUT, SpikingNetwork)
         return recorded(model, shape_of(input_shape, model))

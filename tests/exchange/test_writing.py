@@ -39,6 +39,8 @@ def test_taken_apart_it_is_the_model(name):
 def test_a_model_without_values_is_refused():
     with pytest.raises(ValueError, match=r"^layers\.0\.input_map\.weight has no values: it is on meta"):
         to_nir(SpikingRNN(3, 4, reset="hard", device="meta"))
+    with pytest.raises(ValueError, match=r"^\[1\]\.weight has no values: it is on meta"):
+        to_nir([nn.Linear(3, 3), nn.Linear(3, 4, device="meta")])
 
 
 @pytest.mark.parametrize("reader", [None, *READERS])

@@ -56,8 +56,10 @@ def _laid_out(folder: Path, recipe: str) -> Parts:
 
 
 def find_folders(folder: Path) -> Parts:
-    """`train/CLASS/*.png` and so on: a folder of images for each class."""
+    """`train/CLASS/*.png` and so on: a folder of images for each class; nothing where none holds an image."""
     parts: Parts = {}
+    if not any(_hold_images(folder / name) for names in FOLDERS.values() for name in names):
+        return parts  # a folder of other things, as of somebody's tests
     for role, names in FOLDERS.items():
         paths = [
             path for path in (folder / name for name in names) if path.is_dir() and _visible_folders(path)
@@ -83,6 +85,12 @@ def _folder_rows(path: Path, images: dict[str, list[Path]]) -> Rows:
 def _visible_folders(path: Path) -> list[Path]:
     with os.scandir(path) as entries:
         return sorted(Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _hold_images(path: Path) -> bool:
+    kinds = (*SUFFIXES, *OTHERS)
+    classes = _visible_folders(path) if path.is_dir() else []
+    return any(name.lower().endswith(kinds) for entry in classes for name in os.listdir(entry))
 
 
 def _images(folder: Path) -> list[Path]:

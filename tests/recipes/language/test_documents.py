@@ -144,7 +144,7 @@ def test_a_folder_of_very_many_files_is_looked_through_once(monkeypatch):
     """A text a file: thousands had taken minutes."""
     looks = []
     monkeypatch.setattr(documents, "_unpacked", lambda path: looks.append(path) or path.name)
-    documents._check_once(Path("texts"), [Path(f"{number}.txt") for number in range(100)])
+    documents._check_once(Path("texts"), {Path(f"{number}.txt"): "" for number in range(100)})
     assert len(looks) == 100
 
 

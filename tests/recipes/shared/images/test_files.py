@@ -178,6 +178,14 @@ def test_images_in_two_places_of_a_folder_are_refused(tmp_path, case, recipe):
         find_parts(str(tmp_path), recipe)
 
 
+def test_folders_of_other_things_beside_a_layout_are_none(tmp_path):
+    parquet_set(tmp_path)
+    for name in ("test/unit/test_a.py", "val/a/x.txt", "validation/a/x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert set(find_parts(str(tmp_path), "cifar10")[1]) == {"train", "test"}
+
+
 def test_of_several_publishers_arrays_in_a_folder_the_recipes_own_are_read(tmp_path):
     """As torchvision leaves them in one root."""
     for write in (cifar10_batches, cifar100_batches, mat_set, lambda at: idx_set(at / "MNIST" / "raw")):
