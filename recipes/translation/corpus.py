@@ -223,7 +223,12 @@ def build_tokenizers(config: Any, train: Pairs) -> tuple[Tokenizer, Tokenizer]:
     """For either side; subword pieces are learnt from both at once, so that names look alike."""
     if config.tokenizer == "subword":
         texts = [*train.sources, *train.targets]
-        joint = SubwordTokenizer.train(texts, config.pieces, lower=config.lower)
+        try:
+            joint = SubwordTokenizer.train(texts, config.pieces, lower=config.lower)
+        except ValueError as error:
+            raise ValueError(
+                f"data.pieces={config.pieces} for {len(train):,} training pairs: {error}"
+            ) from None
         return joint, joint
     source, target = (build_tokenizer(name, lower=config.lower) for name in names_of_tokenizers(config))
     return source, target

@@ -232,6 +232,7 @@ def test_evaluate_repeats_the_test_and_compares_two_runs(run):
         ("train.batch_tokens=0", r"train\.batch_tokens must be at least 1", False),
         ("data.target_language=cs", r"data\.target_language must be one of en, de, fr", False),
         ("data.tokenizer=moses", r"data\.tokenizer must be one of", False),
+        ("data.pieces=9000", r"data\.pieces=9000 for [\d,]+ training pairs: size is 9000, too large", False),
         ("model.positions=0", "positions must be at least 1", False),
         ("model.surrogate=approximate_lif", "remembers", True),
         ("model.leak=7.0", r"model\.leak must be in \[0, 1\]", True),
