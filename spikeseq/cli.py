@@ -124,10 +124,11 @@ def described(error: Exception) -> str:
     """One line that says what is wrong; the type's name only where the message alone would not tell."""
     usage = getattr(error, "format_message", None)  # an unknown option or a missing argument
     text = " ".join((usage() if usage else str(error)).split())
-    # Some, as answers from the web, have a file and no reason.
-    place = error.filename if isinstance(error, OSError) and error.strerror else None
-    if isinstance(error, OSError) and place is not None and error.filename2 is None:
-        text = f"{place}: {error.strerror}"
+    # Some, as answers from the web, have a file and no reason; a copy has two files.
+    places = (error.filename, error.filename2) if isinstance(error, OSError) and error.strerror else ()
+    names = [str(place) for place in places if place is not None]
+    if isinstance(error, OSError) and names:
+        text = f"{' -> '.join(names)}: {error.strerror}"
     elif isinstance(error, OSError) and error.errno in NO_ROOM:
         bare = error.strerror == os.strerror(error.errno)  # else it says what cannot be written
         text = f"output cannot be written: {error.strerror}" if bare else text

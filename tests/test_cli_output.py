@@ -19,6 +19,8 @@ def test_a_full_disk_is_told_in_words(number):
     ours = OSError(number, f"cannot write a.png: {text}")
     assert program.described(ours).endswith(f"] cannot write a.png: {text}")
     assert program.described(OSError(number, text, "a.png")) == f"a.png: {text}"
+    copied = OSError(number, text, "a.png", None, "b.png")
+    assert program.described(copied) == f"a.png -> b.png: {text}"
 
 
 def test_an_error_whose_file_comes_without_a_reason():
