@@ -14,6 +14,7 @@ from spikeseq.evaluation.energy.rules_attention import (
     additive_attention,
     dot_attention,
     multihead_attention,
+    rounded_additive_attention,
     rounded_attention,
 )
 from spikeseq.evaluation.energy.rules_language import streamed
@@ -71,13 +72,11 @@ from spikeseq.nn import (
     TokenConv1d,
 )
 from spikeseq.quantisation import QuantisedLinear, QuantisedRecurrence, QuantisedTable, Quantiser
-from spikeseq.quantisation.convolutional import (
-    RoundedDotAttention,
-    RoundedEmbedding,
-    RoundedLinear,
-    RoundedTokenConv1d,
-)
+from spikeseq.quantisation.attention import RoundedAdditiveAttention, RoundedDotAttention
+from spikeseq.quantisation.convolutional import RoundedTokenConv1d
+from spikeseq.quantisation.gated import GateMap
 from spikeseq.quantisation.maps import QuantisedBag
+from spikeseq.quantisation.rounded import RoundedEmbedding, RoundedLinear
 from spikeseq.quantisation.spiking import FixedPointLIF
 
 
@@ -140,8 +139,12 @@ RULES: dict[type[nn.Module], Known] = {
     QuantisedLinear: Known(rounded_linear),
     Quantiser: Known(rounded),
     RoundedLinear: Known(rounded_map, parts=("inputs", "weights")),
+    GateMap: Known(rounded_map, core=True, parts=("inputs", "weights")),
     RoundedTokenConv1d: Known(rounded_convolution, core=True, parts=("inputs", "weights")),
     RoundedEmbedding: Known(rounded_embedding, parts=("weights",)),
+    RoundedAdditiveAttention: Known(
+        rounded_additive_attention, parts=("score", "score.inputs", "score.weights", "values", "shares")
+    ),
     RoundedDotAttention: Known(rounded_attention, parts=("queries", "keys", "values", "shares")),
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell), gated),
     DotAttention: Known(dot_attention),

@@ -8,7 +8,7 @@ from torch import nn
 from spikeseq.evaluation.energy.call import Call
 from spikeseq.evaluation.energy.operations import FLOAT, Operations, macs_of_bits
 from spikeseq.nn import AdditiveAttention
-from spikeseq.quantisation.convolutional import RoundedDotAttention
+from spikeseq.quantisation.attention import RoundedAdditiveAttention, RoundedDotAttention
 
 
 def dot_attention(module: Any, call: Call) -> Operations:
@@ -41,6 +41,20 @@ def additive_attention(module: AdditiveAttention, call: Call) -> Operations:
         weight_bytes=FLOAT * compared, activation_bytes=FLOAT * compared,
     )  # fmt: skip
     return found
+
+
+def rounded_additive_attention(module: RoundedAdditiveAttention, call: Call) -> Operations:
+    """`additive_attention` of operands of few bits: what tanh gives, and each share, is rounded once."""
+    prepared, pairs, size = call.arguments["prepared"], attended(call), module.bits / 8
+    compared = pairs * prepared.keys.shape[2]
+    products = compared + pairs * prepared.values.shape[2]
+    return Operations(
+        **{macs_of_bits(module.bits): products},
+        int_multiplies=3 * pairs + 2 * compared,
+        int_adds=2 * pairs + compared,
+        weight_bytes=size * compared,
+        activation_bytes=size * products,
+    )
 
 
 def attended(call: Call) -> float:

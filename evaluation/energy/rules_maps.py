@@ -15,8 +15,9 @@ from spikeseq.models.language import TokenShift
 from spikeseq.nn import TokenConv1d
 from spikeseq.ops.taps import ranges
 from spikeseq.quantisation import QuantisedLinear, QuantisedTable, Quantiser
-from spikeseq.quantisation.convolutional import RoundedEmbedding, RoundedLinear, RoundedTokenConv1d
+from spikeseq.quantisation.convolutional import RoundedTokenConv1d
 from spikeseq.quantisation.maps import QuantisedBag
+from spikeseq.quantisation.rounded import RoundedEmbedding, RoundedLinear
 
 
 def linear(module: Any, call: Call) -> Operations:
@@ -25,7 +26,7 @@ def linear(module: Any, call: Call) -> Operations:
     return product(x, module.out_features, bias=bias, spikes=call.spikes(x), size=size)
 
 
-def rounded_linear(module: QuantisedLinear, call: Call) -> Operations:
+def rounded_linear(module: QuantisedLinear | RoundedLinear, call: Call) -> Operations:
     """Weights of few bits, met by spikes: a bit each, or where they are summed up a byte.
 
     The sums stay where the neurons that they are for take them up (`rules_neurons.whole_number_neurons`).
@@ -94,7 +95,9 @@ def few_bits(bits: int, met: float, outputs: float, given: float, *, bias: bool,
 
 
 def rounded_map(module: RoundedLinear, call: Call) -> Operations:
-    """Zeros among the rounded inputs are skipped."""
+    """Zeros among the rounded inputs are skipped; spikes are not rounded."""
+    if module.inputs is None:
+        return rounded_linear(module, call)
     x = call.rows(call.input)
     outputs = rows_of(x) * module.out_features
     met = float((module.inputs(x) != 0).sum()) * module.out_features

@@ -68,8 +68,9 @@ def rounded_recurrent(module: QuantisedRecurrence, call: Call) -> Operations:
     A row of weights is read for each state that is not zero. Sums of products are brought to the scale of
     the input, and states to theirs, by a product each. Kept are a state of 16 bits and its rounded form.
     """
-    out = call.output[0]
-    fed = call.rows(torch.cat((torch.zeros_like(out[:1]), out[:-1])))
+    out, state = call.output[0], call.arguments.get("state")
+    first = torch.zeros_like(out[:1]) if state is None else module.states(state[:1])
+    fed = call.rows(torch.cat((first, out[:-1])))
     tokens, active = rows_of(call.rows(call.input)), float((fed != 0).sum())
     gates, functions, sums, _ = RECURRENT[module.kind.upper()]
     hidden, size = tokens * module.hidden_size, module.bits / 8

@@ -102,6 +102,7 @@ class RecurrentModel(SideSettings):
         own; empty: one of both per layer, starting at `leak`.
     bypass: the residual also flows into the integrators.
     accumulate: integrators at the end of a side.
+    bits: of the operands of all products, rounded in training as they are deployed; null: float32.
     """
 
     embedding_size: int = whole(1, WIDEST)
@@ -111,6 +112,7 @@ class RecurrentModel(SideSettings):
     leaks: list[float] = field(metadata=LEAKS)
     bypass: bool = field()
     accumulate: bool = field()
+    bits: int | None = few_bits()
     norm: str = one_of("layer", "none")
 
 

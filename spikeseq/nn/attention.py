@@ -69,7 +69,11 @@ class AdditiveAttention(nn.Module):
         hidden = torch.tanh(self.query_map(query).unsqueeze(1) + keys)  # (L, S, B, A)
         scores = self.score(hidden).squeeze(3).transpose(1, 2)  # (L, B, S)
         weights = masked_softmax(scores, lengths)
-        return torch.einsum("lbs,sbk->lbk", weights, values), weights
+        return self.gather(weights, values), weights
+
+    def gather(self, weights: Tensor, values: Tensor) -> Tensor:
+        """The weighted sums (L, B, K) of values (S, B, K)."""
+        return torch.einsum("lbs,sbk->lbk", weights, values)
 
 
 class DotAttention(nn.Module):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import choice, positive_int
+from ..nn.lengths import inside
 from ..nn.start import begin
 from .step import Quantiser, kept, quantised
 
@@ -20,9 +21,9 @@ KINDS = {"lstm": 4, "gru": 3}
 
 
 class QuantisedRecurrence(nn.Module):
-    """An LSTM's or GRU's recurrence, (L, B, gates * H) of rounded inputs to (L, B, H) of rounded states.
+    """An LSTM's or GRU's recurrence, (L, B, gates * H) of inputs' maps to (L, B, H) of rounded states.
 
-    The gates stand in torch's order.
+    The gates stand in torch's order. Its state is (1, B, H) of a GRU; of an LSTM (2, B, H), the cells last.
 
     Args:
         kind: "lstm" or "gru".
@@ -58,17 +59,37 @@ class QuantisedRecurrence(nn.Module):
         """Bytes that the weight takes here beyond those that its bits need."""
         return self.weight.numel() * (4 - self.bits / 8)
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, None]:
+    @property
+    def planes(self) -> int:
+        """Values that a unit keeps."""
+        return 2 if self.kind == "lstm" else 1
+
+    def forward(
+        self, rows: Tensor, state: Tensor | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Rounded states after each of the tokens, and the state to go on from.
+
+        Args:
+            state: as a former call gave it; default zeros.
+            lengths: (B,) tokens that count: the state is that after the last of them.
+        """
         weight, states = self.weights(self.weight), self.states
         distance = states.step
         step = self.lstm if self.kind == "lstm" else self.gru
-        state = fed = rows.new_zeros((rows.shape[1], self.hidden_size))
+        if state is None:
+            state = rows.new_zeros((self.planes, rows.shape[1], self.hidden_size))
+        hidden, held = state[0], kept(state[-1])
+        fed = quantised(hidden, distance, states.low, states.high)
+        alive = None if lengths is None else inside(lengths, len(rows)).unsqueeze(2)
         outputs = []
-        for row in rows:
-            hidden, state = step(row, nn.functional.linear(fed, weight, self.bias), state)
-            fed = quantised(hidden, distance, states.low, states.high)
+        for at, row in enumerate(rows):
+            hidden, new = step(row, nn.functional.linear(fed, weight, self.bias), held)
+            out = quantised(hidden, distance, states.low, states.high)
+            if alive is not None:
+                new, out = torch.where(alive[at], new, held), torch.where(alive[at], out, fed)
+            held, fed = new, out
             outputs.append(fed)
-        return torch.stack(outputs), None
+        return torch.stack(outputs), torch.stack((fed, held)) if self.planes == 2 else held.unsqueeze(0)
 
     @staticmethod
     def lstm(row: Tensor, back: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +109,7 @@ class QuantisedRecurrence(nn.Module):
 
 
 class QuantisedRNN(nn.Module):
-    """An LSTM or GRU of one layer with rounded operands, (L, B, E) in, (L, B, H) and None out.
+    """An LSTM or GRU of one layer with rounded operands, (L, B, E) in, (L, B, H) and its state out.
 
     Args:
         kind: "lstm" or "gru".
@@ -127,7 +148,7 @@ class QuantisedRNN(nn.Module):
         """What the recurrence is given, (*, gates * H): whole multiples of a step."""
         return self.inputs(self.input_map(x))  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.recurrence(self.rows(x))  # type: ignore[no-any-return]
 
 

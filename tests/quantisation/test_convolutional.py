@@ -7,7 +7,9 @@ from torch import nn
 from spikeseq.evaluation import measure_energy
 from spikeseq.models.seq2seq import build_seq2seq
 from spikeseq.nn import DotAttention, TokenConv1d
-from spikeseq.quantisation.convolutional import RoundedDotAttention, RoundedLinear, RoundedTokenConv1d
+from spikeseq.quantisation.attention import RoundedDotAttention
+from spikeseq.quantisation.convolutional import RoundedTokenConv1d
+from spikeseq.quantisation.rounded import RoundedLinear
 
 SMALL = {"channels": 8, "layers": 2, "positions": 12}
 

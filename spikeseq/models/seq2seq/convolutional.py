@@ -17,7 +17,7 @@ from ...nn import DotAttention, ReLUConvBlock, SpikingConvBlock
 from ...nn.attention import Prepared
 from ...nn.lengths import cut
 from ...nn.start import begin, normal, zero
-from ...quantisation.convolutional import round_operands
+from ...quantisation.convolutional import round_convolutions
 from .base import PAD, Decoded, Memory, Seq2Seq, part
 
 SIDES = ("snn", "ann")
@@ -172,7 +172,7 @@ class ConvSeq2Seq(Seq2Seq):
         self.output_map = begin(nn.Linear(channels, target_vocabulary), zero, own=False, bias=True)
         self.output_map.weight = self.decoder.embedding.tokens.weight
         if bits is not None:
-            round_operands(self, bits)
+            round_convolutions(self, bits)
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
         embedded = cut(part("encoder", self.encoder, ConvSide).embedding(source), lengths)

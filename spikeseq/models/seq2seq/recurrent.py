@@ -15,6 +15,7 @@ from ...checks import choice, positive_int
 from ...nn import AdditiveAttention
 from ...nn.lengths import cut
 from ...nn.start import begin, normal, zero
+from ...quantisation.gated import round_recurrences
 from .base import PAD, Decoded, Memory, Seq2Seq, part
 from .stacks import SIDES, GatedStack, Leak, SpikingStack
 
@@ -39,6 +40,8 @@ class RecurrentSeq2Seq(Seq2Seq):
         bidirectional: the encoder reads its source from both ends.
         start: the decoder's state starts from a map of the encoder's final state; else from zero.
         tied: the output map shares the target embedding's table.
+        bits: None, or 8, 4 or 3: operands of all maps, recurrences and attention, rounded in training as they
+            would be deployed (`quantisation.gated`).
         substeps, leak, norm, residual, bypass, accumulate, neuron: of the spiking sides, as `SpikingStack`.
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
@@ -60,6 +63,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         bidirectional: bool = True,
         start: bool = True,
         tied: bool = True,
+        bits: int | None = None,
         substeps: int = 5,
         leak: Leak = (0.8, 0.999),
         norm: str = "layer",
@@ -101,6 +105,8 @@ class RecurrentSeq2Seq(Seq2Seq):
         self.output_map = nn.Sequential(
             nn.Linear(hidden_size + context + embedding_size, embedding_size), words
         )
+        if bits is not None:
+            round_recurrences(self, bits)
 
     def encode(self, source: Tensor, lengths: Tensor) -> Memory:
         embedded = cut(self._embed(self.source_embedding, source), lengths)

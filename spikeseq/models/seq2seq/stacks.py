@@ -20,6 +20,7 @@ from ...nn import LIF, Integrator
 from ...nn.layer import SPREAD, inside
 from ...nn.rnn import reverse_tokens
 from ...nn.start import begin, normal, scaled
+from ...quantisation.gated import RoundedRNN
 
 RNNS = {"gru": nn.GRU, "lstm": nn.LSTM}
 SIDES = ("snn", *RNNS)
@@ -228,7 +229,9 @@ class GatedStack(nn.Module):
     ) -> None:
         super().__init__()
         between = dropout if positive_int("layers", layers) > 1 else 0.0
-        self.rnn = RNNS[kind](input_size, hidden_size, layers, bidirectional=bidirectional, dropout=between)
+        self.rnn: nn.Module = RNNS[kind](
+            input_size, hidden_size, layers, bidirectional=bidirectional, dropout=between
+        )
         self.cells = kind == "lstm"
         self.directions = 2 if bidirectional else 1
         self.size = hidden_size * self.directions
@@ -239,6 +242,8 @@ class GatedStack(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Outputs (L, B, D*H) and the state (R, B, H), an LSTM's cells after its outputs."""
         x = cast(x)  # torch's LSTM fails on the CPU where it has to cast
+        if inside(self.rnn, RoundedRNN) is not None:
+            return self.rnn(x, state, lengths=lengths)  # type: ignore[no-any-return]
         hx: Any = None if state is None else state.to(x.dtype).contiguous()
         if hx is not None and self.cells:
             hx = hx.chunk(2)

@@ -275,6 +275,15 @@ def test_recurrent_baselines_are_also_measured_in_8_bits(corpus, model, kinds):
         ]
 
 
+@pytest.mark.parametrize("model", ["attention-gru-lstm", "vanilla-snn-gru"])
+def test_few_bits_are_trained_counted_and_opened_again(training, tmp_path, model):
+    metrics = train(config_of(model, "model.bits=4"), tmp_path / "run")
+    energy = metrics["energy"]
+    assert energy["operations"]["int4_macs"] > 0 and "macs" not in energy["operations"]
+    assert energy["variants"] == {} and energy["not_counted"] == energy["guessed"] == []
+    assert spikeseq.load(tmp_path / "run").translate(["ein hund ."])
+
+
 def test_a_run_is_not_compared_with_itself(run):
     with pytest.raises(ValueError, match="is the run itself"):
         compare(run[0], run[0], data=None, split="test", say=lambda text: None)
