@@ -16,6 +16,7 @@ from spikeseq.recipes.shared.images.parts import Image, Parts, Rows, file_part
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 OTHERS = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2", ".ppm", ".pgm")  # images too, which are not read
+Find = Callable[[Path], Parts]
 FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
 
@@ -32,8 +33,11 @@ def find_parts(source: str, recipe: str) -> tuple[str, Parts]:
     try:
         if not path.is_dir():
             raise DataError(f"{path}: {_missing(path)}; expected sample, hub or a folder")
-        for folder in (path, path / recipe):
-            parts = _laid_out(folder, recipe)
+        places, own = (path, path / recipe), PUBLISHED.get(recipe)
+        theirs = [find for find in PUBLISHED.values() if find is not own]
+        others = theirs if own and any(own(place) for place in places) else []
+        for folder in places:
+            parts = _laid_out(folder, others)
             if "validation" in parts and ("test" not in parts or recipe in IMAGENETS):
                 parts["test"] = parts.pop("validation")
             if parts:
@@ -45,10 +49,8 @@ def find_parts(source: str, recipe: str) -> tuple[str, Parts]:
     raise DataError(f"{path}: it holds {content}; expected one of these layouts: {'; '.join(LAYOUTS)}")
 
 
-def _laid_out(folder: Path, recipe: str) -> Parts:
-    """The parts of the one layout that a folder has; none where it has none."""
-    own = PUBLISHED.get(recipe)
-    others = [find for find in PUBLISHED.values() if find is not own] if own and own(folder) else []
+def _laid_out(folder: Path, others: Sequence[Find]) -> Parts:
+    """The parts of the one layout that a folder has, but for `others`; none where it has none."""
     found = [parts for find in LAYOUTS.values() if find not in others and (parts := find(folder))]
     files = [part.first for parts in found for part in list(parts.values())[:1]]
     check_one(folder, [os.path.relpath(file, folder) for file in files if file])
@@ -105,7 +107,7 @@ def _images(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-LAYOUTS: dict[str, Callable[[Path], Parts]] = {
+LAYOUTS: dict[str, Find] = {
     "train.parquet and test.parquet, or train-*.parquet, there or in data": find_parquet,
     "MNIST's train-images-idx3-ubyte, packed or not, there or in MNIST/raw": find_idx,
     "SVHN's train_32x32.mat and test_32x32.mat": find_mat,

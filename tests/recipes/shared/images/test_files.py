@@ -202,6 +202,14 @@ def test_of_several_publishers_arrays_in_a_folder_the_recipes_own_are_read(tmp_p
         find_parts(str(tmp_path), "imagenette")
 
 
+def test_a_recipes_own_folder_comes_before_anothers_arrays_beside_it(tmp_path):
+    mat_set(tmp_path)
+    idx_set(tmp_path / "mnist")
+    name, parts = find_parts(str(tmp_path), "mnist")
+    assert name == "mnist" and "idx3" in parts["train"].read().origin
+    assert find_parts(str(tmp_path), "svhn")[1]["train"].read().origin.endswith("train_32x32.mat")
+
+
 def test_images_of_other_kinds_are_read_or_named_but_never_left_out(tmp_path):
     image_folders(tmp_path, ("train", "test"))
     for name in ("z.webp", "Z.BMP"):
