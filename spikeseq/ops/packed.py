@@ -1,4 +1,7 @@
-"""Spikes as bits, and products with them that read only the weights of neurons that fired (CPU kernels)."""
+"""Spikes as bits, sums of them as bytes, and products that read only the weights of neurons that fired.
+
+Of CPU kernels alone.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,6 +77,54 @@ def pack(x: Tensor) -> Packed | None:
         return None
     bits, scale, fired = torch.ops.spikeseq.pack_spikes(x)
     return None if fired < 0 else Packed(bits, x.shape[1], scale, fired)
+
+
+# --- What is kept of an input for a gradient
+
+LOOK = 4096  # values by which a tensor that holds no sums is found out
+MOST = 255  # spikes in a sum, for a byte to hold it
+
+
+@dataclass(frozen=True)
+class Counted:
+    """(R, I) sums of spikes of one value, a byte each.
+
+    Args:
+        bits: how many spikes. scale: the value of one.
+    """
+
+    bits: Tensor
+    scale: float
+
+    def of(self, bits: Tensor) -> "Counted":
+        """As `Packed.of`."""
+        return replace(self, bits=bits)
+
+    def unpack(self, like: Tensor) -> Tensor:
+        """(R, I) of the type of `like`."""
+        return self.bits.to(like.dtype).mul_(self.scale)
+
+
+def count(x: Tensor) -> Counted | None:
+    """(R, I) on a CPU as bytes; None where not all of it is whole multiples, up to `MOST`, of its smallest
+    value above zero, or as `pack`."""
+    if fits(x) or not has_values(x) or not x.numel():
+        return None
+    for part in (x.flatten()[:LOOK], x):
+        positive = part[part > 0]
+        if not len(positive):
+            return None
+        scale = positive.min()
+        counts = (part / scale).round_()
+        whole = counts.min() >= 0 and counts.max() <= MOST
+        if not (whole and torch.equal(counts * scale, part)):
+            return None
+    return Counted(counts.to(torch.uint8), scale.item())
+
+
+def shrink(x: Tensor) -> Packed | Counted | None:
+    """Spikes of one value as bits, their sums as bytes; None for what is neither."""
+    return pack(x) or count(x)
 
 
 # --- A product with a mask of dropout, which is kept as bits for its gradient

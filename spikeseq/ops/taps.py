@@ -2,7 +2,7 @@
 
 On a CPU, an input that is mostly zero (spikes) takes another way: only the weights of neurons that fired are
 read and added up, forwards and for the gradient of the weights. Spikes of one value are kept as bits until
-then.
+then, sums of them as bytes.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from . import library
 from .dispatch import Op, no_kernel, not_wide, tell, unlike
 from .eager import once_differentiable, traced
-from .packed import pack
+from .packed import shrink
 
 library.define("add_taps(Tensor(a!) base, Tensor x, Tensor weight, int before) -> bool")
 library.define("taps_weight_gradient(Tensor x, Tensor grad, int taps, int before) -> Tensor")
@@ -27,7 +27,7 @@ class _Taps(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.mark_dirty(base)
         by_x, by_weight, *_ = ctx.needs_input_grad
-        packed = pack(x.flatten(0, -2)) if by_events and by_weight else None
+        packed = shrink(x.flatten(0, -2)) if by_events and by_weight else None
         given = x if packed is None else packed.bits
         # An output without values: it leads to the inputs where bits are kept, which have no history.
         history = x.new_empty(0)

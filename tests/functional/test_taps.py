@@ -128,7 +128,7 @@ def test_spikes_of_one_value_are_kept_as_bits(value, share):
     x = value * (torch.rand(5, 64, 250, generator=random) < share).float()
     weight = torch.randn(3, 250, 256, generator=random, requires_grad=True)
     kept, grads = [], []
-    for other in (0.0, 0.5):
+    for other in (0.0, 0.3):
         given = x.clone()
         given[0, 0, 0] = other
         given.requires_grad_()
@@ -143,6 +143,23 @@ def test_spikes_of_one_value_are_kept_as_bits(value, share):
     assert torch.equal(grads[0][0], grads[1][0])
     # The number that differs is of the first row, whose neighbours are all in the first column.
     assert torch.equal(grads[0][1], grads[1][1])
+
+
+@pytest.mark.parametrize("value", [1.0, 1 / 0.9], ids=["one", "behind dropout"])
+def test_sums_of_spikes_are_kept_as_bytes(value):
+    random = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 4, (5, 64, 250), generator=random).float() * value
+    weight = torch.randn(3, 250, 256, generator=random, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda saved: kept.append(saved.nbytes) or saved, lambda saved: saved
+    ):
+        out = add_taps(torch.zeros(5, 64, 256), x, weight, 1)
+    assert sum(kept) == x.numel()
+    (found,) = torch.autograd.grad(out.square().sum(), weight)
+    expected = weight.detach().clone().requires_grad_()
+    composed(torch.zeros(5, 64, 256), x, expected, 1).square().sum().backward()
+    torch.testing.assert_close(found, expected.grad, rtol=1e-4, atol=1e-2)
 
 
 def test_a_second_derivative_by_spikes_is_refused():

@@ -1,12 +1,14 @@
 """Spikes as bits: there and back, and products against dense ones."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeseq.ops.build import ensure_native
-from spikeseq.ops.packed import DENSEST_GRADIENT, Packed, pack
+from spikeseq.ops.packed import DENSEST_GRADIENT, LOOK, MOST, Packed, count, pack
 
 pytestmark = pytest.mark.skipif(not ensure_native("cpu"), reason="needs the native kernel")
 CASES = given(
@@ -61,7 +63,41 @@ def test_what_is_no_spikes_is_not_packed(values):
         assert pack(x) is None
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(1, 200),
+    most=st.integers(1, MOST),
+    scale=st.sampled_from((1.0, 1.25, 1 / 0.9, 1e-3)),
+    dtype=st.sampled_from((torch.float32, torch.float64)),
+    seed=st.integers(0, 99),
+)
+def test_sums_there_and_back(rows, most, scale, dtype, seed):
+    random = torch.Generator().manual_seed(seed)
+    sums = torch.randint(0, most + 1, (rows, 40), generator=random)
+    sums[0, 0] = 1
+    x = sums.to(dtype) * torch.tensor(scale, dtype=dtype)
+    counted = count(x)
+    assert counted.bits.dtype == torch.uint8 and torch.equal(counted.bits.long(), sums)
+    assert torch.equal(counted.unpack(x), x)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.0, 1.5], [1.0, -1.0], [1.0, MOST + 1.0], [1.0, math.nan], [math.nan], [1.0, math.inf], [math.inf],
+     [-2.0, -1.0], [0.0, 0.0]],
+    ids=["a half", "a negative", "too many", "a nan", "only nan", "inf", "only inf", "negatives", "silence"],
+)  # fmt: skip
+@pytest.mark.parametrize("at", [0, LOOK], ids=["in front", "behind"])
+def test_what_is_no_sum_of_spikes_is_not_counted(values, at):
+    x = torch.zeros(2 * LOOK)
+    x[at : at + len(values)] = torch.tensor(values)
+    if at and values[0]:
+        x[0] = 1.0 if values[0] > 0 else 2.0
+    assert count(x.view(2, -1)) is None
+
+
 def test_other_types_and_devices_are_not_packed():
+    assert count(torch.ones(2, 3, dtype=torch.bfloat16)) is count(torch.ones(2, 3, device="meta")) is None
     assert pack(torch.zeros(2, 3, dtype=torch.bfloat16)) is None
     assert pack(torch.zeros(2, 3, device="meta")) is None
 

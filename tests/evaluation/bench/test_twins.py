@@ -17,6 +17,7 @@ SIZES = replace(bench.Sizes(), twins=(2, 8, 3, 2, 16))
 def short(monkeypatch):
     monkeypatch.setattr(timing, "TURN", 0.0)
     monkeypatch.setattr(twins, "VOCABULARY", 20)
+    monkeypatch.setattr(twins, "PROCESSES", 1)
 
 
 def test_a_step_of_each_and_the_memory_of_one():
