@@ -95,10 +95,12 @@ def few_bits(bits: int, met: float, outputs: float, given: float, *, bias: bool,
 
 
 def rounded_map(module: RoundedLinear, call: Call) -> Operations:
-    """Zeros among the rounded inputs are skipped; spikes are not rounded."""
-    if module.inputs is None:
-        return rounded_linear(module, call)
+    """Zeros among the rounded inputs are skipped; spikes are not rounded. Sums are written, in 16 bits."""
     x = call.rows(call.input)
+    if module.inputs is None:
+        found = rounded_linear(module, call)
+        found += Operations(activation_bytes=STATE * rows_of(x) * module.out_features)
+        return found
     outputs = rows_of(x) * module.out_features
     met = float((module.inputs(x) != 0).sum()) * module.out_features
     dense = float(x.numel() * module.out_features)

@@ -28,6 +28,8 @@ class RoundedRNN(nn.Module):
         mean: mean size of its inputs to start with.
     """
 
+    batch_first = False
+
     def __init__(self, rnn: nn.GRU | nn.LSTM, bits: int, mean: float = HALF) -> None:
         super().__init__()
         kind, size, self.directions = rnn.mode.lower(), rnn.hidden_size, 2 if rnn.bidirectional else 1
@@ -51,7 +53,7 @@ class RoundedRNN(nn.Module):
             state: (R, B, H) as torch orders it, an LSTM's cells after its outputs; default zeros.
             lengths: (B,) tokens that count; default all.
         """
-        count = len(self.maps)
+        x, count = cut(x, lengths), len(self.maps)
         olds = [None] * count if state is None else state.unflatten(0, (-1, count)).unbind(1)
         news = []
         for at in range(0, count, self.directions):

@@ -33,6 +33,8 @@ class QuantisedRecurrence(nn.Module):
             activity, as an EGRU's (Subramoney et al., arXiv 2206.06178), with one learnt threshold.
     """
 
+    batch_first = False
+
     def __init__(self, kind: str, hidden_size: int, *, bits: int, rectified: bool = False) -> None:
         super().__init__()
         self.kind, self.hidden_size = (

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_number
+from ..checks import check_number, only_shapes
 
 BITS = (8, 4, 3)
 """Widths of the operands of a product: 8 is usual, and ceil(log2(T + 1)) = 3 bits hold what T = 5 sub-steps
@@ -39,6 +39,8 @@ def quantised(x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
 
 def kept(state: Tensor) -> Tensor:
     """What adds up over time, in the bits that it is kept in."""
+    if only_shapes(state):  # torch's function has none
+        return state
     return torch.fake_quantize_per_tensor_affine(state, STATE_STEP, 0, -STATE_MOST, STATE_MOST)
 
 

@@ -138,6 +138,9 @@ def test_sums_of_spikes_are_added_and_not_multiplied():
     assert counts["encoder.maps.0"]["int4_macs"] > 0 and "int_acs" not in counts["encoder.maps.0"]
     assert counts["encoder.maps.1"]["int_acs"] > 0 and "int4_macs" not in counts["encoder.maps.1"]
     assert counts["encoder.maps.1"]["int_acs"] % 16 == 0  # of both directions
+    assert (
+        counts["encoder.maps.1"]["activation_bytes"] == 6 * 16 + 2 * 6 * 16
+    )  # sums of spikes, and of weights
     assert account["not_counted"] == [] and account["guessed"] == []
 
 
@@ -149,6 +152,31 @@ def test_the_table_is_the_embeddings_and_the_output_maps():
     torch.testing.assert_close(row, row.round())
     loose = RoundedLinear(nn.Linear(3, 4), 4)
     assert loose.spare_bytes == 12 * 3.5 and words.spare_bytes == 0
+
+
+def test_as_many_sentences_as_tokens_leave_nothing_to_guess():
+    source, target = torch.randint(4, 20, (3, 3)), torch.randint(4, 20, (5, 3))
+    account = measure_energy(
+        model("attention-gru-gru", 4).eval(), [(source, torch.tensor([3, 2, 1]), target)], tokens=1
+    )
+    assert account["guessed"] == []
+
+
+@pytest.mark.parametrize("name", ["attention-gru-gru", "vanilla-lstm-snn"])
+def test_shapes_are_told_without_values(name):
+    source, lengths, target = (x.to("meta") for x in pair())
+    with torch.device("meta"):
+        assert model(name, 4)(source, lengths, target).shape == (5, 3, 24)
+
+
+def test_what_is_behind_an_end_reaches_no_gradient():
+    torch.manual_seed(0)
+    layer, lengths = RoundedRNN(nn.GRU(6, 5, 2, bidirectional=True), 4), torch.tensor([4, 2])
+    x = torch.randn(4, 2, 6)
+    x[2:, 1] = float("nan")
+    out, state = layer(x, lengths=lengths)
+    (out.square().sum() + state.square().sum()).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in layer.parameters())
 
 
 @pytest.mark.parametrize("bits", [2, 16, True], ids=str)

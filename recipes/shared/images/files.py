@@ -33,11 +33,8 @@ def find_parts(source: str, recipe: str) -> tuple[str, Parts]:
     try:
         if not path.is_dir():
             raise DataError(f"{path}: {_missing(path)}; expected sample, hub or a folder")
-        places, own = (path, path / recipe), PUBLISHED.get(recipe)
-        theirs = [find for find in PUBLISHED.values() if find is not own]
-        others = theirs if own and any(own(place) for place in places) else []
-        for folder in places:
-            parts = _laid_out(folder, others)
+        for folder in (path, path / recipe):
+            parts = _laid_out(folder, recipe)
             if "validation" in parts and ("test" not in parts or recipe in IMAGENETS):
                 parts["test"] = parts.pop("validation")
             if parts:
@@ -49,12 +46,20 @@ def find_parts(source: str, recipe: str) -> tuple[str, Parts]:
     raise DataError(f"{path}: it holds {content}; expected one of these layouts: {'; '.join(LAYOUTS)}")
 
 
-def _laid_out(folder: Path, others: Sequence[Find]) -> Parts:
-    """The parts of the one layout that a folder has, but for `others`; none where it has none."""
-    found = [parts for find in LAYOUTS.values() if find not in others and (parts := find(folder))]
-    files = [part.first for parts in found for part in list(parts.values())[:1]]
+def _laid_out(folder: Path, recipe: str) -> Parts:
+    """The parts of the one layout that a folder has; none where it has none.
+
+    Others' arrays are passed over beside the recipe's own, and where these are in the folder called as it.
+    """
+    own = PUBLISHED.get(recipe)
+    others = [find for find in PUBLISHED.values() if find is not own] if own and own(folder) else []
+    found = {find: parts for find in LAYOUTS.values() if find not in others and (parts := find(folder))}
+    files = [part.first for parts in found.values() for part in list(parts.values())[:1]]
     check_one(folder, [os.path.relpath(file, folder) for file in files if file])
-    return found[0] if found else {}
+    arrays = own and [find for find in found if find in PUBLISHED.values() and find is not own]
+    if arrays and own and own(folder / recipe):
+        return {}
+    return next(iter(found.values()), {})
 
 
 def find_folders(folder: Path) -> Parts:

@@ -208,6 +208,16 @@ def test_a_recipes_own_folder_comes_before_anothers_arrays_beside_it(tmp_path):
     name, parts = find_parts(str(tmp_path), "mnist")
     assert name == "mnist" and "idx3" in parts["train"].read().origin
     assert find_parts(str(tmp_path), "svhn")[1]["train"].read().origin.endswith("train_32x32.mat")
+    image_folders(tmp_path, ("train", "test"))
+    with pytest.raises(DataError, match=r"both train_32x32.mat and train/\S+; expected one of the two"):
+        find_parts(str(tmp_path), "mnist")
+
+
+def test_a_damaged_folder_called_as_the_recipe_does_not_hide_a_whole_one(tmp_path):
+    image_folders(tmp_path, ("train", "test"))
+    cifar10_batches(tmp_path / "cifar10")
+    next((tmp_path / "cifar10").rglob("data_batch_2")).unlink()
+    assert find_parts(str(tmp_path), "cifar10")[0] == tmp_path.name
 
 
 def test_images_of_other_kinds_are_read_or_named_but_never_left_out(tmp_path):
