@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from few_bits_case import check_whole_is_token_by_token, counts_of_attention, pair, small
 from torch import nn
 
 from spikeseq.evaluation import measure_energy
-from spikeseq.models.seq2seq import build_seq2seq
 from spikeseq.nn import DotAttention, TokenConv1d
 from spikeseq.quantisation.attention import RoundedDotAttention
 from spikeseq.quantisation.convolutional import RoundedTokenConv1d
@@ -15,14 +15,7 @@ SMALL = {"channels": 8, "layers": 2, "positions": 12}
 
 
 def model(name, bits):
-    torch.manual_seed(0)
-    return build_seq2seq({"name": name, "bits": bits, **SMALL}, 20, 24)
-
-
-def pair():
-    generator = torch.Generator().manual_seed(1)
-    source, target = (torch.randint(4, 20, (n, 3), generator=generator) for n in (6, 5))
-    return source, torch.tensor([6, 2, 4]), target
+    return small(name, bits, **SMALL)
 
 
 @pytest.mark.parametrize("bits", [8, 4, 3])
@@ -32,14 +25,7 @@ def test_all_of_it_learns_and_whole_is_token_by_token(name, bits):
     source, lengths, target = pair()
     net(source, lengths, target).square().sum().backward()
     assert [path for path, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
-    net = net.double().eval()
-    memory = net.encode(source, lengths)
-    whole, state, rows = net.decode(target, memory).hidden, None, []
-    for row in target:
-        decoded = net.decode(row.unsqueeze(0), memory, state)
-        state = decoded.state
-        rows.append(decoded.hidden)
-    torch.testing.assert_close(torch.cat(rows), whole)
+    check_whole_is_token_by_token(net.double().eval())
 
 
 def test_the_table_is_the_embeddings_and_the_output_maps():
@@ -98,20 +84,10 @@ def test_attention_by_hand():
     torch.manual_seed(0)
     layer = RoundedDotAttention(DotAttention(6, 6, 6), 4)
 
-    class Asked(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = layer
-
-        def forward(self, query, states):
-            return layer(query, layer.prepare(states))[0]
-
-    account = measure_energy(Asked(), [(torch.randn(2, 1, 6), torch.randn(5, 1, 6))], tokens=1)
-    counts = account["layers"]["attention"]
+    counts = counts_of_attention(layer, torch.randn(2, 1, 6), torch.randn(5, 1, 6))
     assert counts["int4_macs"] == 2 * (2 * 5) * 6
     assert counts["int_multiplies"] == 3 * 10 + 2 * 12 and counts["int_adds"] == 2 * 10
     assert counts["activation_bytes"] == 120 / 2
-    assert account["not_counted"] == [] and account["guessed"] == []
 
 
 def test_bytes_are_those_of_the_bits():

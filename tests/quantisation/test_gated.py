@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from few_bits_case import check_whole_is_token_by_token, counts_of_attention, pair, small
 from torch import nn
 
 from spikeseq.evaluation import measure_energy
-from spikeseq.models.seq2seq import build_seq2seq
 from spikeseq.nn import AdditiveAttention
 from spikeseq.quantisation.attention import RoundedAdditiveAttention
 from spikeseq.quantisation.gated import RoundedRNN
@@ -17,14 +17,7 @@ KINDS = pytest.mark.parametrize("kind", ["lstm", "gru"])
 
 
 def model(name, bits, **more):
-    torch.manual_seed(0)
-    return build_seq2seq({"name": name, "bits": bits, **SMALL, **more}, 20, 24)
-
-
-def pair():
-    generator = torch.Generator().manual_seed(1)
-    source, target = (torch.randint(4, 20, (n, 3), generator=generator) for n in (6, 5))
-    return source, torch.tensor([6, 2, 4]), target
+    return small(name, bits, **SMALL, **more)
 
 
 @pytest.mark.parametrize("bits", [8, 4, 3])
@@ -40,13 +33,7 @@ def test_all_of_it_learns_and_whole_is_token_by_token(name, bits):
     for path in idle:  # steps of states that are multiples of the same step already, to start with
         assert path.startswith(again) and path.endswith(".log_step")
     net = net.double().eval()
-    memory = net.encode(source, lengths)
-    whole, state, rows = net.decode(target, memory).hidden, None, []
-    for row in target:
-        decoded = net.decode(row.unsqueeze(0), memory, state)
-        state = decoded.state
-        rows.append(decoded.hidden)
-    torch.testing.assert_close(torch.cat(rows), whole)
+    whole = check_whole_is_token_by_token(net)
     alone = net.decode(target[:, 1:2], net.encode(source[:2, 1:2], lengths[1:2])).hidden
     torch.testing.assert_close(alone[:, 0], whole[:, 1])  # padding and neighbours change nothing
 
@@ -114,20 +101,10 @@ def test_attention_by_hand():
     torch.manual_seed(0)
     layer = RoundedAdditiveAttention(AdditiveAttention(6, 4, 5), 4)
 
-    class Asked(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = layer
-
-        def forward(self, query, states):
-            return layer(query, layer.prepare(states))[0]
-
-    account = measure_energy(Asked(), [(torch.randn(2, 1, 6), torch.randn(3, 1, 4))], tokens=1)
-    counts = account["layers"]["attention"]
+    counts = counts_of_attention(layer, torch.randn(2, 1, 6), torch.randn(3, 1, 4))
     assert counts["int4_macs"] == 6 * 5 + 6 * 4
     assert counts["int_multiplies"] == 3 * 6 + 2 * 30 and counts["int_adds"] == 2 * 6 + 30
     assert counts["weight_bytes"] == 30 / 2 and counts["activation_bytes"] == 54 / 2
-    assert account["not_counted"] == [] and account["guessed"] == []
 
 
 def test_sums_of_spikes_are_added_and_not_multiplied():
