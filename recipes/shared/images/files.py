@@ -16,7 +16,6 @@ from spikeseq.recipes.shared.images.parts import Image, Parts, Rows, file_part
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 OTHERS = (".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2", ".ppm", ".pgm")  # images too, which are not read
-Find = Callable[[Path], Parts]
 FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
 
@@ -52,12 +51,12 @@ def _laid_out(folder: Path, recipe: str) -> Parts:
     Others' arrays are passed over beside the recipe's own, and where these are in the folder called as it.
     """
     own = PUBLISHED.get(recipe)
-    others = [find for find in PUBLISHED.values() if find is not own] if own and own(folder) else []
+    theirs = [find for find in PUBLISHED.values() if find is not own]
+    others = theirs if own and own(folder) else []
     found = {find: parts for find in LAYOUTS.values() if find not in others and (parts := find(folder))}
     files = [part.first for parts in found.values() for part in list(parts.values())[:1]]
     check_one(folder, [os.path.relpath(file, folder) for file in files if file])
-    arrays = own and [find for find in found if find in PUBLISHED.values() and find is not own]
-    if arrays and own and own(folder / recipe):
+    if own and any(find in found for find in theirs) and own(folder / recipe):
         return {}
     return next(iter(found.values()), {})
 
@@ -112,7 +111,7 @@ def _images(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-LAYOUTS: dict[str, Find] = {
+LAYOUTS: dict[str, Callable[[Path], Parts]] = {
     "train.parquet and test.parquet, or train-*.parquet, there or in data": find_parquet,
     "MNIST's train-images-idx3-ubyte, packed or not, there or in MNIST/raw": find_idx,
     "SVHN's train_32x32.mat and test_32x32.mat": find_mat,
